@@ -1,0 +1,201 @@
+"""What a call is made of: `Call` came in, `Exchange` is in progress, `Record` is what happened.
+
+Times are seconds on the monotonic clock unless the name ends in `_ns` (wall clock, nanoseconds
+since the epoch). What was not measured is `None`, never 0.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+Header = tuple[bytes, bytes]
+Headers = tuple[Header, ...]
+
+
+class Ending(StrEnum):
+    """How an exchange ended: a closed list. Each exchange ends with exactly one of these."""
+
+    COMPLETED = "completed"
+    CLIENT_GONE = "client_gone"
+    CLIENT_FAULT = "client_fault"  # refused by us, the caller's own mistake
+    REJECTED = "rejected"  # the provider answered 4xx (other than 429)
+    RATE_LIMITED = "rate_limited"  # the provider answered 429
+    UPSTREAM_ERROR = "upstream_error"  # the provider answered 5xx
+    IN_BAND_ERROR = "in_band_error"  # an error inside an answer that began as a success
+    CONNECT_FAILED = "connect_failed"
+    CONNECT_TIMEOUT = "connect_timeout"
+    FIRST_BYTE_TIMEOUT = "first_byte_timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    TOTAL_TIMEOUT = "total_timeout"
+    RESET = "reset"  # the upstream closed before it answered
+    MALFORMED = "malformed"  # the upstream's bytes are not HTTP
+    CUT = "cut"  # the answer broke off before its end
+    REFUSED = "refused"  # declined by our policy or for lack of room
+    SIDECAR_FAULT = "sidecar_fault"
+
+
+# Errors of the service: what error ratios count. A client's own mistake and a client that hung up
+# are not among them; a provider's 429 is the provider not serving, but has its own alert.
+SERVICE_ERRORS: Final = frozenset(Ending) - {
+    Ending.COMPLETED, Ending.CLIENT_GONE, Ending.CLIENT_FAULT, Ending.REJECTED, Ending.RATE_LIMITED, Ending.REFUSED,
+}  # fmt: skip
+
+
+class UsageSource(StrEnum):
+    """Where a token count came from. An estimate is never shown as a report."""
+
+    REPORTED = "reported"
+    ESTIMATED = "estimated"
+    ABSENT = "absent"
+
+
+class Usage(NamedTuple):
+    """Billable tokens of one answer as disjoint kinds: their sum is the total, none counted twice."""
+
+    input: int = 0  # without cache reads and writes
+    cache_read: int = 0
+    cache_write: int = 0
+    output: int = 0  # without reasoning
+    reasoning: int = 0
+
+    @property
+    def input_total(self) -> int:
+        """Everything on the input side, cached included (gen_ai.usage.input_tokens)."""
+        return self.input + self.cache_read + self.cache_write
+
+    @property
+    def output_total(self) -> int:
+        """Everything on the output side, reasoning included (gen_ai.usage.output_tokens)."""
+        return self.output + self.reasoning
+
+
+class Cost(NamedTuple):
+    """What an answer cost: USD, and whether the provider said so or the price table did."""
+
+    usd: float
+    source: str  # "provider" | "table"
+
+
+class TraceContext(NamedTuple):
+    """Identities of one exchange's spans (W3C Trace Context), fixed when the call comes in."""
+
+    trace_id: int
+    remote_span_id: int | None  # the caller's span, if it sent a valid traceparent
+    server_span_id: int
+    client_span_id: int
+    attempt_span_id: int
+    sampled: bool  # what the outgoing traceparent says
+    tracestate: str = ""
+
+
+class Call:
+    """One request as it came in, before anything was decided about it."""
+
+    __slots__ = ("accepted", "accepted_ns", "has_body", "headers", "http_version", "id", "method", "path", "query", "wanted")
+
+    def __init__(
+        self, *, id: str, method: str, path: str, query: str, headers: Headers, http_version: tuple[int, int],
+        has_body: bool, accepted: float, accepted_ns: int,
+    ) -> None:  # fmt: skip
+        self.id = id
+        self.method = method
+        self.path = path  # as received: never decoded, never normalised
+        self.query = query  # as received, without "?"; may hold secrets: never recorded
+        self.headers = headers
+        self.http_version = http_version
+        self.has_body = has_body
+        self.accepted = accepted
+        self.accepted_ns = accepted_ns
+        self.wanted: Mapping[str, str] = {}  # the x-sidecar-* headers, lower-case names
+
+
+class Asked(NamedTuple):
+    """What a peek at the request's body found; all None where it is not JSON or has no such field."""
+
+    model: str | None = None
+    stream: bool = False
+    usage_asked: bool = False  # stream_options.include_usage is true
+    readable: bool = True  # False: the body claims to be JSON and is not
+    params: Mapping[str, Any] = {}  # GenAI request attributes, already validated, no content
+
+
+class Seen:
+    """What an observer saw of one answer, filled in while it passes."""
+
+    __slots__ = (
+        "chunks", "cost_usd", "error_type", "finish_reasons", "first_chunk", "first_token", "gaps", "gap_sum",
+        "last_chunk", "model", "response_id", "service_tier", "terminated", "usage",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.model: str | None = None
+        self.response_id: str | None = None
+        self.service_tier: str | None = None
+        self.finish_reasons: list[str] = []
+        self.usage: Usage | None = None
+        self.cost_usd: float | None = None  # as the provider reported it
+        self.error_type: str | None = None  # an error inside the answer
+        self.terminated = False  # the dialect's own end was seen (finish reason, terminator)
+        self.first_chunk: float | None = None
+        self.first_token: float | None = None
+        self.last_chunk: float | None = None
+        self.chunks = 0
+        self.gaps: list[int] | None = None  # counts per bucket of catalogue.GAP_EDGES, last is +Inf
+        self.gap_sum = 0.0
+
+
+class Attempt(NamedTuple):
+    """One try against one upstream."""
+
+    upstream: str
+    started: float
+    connected: float | None  # a connection was there (dialled or reused)
+    sent: float | None  # the request was handed to the socket
+    head: float | None  # the response head had arrived
+    ended: float
+    reused: bool
+    status: int | None
+    outcome: str  # an Ending's value
+
+
+class Record(NamedTuple):
+    """What happened: sealed once, read by every sink."""
+
+    id: str
+    route: str
+    upstream: str  # "" where none was chosen
+    server_address: str
+    server_port: int
+    provider: str
+    operation: str  # gen_ai.operation.name, or "http" where nothing is known of the form
+    dialect: str
+    method: str
+    status: int | None  # what the caller got; None if it left before the head
+    ending: Ending
+    error_id: str | None  # one of errors.ERRORS, where the failure is of our telling
+    error_type: str | None  # low-cardinality: provider's code, status, or error id
+    streamed: bool
+    asked: Asked
+    seen: Seen
+    usage: Usage | None
+    usage_source: UsageSource
+    cost: Cost | None
+    unpriced: str | None  # why usage could not be priced: "unknown_model"
+    accepted: float
+    accepted_ns: int
+    ended: float
+    first_byte: float | None  # first byte of the answer's body sent on
+    request_bytes: int
+    response_bytes: int
+    overhead_request_s: float | None
+    overhead_response_s: float | None
+    attempts: tuple[Attempt, ...]
+    observer_failed: bool
+    usage_added: bool  # we asked for usage on the caller's behalf
+    trace: TraceContext | None
+    kept: bool  # the trace is exported: exemplars may point at it
+
+    @property
+    def duration_s(self) -> float:
+        """From accept to the last byte, error or cancellation."""
+        return self.ended - self.accepted
