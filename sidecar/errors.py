@@ -31,58 +31,124 @@ class ErrorKind(NamedTuple):
 _C, _U, _S = Origin.CLIENT, Origin.UPSTREAM, Origin.SIDECAR
 
 BAD_REQUEST: Final = ErrorKind(
-    "bad_request", 400, _C, "The request is not well-formed HTTP.", "Check the client's HTTP library and any proxy between it and the sidecar."
+    "bad_request",
+    400,
+    _C,
+    "The request is not well-formed HTTP.",
+    "Check the client's HTTP library and any proxy between it and the sidecar.",
 )
 BAD_TARGET: Final = ErrorKind(
-    "bad_target", 400, _C, "The request target cannot be forwarded as it stands.", "Send an origin-form path without dot segments, backslashes or control characters."
+    "bad_target",
+    400,
+    _C,
+    "The request target cannot be forwarded as it stands.",
+    "Send an origin-form path without dot segments, backslashes or control characters.",
 )
 NO_ROUTE: Final = ErrorKind(
-    "no_route", 404, _C, "No route takes this path.", "Use one of the listed prefixes, or set LLM_SIDECAR_UPSTREAM to send every other path to one upstream."
+    "no_route",
+    404,
+    _C,
+    "No route takes this path.",
+    "Use one of the listed prefixes, or set LLM_SIDECAR_UPSTREAM to send every other path to one upstream.",
 )
 NOT_UPGRADABLE: Final = ErrorKind(
-    "not_upgradable", 501, _C, "Protocol upgrades are not carried on this route.", "Use the provider's HTTP or SSE interface on this route."
+    "not_upgradable",
+    501,
+    _C,
+    "Protocol upgrades are not carried on this route.",
+    "Use the provider's HTTP or SSE interface on this route.",
 )
 UNRESOLVED: Final = ErrorKind(
-    "upstream_unresolved", 502, _U, "The upstream's host name could not be resolved.", "Check the upstream's url, and DNS from this pod."
+    "upstream_unresolved",
+    502,
+    _U,
+    "The upstream's host name could not be resolved.",
+    "Check the upstream's url, and DNS from this pod.",
 )
 UNREACHABLE: Final = ErrorKind(
-    "upstream_unreachable", 502, _U, "No connection to the upstream could be made.", "Check the upstream's url, its status, and egress rules."
+    "upstream_unreachable",
+    502,
+    _U,
+    "No connection to the upstream could be made.",
+    "Check the upstream's url, its status, and egress rules.",
 )
 CONNECT_TIMEOUT: Final = ErrorKind(
-    "connect_timeout", 502, _U, "Connecting to the upstream took longer than timeouts.connect.", "Check egress rules and the upstream's status; timeouts.connect may be raised."
+    "connect_timeout",
+    502,
+    _U,
+    "Connecting to the upstream took longer than timeouts.connect.",
+    "Check egress rules and the upstream's status; timeouts.connect may be raised.",
 )
 TLS_FAILED: Final = ErrorKind(
-    "upstream_tls", 502, _U, "The TLS handshake with the upstream failed.", "Check the upstream's certificate, and SSL_CERT_FILE where a private authority is used."
+    "upstream_tls",
+    502,
+    _U,
+    "The TLS handshake with the upstream failed.",
+    "Check the upstream's certificate, and SSL_CERT_FILE where a private authority is used.",
 )
 TUNNEL_REFUSED: Final = ErrorKind(
-    "egress_proxy_refused", 502, _U, "The egress proxy refused the tunnel to the upstream.", "Check HTTPS_PROXY, its credentials and NO_PROXY."
+    "egress_proxy_refused",
+    502,
+    _U,
+    "The egress proxy refused the tunnel to the upstream.",
+    "Check HTTPS_PROXY, its credentials and NO_PROXY.",
 )
 UPSTREAM_RESET: Final = ErrorKind(
-    "upstream_reset", 502, _U, "The upstream closed the connection before it answered.", "Usually passing; if it lasts, check the upstream's status."
+    "upstream_reset",
+    502,
+    _U,
+    "The upstream closed the connection before it answered.",
+    "Usually passing; if it lasts, check the upstream's status.",
 )
 UPSTREAM_MALFORMED: Final = ErrorKind(
-    "upstream_malformed", 502, _U, "The upstream's answer is not well-formed HTTP.", "Check that the upstream's url points at an HTTP/1.1 API."
+    "upstream_malformed",
+    502,
+    _U,
+    "The upstream's answer is not well-formed HTTP.",
+    "Check that the upstream's url points at an HTTP/1.1 API.",
 )
 FIRST_BYTE_TIMEOUT: Final = ErrorKind(
-    "first_byte_timeout", 504, _U, "The upstream sent no answer within timeouts.first_byte.", "Reasoning models can be slow to begin: raise timeouts.first_byte, or stream the answer."
+    "first_byte_timeout",
+    504,
+    _U,
+    "The upstream sent no answer within timeouts.first_byte.",
+    "Reasoning models can be slow to begin: raise timeouts.first_byte, or stream the answer.",
 )
 IDLE_TIMEOUT: Final = ErrorKind(
-    "idle_timeout", 504, _U, "The upstream went silent within an answer for longer than timeouts.idle.", "Raise timeouts.idle if the model is known to pause this long."
+    "idle_timeout",
+    504,
+    _U,
+    "The upstream went silent within an answer for longer than timeouts.idle.",
+    "Raise timeouts.idle if the model is known to pause this long.",
 )
 TOTAL_TIMEOUT: Final = ErrorKind(
-    "total_timeout", 504, _U, "The call took longer than timeouts.total.", "Raise timeouts.total, or x-sidecar-timeout if the caller set it."
+    "total_timeout",
+    504,
+    _U,
+    "The call took longer than timeouts.total.",
+    "Raise timeouts.total, or x-sidecar-timeout if the caller set it.",
 )
 STREAM_CUT: Final = ErrorKind(
-    "stream_cut", 502, _U, "The upstream's answer broke off before its end.", "What was received so far is incomplete; repeat the call."
+    "stream_cut",
+    502,
+    _U,
+    "The upstream's answer broke off before its end.",
+    "What was received so far is incomplete; repeat the call.",
 )
 POOL_FULL: Final = ErrorKind(
-    "pool_full", 503, _S, "All connections to the upstream are busy.", "Raise upstreams.NAME.connections, or send fewer calls at once."
+    "pool_full",
+    503,
+    _S,
+    "All connections to the upstream are busy.",
+    "Raise upstreams.NAME.connections, or send fewer calls at once.",
 )
-STOPPING: Final = ErrorKind(
-    "stopping", 503, _S, "The sidecar is stopping.", "Repeat the call on another instance."
-)
+STOPPING: Final = ErrorKind("stopping", 503, _S, "The sidecar is stopping.", "Repeat the call on another instance.")
 INTERNAL: Final = ErrorKind(
-    "internal", 500, _S, "The sidecar failed to carry this call.", "A fault of the sidecar: please report it with the log line of the same request id."
+    "internal",
+    500,
+    _S,
+    "The sidecar failed to carry this call.",
+    "A fault of the sidecar: please report it with the log line of the same request id.",
 )
 
 ERRORS: Final[tuple[ErrorKind, ...]] = (
@@ -122,12 +188,17 @@ class SidecarFault(Fault):
     """We did it."""
 
 
+class ClientGone(Exception):
+    """The caller is no longer there, or takes nothing any more: an ending, not an error."""
+
+
 class ConfigProblem(NamedTuple):
     """One thing wrong with the configuration: where, what was found, what is allowed."""
 
     path: str
     found: str
     allowed: str
+    line: int | None = None  # of the file it stands in, from 1
 
     def __str__(self) -> str:
         return f"{self.path}: found {self.found}; allowed: {self.allowed}"

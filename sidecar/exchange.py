@@ -88,25 +88,39 @@ class TraceContext(NamedTuple):
     tracestate: str = ""
 
 
+class Wanted(NamedTuple):
+    """What a request's head tells us, and nobody behind us."""
+
+    own: Mapping[str, str]  # x-sidecar-*, names in lower case
+    expects_continue: bool
+    nominated: frozenset[bytes]  # field names that Connection lists: they end here
+    accept_encoding: bytes
+    content_encoding: bytes
+    content_length: int | None
+    upgrade: bool
+
+
 class Call:
     """One request as it came in, before anything was decided about it."""
 
-    __slots__ = ("accepted", "accepted_ns", "has_body", "headers", "http_version", "id", "method", "path", "query", "wanted")
+    __slots__ = (
+        "accepted", "accepted_ns", "has_body", "headers", "http_version", "id", "keep_alive", "method", "target", "wanted",
+    )  # fmt: skip
 
     def __init__(
-        self, *, id: str, method: str, path: str, query: str, headers: Headers, http_version: tuple[int, int],
-        has_body: bool, accepted: float, accepted_ns: int,
+        self, *, id: str, method: str, target: str, headers: Headers, http_version: tuple[int, int], has_body: bool,
+        keep_alive: bool, wanted: Wanted, accepted: float, accepted_ns: int,
     ) -> None:  # fmt: skip
         self.id = id
         self.method = method
-        self.path = path  # as received: never decoded, never normalised
-        self.query = query  # as received, without "?"; may hold secrets: never recorded
+        self.target = target  # path and query as received; the query may hold secrets: never recorded
         self.headers = headers
         self.http_version = http_version
         self.has_body = has_body
         self.accepted = accepted
         self.accepted_ns = accepted_ns
-        self.wanted: Mapping[str, str] = {}  # the x-sidecar-* headers, lower-case names
+        self.keep_alive = keep_alive
+        self.wanted = wanted
 
 
 class Asked(NamedTuple):
@@ -123,15 +137,29 @@ class Seen:
     """What an observer saw of one answer, filled in while it passes."""
 
     __slots__ = (
-        "chunks", "cost_usd", "error_type", "finish_reasons", "first_chunk", "first_token", "gaps", "gap_sum",
-        "last_chunk", "model", "response_id", "service_tier", "terminated", "usage",
+        "choices",
+        "chunks",
+        "cost_usd",
+        "error_type",
+        "finish_reasons",
+        "first_chunk",
+        "first_token",
+        "gap_sum",
+        "gaps",
+        "last_chunk",
+        "model",
+        "response_id",
+        "service_tier",
+        "terminated",
+        "usage",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.model: str | None = None
         self.response_id: str | None = None
         self.service_tier: str | None = None
-        self.finish_reasons: list[str] = []
+        self.finish_reasons: list[str] = []  # by choice index; "error" where an expected one never came
+        self.choices: dict[int, str | None] = {}  # of a stream: finish reason by choice index, None while open
         self.usage: Usage | None = None
         self.cost_usd: float | None = None  # as the provider reported it
         self.error_type: str | None = None  # an error inside the answer
@@ -194,6 +222,8 @@ class Record(NamedTuple):
     usage_added: bool  # we asked for usage on the caller's behalf
     trace: TraceContext | None
     kept: bool  # the trace is exported: exemplars may point at it
+    path: str = ""  # as received, without the query
+    template: str = ""  # http.route: the route's prefix and a known form's path, never a raw path
 
     @property
     def duration_s(self) -> float:

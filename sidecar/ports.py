@@ -1,21 +1,24 @@
 """What the path needs from outside, as Protocols. The edge provides them; `app` introduces both."""
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from sidecar.config import Upstream
-from sidecar.errors import ErrorKind
-from sidecar.exchange import Asked, Call, Header, Headers, Record, Seen
+from sidecar.core.attempt.deadlines import Deadlines
+from sidecar.core.attempt.heads import Framing
+from sidecar.core.observe.contract import BodyFilter, Observer
+from sidecar.core.observe.contract import Dialect as Dialect
+from sidecar.exchange import Call, Header, Record
 
 
 class Clock(Protocol):
     """The only source of time. Everything in core takes what these return as an argument."""
 
     def now(self) -> float:
-        """Seconds on the monotonic clock of the event loop."""
+        """Return seconds on the monotonic clock of the event loop."""
         ...
 
     def wall_ns(self) -> int:
-        """Nanoseconds since the epoch."""
+        """Return nanoseconds since the epoch."""
         ...
 
 
@@ -27,44 +30,53 @@ class Sink(Protocol):
         ...
 
 
-class Dialect(Protocol):
-    """One wire format: how to read it, and how to speak it when we must answer ourselves."""
+class Level(Protocol):
+    """A number that goes up and down: calls in flight."""
 
-    name: str
-    operation: str  # gen_ai.operation.name; "http" for traffic that is not understood
-
-    def ask(self, body: bytes) -> Asked:
-        """Peek at a whole request body. Never raises."""
+    def inc(self) -> None:
+        """Add one."""
         ...
 
-    def read_whole(self, body: bytes, seen: Seen) -> None:
-        """Note what a complete, decoded, unstreamed answer says. May raise on garbage."""
-        ...
-
-    def read_event(self, event: bytes, seen: Seen, now: float) -> None:
-        """Note what the data of one stream event says, arrived at `now`. May raise on garbage."""
-        ...
-
-    def refusal(self, kind: ErrorKind, message: str) -> bytes:
-        """The JSON body of an answer of our own."""
-        ...
-
-    def stream_error(self, kind: ErrorKind, message: str) -> bytes:
-        """Bytes that tell a client within a stream that it broke off; b"" where the form has none."""
+    def dec(self) -> None:
+        """Take one away."""
         ...
 
 
-class Observer(Protocol):
-    """Reads one answer's body as it passes, in whatever pieces it comes."""
+class Client(Protocol):
+    """The caller's side of one exchange."""
 
-    seen: Seen
-
-    def feed(self, data: bytes, now: float) -> None:
-        """Read the next piece, arrived at `now`. May raise: the relay then switches it off."""
+    @property
+    def call(self) -> Call:
+        """What came in."""
         ...
 
-    def finish(self, now: float) -> None:
-        """The body ended, wholly or not."""
+    @property
+    def gone(self) -> bool:
+        """Whether the caller has closed its connection."""
+        ...
+
+    async def read_body(self, bytes_max: int) -> tuple[bytes, bool]:
+        """Return the request's body and whether it is whole: False if there is more than `bytes_max`."""
+        ...
+
+    async def read_more(self) -> bytes:
+        """Return the next piece of a body that was not whole, b"" at its end."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the caller."""
+        ...
+
+    def watch(self, pause: Callable[[], None] | None, go_on: Callable[[], None] | None) -> None:
+        """Call `pause` when the caller reads too slowly and `go_on` when it has caught up."""
+        ...
+
+    def finish(self, *, keep: bool) -> None:
+        """The answer has been written to its end; `keep`: the connection may carry another call."""
+        ...
+
+    def break_off(self, *, unmistakably: bool) -> None:
+        """Close without an end. `unmistakably`: a plain close would look like one, so reset."""
         ...
 
 
@@ -74,6 +86,63 @@ class Head(Protocol):
     status: int
     reason: bytes
     headers: list[Header]
+    framing: Framing
 
 
-__all__ = ["Asked", "Call", "Clock", "Dialect", "Head", "Header", "Headers", "Observer", "Sink", "Upstream"]
+class Answer(Protocol):
+    """One attempt: a request on a connection, and the answer on its way to the client."""
+
+    connected_at: float
+    sent_at: float | None
+    head_at: float | None
+    first_byte_at: float | None
+    last_at: float
+    sent_bytes: int
+    reused: bool
+    observer_failed: bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether the answer is whole."""
+        ...
+
+    @property
+    def answering(self) -> bool:
+        """Whether a head has come, or never will."""
+        ...
+
+    def start(self, method: str, data: bytes, *, whole: bool) -> None:
+        """Send the request, or its beginning if it is not `whole`."""
+        ...
+
+    async def send_more(self, data: bytes) -> None:
+        """Send another piece of the request's body."""
+        ...
+
+    def end_request(self, data: bytes) -> None:
+        """Send the last bytes of a streamed request body."""
+        ...
+
+    async def until_head(self) -> Head:
+        """Wait for the response head. Raises UpstreamFault."""
+        ...
+
+    def commit(self, client: Client, head: bytes, framing: Framing, observer: Observer | None, body_filter: BodyFilter | None) -> None:
+        """Send the head on, and from now on each piece of the body as it comes."""
+        ...
+
+    def until_end(self) -> Awaitable[None]:
+        """Wait until the answer is whole. Raises UpstreamFault if it broke off."""
+        ...
+
+    def release(self) -> None:
+        """Let go of the connection; close it if the answer is not whole."""
+        ...
+
+
+class Reach(Protocol):
+    """The way to the upstreams."""
+
+    async def reach(self, name: str, deadlines: Deadlines, *, fresh: bool) -> Answer:
+        """Return an attempt on a connection to the upstream `name`; nothing is sent yet. Raises Fault."""
+        ...

@@ -1,0 +1,200 @@
+"""The composition root: settings in, a running sidecar out; the order of start, drain and stop."""
+
+import gc
+import os
+import platform
+import random
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from importlib.resources import files
+from typing import Any, Final
+
+from sidecar import __version__, catalogue
+from sidecar.config import Settings
+from sidecar.core.choose.places import read_places
+from sidecar.core.identify.router import Router, name_route
+from sidecar.core.observe.pricing import PriceTable, read_prices
+from sidecar.core.settings.redaction import redact
+from sidecar.core.settings.resolution import Loaded
+from sidecar.edge import loop as event_loop
+from sidecar.edge.clock import SystemClock
+from sidecar.edge.documents import read_document
+from sidecar.edge.files import read_secret
+from sidecar.edge.inbound.admin import AdminServer
+from sidecar.edge.inbound.pages import make_pages
+from sidecar.edge.inbound.server import DataServer, has_fast_parser
+from sidecar.edge.outbound.upstreams import Upstreams
+from sidecar.edge.signals import watch_stop
+from sidecar.edge.tasks import end_all, spawn
+from sidecar.edge.telemetry.exposition import Exposition
+from sidecar.edge.telemetry.lag import sample_lag
+from sidecar.edge.telemetry.logs import EventLog, set_up
+from sidecar.edge.telemetry.meter import Meter
+from sidecar.edge.telemetry.otlp import read_ratio
+from sidecar.edge.telemetry.tracer import Tracer, start_tracing
+from sidecar.errors import ConfigError, ConfigProblem
+from sidecar.exchange import Record
+from sidecar.pipeline import Pipeline
+from sidecar.ports import Sink
+
+_TELEMETRY_S: Final = 3.0  # given to the collector at the end
+_SWITCH_S: Final = 0.0005  # the exporting thread may keep the event loop waiting for this long
+_REQUEST_ID_BITS: Final = 64
+
+
+class Sidecar:
+    """One sidecar. Raises ConfigError where settings name files or ports that cannot be used."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], log: EventLog | None = None) -> None:
+        self._settings = replace(settings, tracing=replace(settings.tracing, ratio=read_ratio(settings.tracing, environ)))
+        self._environ = environ
+        self._log = log or EventLog(settings.log.level)
+        self._clock = SystemClock()
+        self._random = random.Random(os.urandom(32))
+        self._places = read_places(settings.upstreams, _read_keys(settings))
+        self._prices = load_prices(settings)
+        self._meter = Meter(settings.limits, settings.upstreams, version=__version__, python=platform.python_version())
+        self._router = Router(settings.routes)
+        self._upstreams = Upstreams(
+            settings.upstreams,
+            self._places,
+            settings.dns,
+            self._clock,
+            environ,
+            head_bytes_max=settings.limits.head,
+            draw=self._random.random,
+        )
+        self._tracer: Tracer | None = None
+        self._data: DataServer | None = None
+        self._admin: AdminServer | None = None
+        self._ready = False
+        self.data_url = ""
+        self.admin_url = ""
+
+    async def start(self) -> None:
+        """Open both ports. Nothing is half-started: what was opened is closed again on failure."""
+        settings = self._settings
+        try:
+            prefixes = {name_route(route): route.prefix for route in settings.routes}
+            self._tracer = start_tracing(settings, prefixes, self._environ, self._meter, self._log, __version__)
+            sinks: list[Sink] = [Guarded("meter", self._meter, self._meter, self._log)]
+            if self._tracer is not None:
+                sinks.append(Guarded("tracer", self._tracer, self._meter, self._log))
+            pipeline = Pipeline(
+                settings, self._router, self._places, self._prices, self._upstreams, self._clock, self._meter.in_flight, sinks,
+                self._random.getrandbits, self._report, traces=self._tracer is not None,
+            )  # fmt: skip
+            self._data = DataServer(pipeline.carry, pipeline.refuse_malformed, self._clock, settings.timeouts, self._draw_id)
+            self.data_url = await _listen(self._data.start, settings.listen, "listen")
+            shown = [(route.prefix, redact(settings.upstreams[route.upstream].url)) for route in settings.routes]
+            pages = make_pages(Exposition(self._meter), lambda: self._ready, shown, lambda: self.data_url)
+            self._admin = AdminServer(pages)
+            self.admin_url = await _listen(self._admin.start, settings.admin.listen, "admin.listen")
+        except BaseException:
+            await self.stop(grace_s=0)
+            raise
+        self._meter.before_scrape(self._count_connections)
+        self._meter.note_reload(successful=True, at_s=self._clock.wall_ns() / 1e9)
+        spawn(sample_lag(self._meter.loop_lag), name="event loop lag")
+        self._ready = True
+
+    async def stop(self, grace_s: float | None = None) -> None:
+        """Stop taking calls, let those in progress end within `grace_s` seconds, then end everything."""
+        self._ready = False
+        if self._data is not None:
+            await self._data.stop(self._settings.timeouts.shutdown if grace_s is None else grace_s)
+        self._upstreams.close()
+        if self._tracer is not None:
+            await self._tracer.shutdown(_TELEMETRY_S)
+        if self._admin is not None:
+            await self._admin.stop()
+        await end_all(1.0)
+
+    def _draw_id(self) -> str:
+        return f"{self._random.getrandbits(_REQUEST_ID_BITS):016x}"
+
+    def _report(self, call_id: str, error: Exception) -> None:
+        # Where, and what kind: an exception's text may quote what it choked on.
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = "" if trace is None else f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}"
+        self._log.write(catalogue.EXCHANGE_FAILED, request=call_id, reason=type(error).__name__, place=place)
+
+    def _count_connections(self) -> None:
+        for upstream, (idle, busy) in self._upstreams.count_connections().items():
+            self._meter.upstream_connections(upstream, "idle").set(idle)
+            self._meter.upstream_connections(upstream, "active").set(busy)
+
+
+class Guarded:
+    """A sink that cannot hurt the path: what it raises is counted and logged, and the record goes on to the next."""
+
+    def __init__(self, name: str, sink: Sink, meter: Meter, log: EventLog) -> None:
+        self._name = name
+        self._observe = sink.observe
+        self._failures = meter.sink_failures(name)
+        self._log = log
+
+    def observe(self, record: Record) -> None:
+        """Show the record to the sink (ports.Sink)."""
+        try:
+            self._observe(record)
+        except Exception as error:
+            self._failures.add(1)
+            self._log.write(catalogue.SINK_FAILED, sink=self._name, reason=type(error).__name__)
+
+
+def serve(loaded: Loaded) -> int:
+    """Run a sidecar until it is told to stop; return the exit code."""
+    if not has_fast_parser():
+        raise ConfigError("aiohttp", [ConfigProblem("aiohttp", "its C parser is missing", "an installation with compiled extensions")])
+    return run(_serve(loaded))
+
+
+async def _serve(loaded: Loaded) -> int:
+    log = set_up(loaded.settings.log, sys.stderr)
+    stop = watch_stop()
+    sidecar = Sidecar(loaded.settings, os.environ, log)
+    await sidecar.start()
+    _settle_memory()
+    log.write(catalogue.STARTED, data=sidecar.data_url, admin=sidecar.admin_url, version=__version__, config=loaded.source)
+    await stop.wait()
+    log.write(catalogue.STOPPING)
+    await sidecar.stop()
+    log.write(catalogue.STOPPED)
+    return 0
+
+
+def run(main: Coroutine[Any, Any, int]) -> int:
+    """Run `main` on the event loop that a sidecar uses; return what it returns."""
+    sys.setswitchinterval(_SWITCH_S)
+    return event_loop.run(main)
+
+
+def load_prices(settings: Settings) -> PriceTable:
+    """Return the price table: the configured one, else the one that comes with the package."""
+    path = settings.prices.file or str(files("sidecar").joinpath("data", "prices.yaml"))
+    return read_prices(read_document(path).tree, path)
+
+
+def _read_keys(settings: Settings) -> dict[str, str]:
+    return {name: read_secret(upstream.api_key_file) for name, upstream in settings.upstreams.items() if upstream.api_key_file is not None}
+
+
+async def _listen(start: Callable[[str, int], Coroutine[Any, Any, tuple[str, int]]], address: str, setting: str) -> str:
+    host, _, port = address.rpartition(":")
+    try:
+        bound_host, bound_port = await start(host.strip("[]"), int(port))
+    except OSError as error:
+        reason = f"{address!r}, which cannot be listened on ({error.strerror or error})"
+        raise ConfigError("start", [ConfigProblem(setting, reason, "a free address of this machine")]) from None
+    shown = f"[{bound_host}]" if ":" in bound_host else bound_host
+    return f"http://{shown}:{bound_port}"
+
+
+def _settle_memory() -> None:
+    # What start-up made lives for ever: keep the collector from looking at it again and again.
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,297 @@
+"""Every name an operator can see, declared once, as data: metrics, span attributes, log events.
+
+Error ids are the fourth kind; they live in `errors.ERRORS`. Names of metrics and attributes that
+begin with `gen_ai`, `http`, `server`, `url` or `error` follow the OpenTelemetry semantic
+conventions (GenAI v1.41), in their Prometheus spelling where they are metrics. A name is removed
+or changed only after a deprecation.
+"""
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from sidecar import thresholds
+from sidecar.exchange import Ending, UsageSource
+
+
+class Kind(StrEnum):
+    """Kinds of metrics."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class LabelKind(StrEnum):
+    """Where a label's values come from, and so what bounds them."""
+
+    CLOSED = "closed"  # the listed values and no others
+    KNOWN = "known"  # from configuration or the build
+    OPEN = "open"  # from the traffic: at most limits.labels values, the rest are "other"
+
+
+class Label(NamedTuple):
+    """One label: its name, what bounds it, and for a closed one every value."""
+
+    name: str
+    kind: LabelKind
+    values: tuple[str, ...] = ()
+    bound: str = ""  # of an open one: labels of the same bound share their limit
+
+
+class Metric(NamedTuple):
+    """One metric family. `unit` is OpenMetrics' word; buckets are upper edges, without +Inf."""
+
+    name: str
+    kind: Kind
+    help: str
+    unit: str = ""
+    labels: tuple[Label, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+class Attribute(NamedTuple):
+    """One span attribute: its type, and what it means where that is not in the conventions."""
+
+    name: str
+    type: str
+    help: str = ""
+
+
+class Span(NamedTuple):
+    """One kind of span: how it is named, its OpenTelemetry kind, when it is there, what it carries."""
+
+    id: str
+    kind: str
+    name: str
+    help: str
+    attributes: tuple[Attribute, ...]
+
+
+class LogEvent(NamedTuple):
+    """One kind of log line: at most one within `repeat_s` seconds, which tells how many it stands for."""
+
+    name: str
+    level: str
+    help: str
+    repeat_s: float = 0.0
+
+
+def _edges(*parts: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(sorted({edge for part in parts for edge in part}))
+
+
+# Edges of the GenAI conventions end at 81.92 s; reasoning models and long streams do not.
+GENAI_SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+LONG_SECONDS: Final = (163.84, 327.68, 655.36)
+HTTP_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+LATENCY_LIMITS: Final = _edges(thresholds.MEAN_LATENCY.limits, thresholds.LATENCY_P95.limits, thresholds.RESPONSE_TIME.limits)
+DURATION_EDGES: Final = _edges(GENAI_SECONDS, LONG_SECONDS, LATENCY_LIMITS)
+HTTP_EDGES: Final = _edges(HTTP_SECONDS, LATENCY_LIMITS, GENAI_SECONDS[-3:], LONG_SECONDS)
+FIRST_TOKEN_EDGES: Final = _edges(GENAI_SECONDS, LONG_SECONDS, thresholds.TIME_TO_FIRST_TOKEN_P95.limits)
+GAP_EDGES: Final = _edges(GENAI_SECONDS, LONG_SECONDS)
+TOKEN_EDGES: Final = tuple(float(4**power) for power in range(14))
+RATE_EDGES: Final = _edges(
+    (1.0, 2.0, 5.0, 30.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0, 1000.0), thresholds.OUTPUT_TOKENS_PER_SECOND.limits
+)
+OVERHEAD_EDGES: Final = (0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+LAG_EDGES: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+OTHER: Final = "other"  # what a value beyond its label's bound becomes
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER")
+TOKEN_TYPES: Final = ("input", "cache_read", "cache_write", "output", "reasoning")
+ENDINGS: Final = tuple(map(str, Ending))
+SPAN_LOSSES: Final = ("queue_full", "export_failed", "shutdown")
+BOUNDS: Final = ("model", "response_model", "error_type", "status_code", "http_route")
+
+
+def _closed(name: str, *values: str) -> Label:
+    return Label(name, LabelKind.CLOSED, values)
+
+
+def _known(name: str) -> Label:
+    return Label(name, LabelKind.KNOWN)
+
+
+def _open(name: str, bound: str) -> Label:
+    return Label(name, LabelKind.OPEN, bound=bound)
+
+
+_ROUTE, _UPSTREAM, _PROVIDER, _MODEL = _known("route"), _known("upstream"), _known("provider"), _open("model", "model")
+_ERROR_TYPE = _open("error_type", "error_type")
+_GENAI = (
+    _closed("gen_ai_operation_name", "chat", "text_completion", "embeddings"), _known("gen_ai_provider_name"),
+    _open("gen_ai_request_model", "model"), _open("gen_ai_response_model", "response_model"),
+    _known("server_address"), _known("server_port"),
+)  # fmt: skip
+
+OPERATION_DURATION: Final = Metric(
+    "gen_ai_client_operation_duration_seconds", Kind.HISTOGRAM,
+    "Time from accepting a GenAI call to its last byte, error or cancellation.", "seconds", (*_GENAI, _ERROR_TYPE), DURATION_EDGES,
+)  # fmt: skip
+TOKEN_USAGE: Final = Metric(
+    "gen_ai_client_token_usage", Kind.HISTOGRAM,
+    "Billable tokens of a GenAI call, cached ones in input and reasoning in output; only where the provider reported them.",
+    "tokens", (*_GENAI, _closed("gen_ai_token_type", "input", "output")), TOKEN_EDGES,
+)  # fmt: skip
+TIME_TO_FIRST_CHUNK: Final = Metric(
+    "gen_ai_client_operation_time_to_first_chunk_seconds", Kind.HISTOGRAM,
+    "Time from accepting a streamed GenAI call to the first chunk of its answer.", "seconds", _GENAI, FIRST_TOKEN_EDGES,
+)  # fmt: skip
+TIME_PER_OUTPUT_CHUNK: Final = Metric(
+    "gen_ai_client_operation_time_per_output_chunk_seconds", Kind.HISTOGRAM,
+    "Time between one chunk of a streamed GenAI answer and the next.", "seconds", _GENAI, GAP_EDGES,
+)  # fmt: skip
+HTTP_SERVER_DURATION: Final = Metric(
+    "http_server_request_duration_seconds", Kind.HISTOGRAM,
+    "Time from accepting any call for an upstream to its last byte, error or cancellation.", "seconds",
+    (_closed("http_request_method", *METHODS), _open("http_route", "http_route"), _open("http_response_status_code", "status_code"),
+     _known("url_scheme"), _ERROR_TYPE), HTTP_EDGES,
+)  # fmt: skip
+REQUESTS: Final = Metric(
+    "llm_sidecar_requests_total", Kind.COUNTER, "Exchanges, by how they ended.", "",
+    (_ROUTE, _PROVIDER, _MODEL, _closed("ending", *ENDINGS)),
+)  # fmt: skip
+TIME_TO_FIRST_TOKEN: Final = Metric(
+    "llm_sidecar_time_to_first_token_seconds", Kind.HISTOGRAM,
+    "Time from accepting a streamed call to the first token of content; role-only chunks do not count.",
+    "seconds", (_PROVIDER, _MODEL), FIRST_TOKEN_EDGES,
+)  # fmt: skip
+TOKENS_PER_SECOND: Final = Metric(
+    "llm_sidecar_output_tokens_per_second", Kind.HISTOGRAM,
+    "Output tokens of a streamed answer divided by the time from its first token to its last chunk; answers of 10 tokens or more.",
+    "", (_PROVIDER, _MODEL), RATE_EDGES,
+)  # fmt: skip
+TOKENS: Final = Metric(
+    "llm_sidecar_tokens_total", Kind.COUNTER, "Billable tokens as disjoint types: their sum is the total.", "tokens",
+    (_PROVIDER, _MODEL, _closed("type", *TOKEN_TYPES), _closed("source", UsageSource.REPORTED, UsageSource.ESTIMATED)),
+)  # fmt: skip
+USAGE_RECORDS: Final = Metric(
+    "llm_sidecar_usage_records_total", Kind.COUNTER, "GenAI exchanges, by where their token counts came from.", "",
+    (_closed("source", *map(str, UsageSource)),),
+)  # fmt: skip
+COST: Final = Metric(
+    "llm_sidecar_cost_usd_total", Kind.COUNTER, "Cost in US dollars, as the provider reported it or by the price table.", "usd",
+    (_PROVIDER, _MODEL, _closed("source", "provider", "table")),
+)  # fmt: skip
+UNPRICED: Final = Metric(
+    "llm_sidecar_unpriced_requests_total", Kind.COUNTER, "Exchanges whose usage is known and could not be priced.", "",
+    (_closed("reason", "unknown_model"),),
+)  # fmt: skip
+OVERHEAD: Final = Metric(
+    "llm_sidecar_overhead_seconds", Kind.HISTOGRAM, "Time the sidecar itself added to an exchange, on either side.", "seconds",
+    (_closed("side", "request", "response"),), OVERHEAD_EDGES,
+)  # fmt: skip
+IN_FLIGHT: Final = Metric("llm_sidecar_in_flight_requests", Kind.GAUGE, "Exchanges in progress.")
+ATTEMPTS: Final = Metric(
+    "llm_sidecar_attempts_total", Kind.COUNTER, "Attempts against upstreams, by how they ended.", "",
+    (_UPSTREAM, _closed("outcome", *(ending for ending in ENDINGS if ending != Ending.CLIENT_FAULT))),
+)  # fmt: skip
+UPSTREAM_CONNECTIONS: Final = Metric(
+    "llm_sidecar_upstream_connections", Kind.GAUGE, "Open connections to an upstream.", "", (_UPSTREAM, _closed("state", "active", "idle"))
+)
+LABEL_OVERFLOW: Final = Metric(
+    "llm_sidecar_label_overflow_total", Kind.COUNTER, "Exchanges counted under other because a bound on labels or series was reached.", "",
+    (_closed("label", *BOUNDS, "series"),),
+)  # fmt: skip
+SPANS_EXPORTED: Final = Metric("llm_sidecar_spans_exported_total", Kind.COUNTER, "Spans the collector took.")
+SPANS_DROPPED: Final = Metric(
+    "llm_sidecar_spans_dropped_total", Kind.COUNTER, "Spans of kept traces that were lost.", "", (_closed("reason", *SPAN_LOSSES),)
+)
+OBSERVER_FAILURES: Final = Metric(
+    "llm_sidecar_observer_failures_total", Kind.COUNTER, "Answers whose observation failed and was switched off; their bytes were relayed."
+)
+UNREADABLE: Final = Metric(
+    "llm_sidecar_unreadable_requests_total", Kind.COUNTER, "Requests whose body claims to be JSON and is not; they were forwarded."
+)
+SINK_FAILURES: Final = Metric(
+    "llm_sidecar_sink_failures_total", Kind.COUNTER, "Exchange records that a reader failed to take.", "",
+    (_closed("sink", "metrics", "traces"),),
+)  # fmt: skip
+LOOP_LAG: Final = Metric(
+    "llm_sidecar_event_loop_lag_seconds", Kind.HISTOGRAM, "How late the event loop woke a sampling timer.", "seconds", (), LAG_EDGES
+)
+RELOAD_SUCCESSFUL: Final = Metric(
+    "llm_sidecar_config_last_reload_successful", Kind.GAUGE, "Whether the last load of the configuration succeeded (1) or not (0)."
+)
+RELOAD_TIMESTAMP: Final = Metric(
+    "llm_sidecar_config_last_reload_success_timestamp_seconds", Kind.GAUGE,
+    "When the configuration was last loaded with success, as Unix time.", "seconds",
+)  # fmt: skip
+BUILD_INFO: Final = Metric("llm_sidecar_build_info", Kind.GAUGE, "Always 1; what is running.", "", (_known("version"), _known("python")))
+
+METRICS: Final[tuple[Metric, ...]] = (
+    OPERATION_DURATION, TOKEN_USAGE, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, HTTP_SERVER_DURATION,
+    REQUESTS, TIME_TO_FIRST_TOKEN, TOKENS_PER_SECOND, TOKENS, USAGE_RECORDS, COST, UNPRICED, OVERHEAD, IN_FLIGHT, ATTEMPTS,
+    UPSTREAM_CONNECTIONS, LABEL_OVERFLOW, SPANS_EXPORTED, SPANS_DROPPED, OBSERVER_FAILURES, UNREADABLE, SINK_FAILURES,
+    LOOP_LAG, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, BUILD_INFO,
+)  # fmt: skip
+# Read from the operating system at each scrape (Linux).
+PROCESS_METRICS: Final[tuple[Metric, ...]] = (
+    Metric("process_virtual_memory_bytes", Kind.GAUGE, "Virtual memory size in bytes."),
+    Metric("process_resident_memory_bytes", Kind.GAUGE, "Resident memory size in bytes."),
+    Metric("process_start_time_seconds", Kind.GAUGE, "Start time of the process since unix epoch in seconds."),
+    Metric("process_cpu_seconds_total", Kind.COUNTER, "Total user and system CPU time spent in seconds."),
+    Metric("process_open_fds", Kind.GAUGE, "Number of open file descriptors."),
+    Metric("process_max_fds", Kind.GAUGE, "Maximum number of open file descriptors."),
+)
+
+
+def _attributes(type_: str, *names: str) -> tuple[Attribute, ...]:
+    return tuple(Attribute(name, type_) for name in names)
+
+
+_OUTCOME: Final = (*_attributes("string", "error.type"), *_attributes("int", "http.response.status_code"))
+_SERVER: Final = (*_attributes("string", "server.address"), *_attributes("int", "server.port"))
+SERVER_SPAN: Final = Span(
+    "server", "SERVER", "{http.request.method} {http.route}", "Every exchange of a kept trace.",
+    (*_attributes("string", "http.request.method", "http.request.method_original", "http.route", "url.path", "url.scheme"), *_OUTCOME,
+     *_attributes("int", "http.request.body.size", "http.response.body.size"),
+     Attribute("llm_sidecar.request.id", "string", "The id in x-sidecar-request-id and the log."),
+     Attribute("llm_sidecar.route", "string", "The route's name."),
+     Attribute("llm_sidecar.ending", "string", "How the exchange ended, as in llm_sidecar_requests_total."),
+     Attribute("llm_sidecar.error.id", "string", "The error id of an answer of our own."),
+     Attribute("llm_sidecar.overhead.request", "double", "Seconds the sidecar added before the request was sent on."),
+     Attribute("llm_sidecar.overhead.response", "double", "Seconds the sidecar added to the answer.")),
+)  # fmt: skip
+GENAI_SPAN: Final = Span(
+    "gen_ai", "CLIENT", "{gen_ai.operation.name} {gen_ai.request.model}", "Exchanges in a form that is understood.",
+    (*_attributes("string", "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.model"),
+     *_attributes("string", "gen_ai.response.id", "gen_ai.output.type", "gen_ai.request.reasoning.level", "error.type"),
+     *_attributes("string[]", "gen_ai.response.finish_reasons", "gen_ai.request.stop_sequences", "gen_ai.request.encoding_formats"),
+     *_attributes("boolean", "gen_ai.request.stream"), *_SERVER,
+     *_attributes("int", "gen_ai.request.max_tokens", "gen_ai.request.choice.count", "gen_ai.request.seed", "gen_ai.request.top_k"),
+     *_attributes("double", "gen_ai.request.temperature", "gen_ai.request.top_p", "gen_ai.request.frequency_penalty"),
+     *_attributes("double", "gen_ai.request.presence_penalty", "gen_ai.response.time_to_first_chunk"),
+     *_attributes("int", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.cache_read.input_tokens"),
+     *_attributes("int", "gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.reasoning.output_tokens"),
+     *_attributes("int", "gen_ai.embeddings.dimension.count"), *_attributes("string", "openai.response.service_tier"),
+     Attribute("llm_sidecar.usage.source", "string", "Where the token counts came from: reported, estimated or absent."),
+     Attribute("llm_sidecar.cost_usd", "double", "What the answer cost, in US dollars."),
+     Attribute("llm_sidecar.cost.source", "string", "Who said so: the provider or the price table.")),
+)  # fmt: skip
+ATTEMPT_SPAN: Final = Span(
+    "attempt", "CLIENT", "{http.request.method}", "Each attempt against an upstream.",
+    (*_attributes("string", "http.request.method", "http.request.method_original", "url.full"), *_SERVER, *_OUTCOME,
+     *_attributes("int", "http.request.resend_count"),
+     Attribute("llm_sidecar.upstream", "string", "The upstream's name."),
+     Attribute("llm_sidecar.attempt.outcome", "string", "How the attempt ended, as in llm_sidecar_attempts_total."),
+     Attribute("llm_sidecar.connection.reused", "boolean", "Whether the connection had carried a call before."),
+     Attribute("llm_sidecar.attempt.time_to_connection", "double", "Seconds until a connection was there."),
+     Attribute("llm_sidecar.attempt.time_to_head", "double", "Seconds until the response head had arrived.")),
+)  # fmt: skip
+SPANS: Final = (SERVER_SPAN, GENAI_SPAN, ATTEMPT_SPAN)
+
+STARTED: Final = LogEvent("started", "info", "Both ports are open.")
+STOPPING: Final = LogEvent("stopping", "info", "No new calls are taken; those in progress are finished.")
+STOPPED: Final = LogEvent("stopped", "info", "Everything is closed.")
+START_FAILED: Final = LogEvent("start_failed", "error", "The sidecar could not start.")
+EXCHANGE_FAILED: Final = LogEvent("exchange_failed", "error", "The sidecar's own fault ended an exchange.", 10.0)
+OBSERVER_FAILED: Final = LogEvent("observer_failed", "warning", "Reading an answer failed; it was relayed unread.", 10.0)
+SINK_FAILED: Final = LogEvent("sink_failed", "error", "A reader failed to take an exchange's record.", 10.0)
+SPAN_EXPORT_FAILED: Final = LogEvent("span_export_failed", "warning", "The collector did not take spans; they are lost.", 60.0)
+SPANS_LOST: Final = LogEvent("spans_dropped", "warning", "More spans than can be exported; the rest are lost.", 60.0)
+LIBRARY: Final = LogEvent("library", "warning", "What a library logged.", 60.0)
+LOG_EVENTS: Final = (
+    STARTED, STOPPING, STOPPED, START_FAILED, EXCHANGE_FAILED, OBSERVER_FAILED, SINK_FAILED, SPAN_EXPORT_FAILED, SPANS_LOST, LIBRARY,
+)  # fmt: skip

@@ -1,0 +1,153 @@
+"""The verbs of `llm-sidecar` and their exit codes: 0 good, 1 could not, 2 wrongly called.
+
+Each verb imports what it needs when it runs, so that `--help` and `check` stay quick.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from sidecar import __version__
+from sidecar.errors import ConfigError
+
+EXIT_GOOD: Final = 0
+EXIT_BAD: Final = 1
+# Fixed, so that help reads the same in every terminal.
+_HELP_COLUMNS: Final = 100
+_DURATION_S_MAX: Final = 86400
+
+Verb = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code. A wrong call raises SystemExit(2), as argparse does."""
+    arguments = build_parser().parse_args(argv)
+    verb: Verb = arguments.verb
+    try:
+        code = verb(arguments)
+        sys.stdout.flush()
+        return code
+    except ConfigError as error:
+        return _report(error)
+    except BrokenPipeError:
+        # Who read our output has gone. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BAD
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="llm-sidecar", description="The observability sidecar for LLM traffic.", formatter_class=_Formatter, allow_abbrev=False
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"llm-sidecar {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    run = _add_verb(verbs, "run", _run, "run the sidecar until SIGTERM or SIGINT")
+    _add_config(run)
+
+    demo = _add_verb(verbs, "demo", _demo, "a simulated provider, the sidecar and traffic, on this machine")
+    demo.add_argument("--duration", metavar="SECONDS", type=_read_seconds, help="stop after this long [until interrupted]")
+    demo.add_argument("--port", metavar="N", type=_read_port, help="the sidecar's data port [one that is free]")
+    demo.add_argument("--once", action="store_true", help="run a fixed amount of traffic, print the summary, stop")
+
+    check = _add_verb(verbs, "check", _check, "report every problem of a configuration file")
+    check.add_argument("file", metavar="FILE", help="the configuration file; the environment goes over it, as with run")
+
+    explain = _add_verb(verbs, "explain", _explain, "print the effective configuration and where each value comes from")
+    _add_config(explain)
+
+    catalogue = _add_verb(verbs, "catalogue", _catalogue, "print every metric, attribute and error id")
+    catalogue.add_argument("--format", choices=("markdown", "json"), default="markdown", help="[markdown]")
+
+    simulate = _add_verb(verbs, "simulate", _simulate, "run the simulated provider alone")
+    simulate.add_argument("--listen", metavar="ADDR", default="127.0.0.1:4010", help="host:port [127.0.0.1:4010]")
+    simulate.add_argument("--profile", metavar="FILE", help="models and faults to simulate [built in]")
+    return parser
+
+
+class _Formatter(argparse.HelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_HELP_COLUMNS, max_help_position=28)
+
+
+def _add_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, verb: Verb, summary: str) -> argparse.ArgumentParser:
+    description = f"{summary[0].upper()}{summary[1:]}."
+    parser = verbs.add_parser(name, help=summary, description=description, formatter_class=_Formatter, allow_abbrev=False)
+    parser.set_defaults(verb=verb)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="[$LLM_SIDECAR_CONFIG, else ./sidecar.yaml if there, else built-in defaults]")
+
+
+def _read_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _DURATION_S_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0, at most {_DURATION_S_MAX}")
+    return seconds
+
+
+def _read_port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+    return int(text)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from sidecar.edge.files import find_unreadable, load
+
+    loaded = load(arguments.config, os.environ)
+    if problems := find_unreadable(loaded.settings):
+        raise ConfigError(loaded.source, problems)
+    from sidecar.app import serve
+
+    return serve(loaded)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from sidecar.demo import run_demo
+
+    return run_demo(arguments.duration, arguments.port, arguments.once)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from sidecar.edge.files import load
+
+    load(arguments.file, os.environ)
+    print(f"{arguments.file}: good")
+    return EXIT_GOOD
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from sidecar.core.settings.explanation import explain
+    from sidecar.edge.files import load
+
+    print(*explain(load(arguments.config, os.environ), os.environ), sep="\n")
+    return EXIT_GOOD
+
+
+def _catalogue(arguments: argparse.Namespace) -> int:
+    from sidecar.render.reference import render_json, render_markdown
+
+    print(render_json() if arguments.format == "json" else render_markdown())
+    return EXIT_GOOD
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from sidecar.simulator import serve
+
+    return serve(arguments.listen, arguments.profile)
+
+
+def _report(error: ConfigError) -> int:
+    from sidecar.core.settings.explanation import describe
+
+    print(*describe(error), sep="\n", file=sys.stderr)
+    return EXIT_BAD

@@ -1,0 +1,123 @@
+"""What is said to upstreams and callers: request heads, response heads, answers of our own."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sidecar.core.attempt.heads import (
+    HOP_BY_HOP,
+    OWN_PREFIX,
+    Framing,
+    dropped_names,
+    forwarded_fields,
+    lower_name,
+    narrow_codings,
+    nominated_names,
+)
+from sidecar.core.choose.places import Place
+from sidecar.core.identify.tracecontext import format_traceparent
+from sidecar.core.observe.inflate import CODINGS
+from sidecar.errors import Fault
+from sidecar.exchange import Call, Header, TraceContext
+
+_READABLE_CODINGS: Final = CODINGS | {"identity"}
+LAST_CHUNK: Final = b"0\r\n\r\n"
+_PHRASES: Final = {
+    400: b"Bad Request", 404: b"Not Found", 413: b"Content Too Large", 429: b"Too Many Requests", 500: b"Internal Server Error",
+    501: b"Not Implemented", 502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout",
+}  # fmt: skip
+
+
+def frame_chunk(data: bytes) -> bytes:
+    """Return one chunk of the chunked transfer coding (RFC 9112 section 7.1). `data` must not be empty."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def replaced_fields(call: Call, place: Place, trace: bytes | None, *, observed: bool, plain: bool) -> tuple[list[bytes], frozenset[bytes]]:
+    """Return the fields that we set on a request, and the names of those they stand in for.
+
+    `trace`: a traceparent and tracestate as fields, b"" to send none in place of the caller's, None
+    to leave the caller's. `observed`: only codings that can be read may be offered. `plain`: none.
+    """
+    extra = list(place.credential)
+    accept = call.wanted.accept_encoding
+    codings = b"identity" if plain else narrow_codings(accept, _READABLE_CODINGS) if observed and accept else None
+    if codings is not None:
+        extra.append(b"Accept-Encoding: " + codings)
+    if trace:
+        extra.append(trace)
+    return extra, dropped_names(trace=trace is not None, codings=codings is not None, credential=bool(place.credential))
+
+
+def trace_fields(trace: TraceContext, attempt: int) -> bytes:
+    """Return traceparent and tracestate of attempt number `attempt` (from 0), as fields."""
+    field = b"traceparent: " + format_traceparent(trace, attempt)
+    return field + b"\r\ntracestate: " + trace.tracestate.encode("ascii") if trace.tracestate else field
+
+
+def address_request(
+    call: Call, place: Place, path: str, query: str, extra: Sequence[bytes], dropped: frozenset[bytes], body_bytes: int | None
+) -> bytes:
+    """Return the head of the request to `place`. `body_bytes` None: the body follows in chunks."""
+    target = place.base_path + path.encode("ascii") + (b"?" + query.encode("ascii") if query else b"")
+    lines = [b"%b %b HTTP/1.1\r\nHost: %b" % (call.method.encode("ascii"), target, place.authority)]
+    lines += forwarded_fields(call.headers, call.wanted.nominated, dropped=dropped)
+    lines += extra
+    if body_bytes is None:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif call.has_body:
+        lines.append(b"Content-Length: %d" % body_bytes)
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)
+
+
+def own_fields(call_id: str, upstream: str, attempts: int) -> list[bytes]:
+    """Return the fields by which an answer tells how it came about."""
+    return [
+        b"x-sidecar-request-id: %b\r\nx-sidecar-upstream: %b\r\nx-sidecar-attempts: %d" % (call_id.encode(), upstream.encode(), attempts)
+    ]
+
+
+def compose_response(
+    call: Call, status: int, reason: bytes, headers: Sequence[Header], framing: Framing, *, own: Sequence[bytes]
+) -> tuple[bytes, bool]:
+    """Return the response head for the caller, and whether its connection may be kept."""
+    drops_length = framing is Framing.CHUNKED or framing is Framing.CLOSE
+    lines = [b"HTTP/1.1 %d %b" % (status, reason)]
+    nominated: frozenset[bytes] = frozenset()
+    for name, value in headers:
+        if lower_name(name) == b"connection":
+            nominated |= nominated_names(value)
+    for name, value in headers:
+        low = lower_name(name)
+        if low in HOP_BY_HOP or low in nominated or low.startswith(OWN_PREFIX) or (drops_length and low == b"content-length"):
+            continue
+        lines.append(name + b": " + value)
+    lines += own
+    if framing is Framing.CHUNKED:
+        lines.append(b"Transfer-Encoding: chunked")
+    keeps = call.keep_alive and framing is not Framing.CLOSE
+    _tell_connection(lines, call, keeps)
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines), keeps
+
+
+def compose_refusal(call: Call, fault: Fault, body: bytes, *, own: Sequence[bytes]) -> tuple[bytes, bool]:
+    """Return a whole answer of our own, and whether the caller's connection may be kept."""
+    status = fault.kind.status
+    keeps = call.keep_alive and status != 400  # after a malformed request nobody knows where the next one begins
+    lines = [b"HTTP/1.1 %d %b" % (status, _PHRASES.get(status, b"Error")), b"Content-Type: application/json"]
+    lines.append(b"Content-Length: %d" % len(body))
+    lines += own
+    lines.append(b"x-sidecar-error: " + fault.kind.id.encode("ascii"))
+    if fault.retry_after_s is not None:
+        lines.append(b"Retry-After: %d" % max(1, round(fault.retry_after_s)))
+    _tell_connection(lines, call, keeps)
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines) + (b"" if call.method == "HEAD" else body), keeps
+
+
+def _tell_connection(lines: list[bytes], call: Call, keeps: bool) -> None:
+    if not keeps:
+        lines.append(b"Connection: close")
+    elif call.http_version < (1, 1):
+        lines.append(b"Connection: keep-alive")

@@ -1,0 +1,34 @@
+"""When an attempt is given up: a deadline per phase, and one total over all of them.
+
+The clock is projected, never ticked: whoever holds the timer asks `next_due` when it fires, and
+arms it again if the moment has moved on. So a chunk costs one assignment, not a new timer.
+"""
+
+from typing import NamedTuple
+
+from sidecar.config import Timeouts
+from sidecar.errors import FIRST_BYTE_TIMEOUT, IDLE_TIMEOUT, TOTAL_TIMEOUT, ErrorKind
+
+
+class Deadlines(NamedTuple):
+    """The limits of one exchange: seconds, and the moment after which nothing may go on."""
+
+    connect_s: float
+    first_byte_s: float
+    idle_s: float
+    total_at: float
+
+    def next_due(self, *, head_seen: bool, since: float) -> tuple[float, ErrorKind]:
+        """Return the next moment at which to give up, and what to call it then.
+
+        `since`: when the request was sent, or when the last byte of the answer came.
+        """
+        kind = IDLE_TIMEOUT if head_seen else FIRST_BYTE_TIMEOUT
+        due = since + (self.idle_s if head_seen else self.first_byte_s)
+        return (due, kind) if due < self.total_at else (self.total_at, TOTAL_TIMEOUT)
+
+
+def set_deadlines(timeouts: Timeouts, accepted: float, wanted_s: float | None) -> Deadlines:
+    """Return the deadlines of a call accepted at `accepted`. A caller may only shorten the total."""
+    total_s = timeouts.total if wanted_s is None else min(timeouts.total, wanted_s)
+    return Deadlines(timeouts.connect, timeouts.first_byte, timeouts.idle, accepted + total_s)

@@ -1,0 +1,86 @@
+"""How an exchange ended, and what its error is called. One place decides, for every sink alike."""
+
+from typing import Final
+
+from sidecar.core.attempt.heads import Framing
+from sidecar.errors import (
+    BAD_REQUEST,
+    BAD_TARGET,
+    CONNECT_TIMEOUT,
+    FIRST_BYTE_TIMEOUT,
+    IDLE_TIMEOUT,
+    INTERNAL,
+    NO_ROUTE,
+    NOT_UPGRADABLE,
+    POOL_FULL,
+    STOPPING,
+    STREAM_CUT,
+    TLS_FAILED,
+    TOTAL_TIMEOUT,
+    TUNNEL_REFUSED,
+    UNREACHABLE,
+    UNRESOLVED,
+    UPSTREAM_MALFORMED,
+    UPSTREAM_RESET,
+    ErrorKind,
+)  # fmt: skip
+from sidecar.exchange import Ending
+
+_BY_KIND: Final = {
+    BAD_REQUEST: Ending.CLIENT_FAULT,
+    BAD_TARGET: Ending.CLIENT_FAULT,
+    NO_ROUTE: Ending.CLIENT_FAULT,
+    NOT_UPGRADABLE: Ending.CLIENT_FAULT,
+    UNRESOLVED: Ending.CONNECT_FAILED,
+    UNREACHABLE: Ending.CONNECT_FAILED,
+    TLS_FAILED: Ending.CONNECT_FAILED,
+    TUNNEL_REFUSED: Ending.CONNECT_FAILED,
+    CONNECT_TIMEOUT: Ending.CONNECT_TIMEOUT,
+    UPSTREAM_RESET: Ending.RESET,
+    UPSTREAM_MALFORMED: Ending.MALFORMED,
+    FIRST_BYTE_TIMEOUT: Ending.FIRST_BYTE_TIMEOUT,
+    IDLE_TIMEOUT: Ending.IDLE_TIMEOUT,
+    TOTAL_TIMEOUT: Ending.TOTAL_TIMEOUT,
+    STREAM_CUT: Ending.CUT,
+    POOL_FULL: Ending.REFUSED,
+    STOPPING: Ending.REFUSED,
+    INTERNAL: Ending.SIDECAR_FAULT,
+}
+
+
+def end_with_fault(kind: ErrorKind) -> Ending:
+    """Return the ending of an exchange that a fault ended."""
+    return _BY_KIND[kind]
+
+
+def end_with_answer(status: int, error_type: str | None) -> Ending:
+    """Return the ending of an exchange whose answer was relayed to its end."""
+    if status == 429:
+        return Ending.RATE_LIMITED
+    if status >= 500:
+        return Ending.UPSTREAM_ERROR
+    if status >= 400:
+        return Ending.REJECTED
+    return Ending.COMPLETED if error_type is None else Ending.IN_BAND_ERROR
+
+
+def name_error(ending: Ending, status: int | None, kind: ErrorKind | None, seen_type: str | None) -> str | None:
+    """Return `error.type`: our error id, else the provider's own code, else the status.
+
+    None for a success and for a caller that left: intentional cancellation is not an error
+    (OpenTelemetry, recording errors).
+    """
+    if ending in (Ending.COMPLETED, Ending.CLIENT_GONE):
+        return None
+    if kind is not None:
+        return kind.id
+    return seen_type or str(status)
+
+
+def is_cut(ended_well: bool | None, *, streamed: bool, framing: Framing) -> bool:
+    """Tell whether an answer that ended without a transport error is incomplete all the same.
+
+    A stream of events must show its form's own end. So must any answer whose end is told by
+    closing the connection, because that is also what a crash looks like (RFC 9112 section 6.3).
+    """
+    return ended_well is False and (streamed or framing is Framing.CLOSE)

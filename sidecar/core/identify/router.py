@@ -1,0 +1,58 @@
+"""Which route takes a path: the longest prefix wins, and is taken off before forwarding."""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from sidecar.config import Route
+from sidecar.core.observe.contract import Dialect
+from sidecar.core.observe.dialects import dialect_for
+
+# Paths come from callers: remember only so many decisions, then decide anew each time.
+_REMEMBERED_MAX: Final = 1024
+
+
+class Match(NamedTuple):
+    """Where a path leads: the route's name, its upstream, what to ask it for, and in which form."""
+
+    route: str
+    upstream: str
+    path: str  # with the prefix taken off, still starting with "/"
+    dialect: Dialect
+    template: str  # http.route: the prefix, and the dialect's path where it is known
+
+
+class Router:
+    """Routes by longest prefix. The caller's path is compared as received, never decoded."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes = sorted(routes, key=lambda route: len(route.prefix), reverse=True)
+        self._remembered: dict[tuple[str, str], Match | None] = {}
+
+    @property
+    def prefixes(self) -> list[str]:
+        """Every prefix, for an answer that lists them."""
+        return sorted(route.prefix for route in self._routes)
+
+    def match(self, method: str, path: str) -> Match | None:
+        """Return where `path` leads, or None where no route takes it."""
+        key = (method, path)
+        if key in self._remembered:
+            return self._remembered[key]
+        found = self._find(method, path)
+        if len(self._remembered) < _REMEMBERED_MAX:
+            self._remembered[key] = found
+        return found
+
+    def _find(self, method: str, path: str) -> Match | None:
+        for route in self._routes:
+            if path.startswith(route.prefix):
+                rest = path[len(route.prefix) - 1 :]
+                dialect = dialect_for(method, rest)
+                known = dialect.operation != "http"
+                return Match(name_route(route), route.upstream, rest, dialect, route.prefix[:-1] + rest if known else route.prefix + "*")
+        return None
+
+
+def name_route(route: Route) -> str:
+    """Return the name a route goes by in metrics: its own, else its prefix without slashes."""
+    return route.name or route.prefix.strip("/") or "default"

@@ -1,0 +1,70 @@
+"""What reads traffic: a dialect knows a wire format, an observer reads one answer with it."""
+
+from typing import Protocol
+
+from sidecar.errors import ErrorKind
+from sidecar.exchange import Asked, Seen
+
+
+class Dialect(Protocol):
+    """One wire format: how to read it, and how to speak it when we must answer ourselves."""
+
+    name: str
+    operation: str  # gen_ai.operation.name; "http" for traffic that is not understood
+    streams: bool  # has a streamed form that `read_event` reads and whose proper end is known
+
+    def ask(self, body: bytes) -> Asked:
+        """Peek at a whole request body. Never raises."""
+        ...
+
+    def read_whole(self, body: bytes, seen: Seen) -> None:
+        """Note what a complete, decoded, unstreamed answer says. May raise on garbage."""
+        ...
+
+    def read_event(self, event: bytes, seen: Seen, now: float) -> None:
+        """Note what the data of one stream event says, arrived at `now`. May raise on garbage."""
+        ...
+
+    def refusal(self, kind: ErrorKind, message: str) -> bytes:
+        """Return the JSON body of an answer of our own."""
+        ...
+
+    def stream_error(self, kind: ErrorKind, message: str) -> bytes:
+        """Return bytes that tell a client within a stream that it broke off; b"" where the form has none."""
+        ...
+
+
+class Observer(Protocol):
+    """Reads one answer's body as it passes, in whatever pieces it comes."""
+
+    seen: Seen
+
+    @property
+    def skipped(self) -> str | None:
+        """Why the answer, or a part of it, passed unread: "encoding", "too_large", "corrupt", "not_json"."""
+        ...
+
+    @property
+    def ended_well(self) -> bool | None:
+        """Whether the form's own end was seen; None where the form, or what was read of it, cannot tell."""
+        ...
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Read the next piece, arrived at `now`. May raise: the relay then switches it off."""
+        ...
+
+    def finish(self, now: float) -> None:
+        """Note that the body ended, wholly or not."""
+        ...
+
+
+class BodyFilter(Protocol):
+    """Takes out of an answer what is in it only because we asked for it."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what may be sent on after `data`."""
+        ...
+
+    def flush(self) -> bytes:
+        """Return what is still held back, at the end."""
+        ...

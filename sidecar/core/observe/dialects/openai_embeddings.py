@@ -1,0 +1,14 @@
+"""OpenAI embeddings. The vectors, most of the answer, are skipped and not decoded."""
+
+from sidecar.core.observe.dialects.openai_form import Answer, Choice, OpenAIForm
+
+
+class OpenAIEmbeddings(OpenAIForm):
+    """The dialect of /embeddings, which has no streamed form."""
+
+    name = "openai_embeddings"
+    operation = "embeddings"
+    streams = False
+
+    def __init__(self) -> None:
+        super().__init__(Answer, Choice)

@@ -1,0 +1,260 @@
+"""What OpenAI's chat completions, completions and embeddings share, and all who speak like them.
+
+Every event of a stream is parsed, into a struct of the few members that matter: 0.4 µs for an
+ordinary chunk. A search for the words "usage", "finish_reason" and "error" that would show that
+a chunk needs no parsing costs 0.2 to 0.3 µs each and can be wrong; so there is none.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from sidecar.core.observe.dialects.openai_request import read_request
+from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
+from sidecar.core.observe.text import CODE_CHARS_MAX, OTHER, read_code, read_identifier
+from sidecar.core.observe.usage import read_count, read_usd, split_usage
+from sidecar.errors import ErrorKind, Origin
+from sidecar.exchange import Asked, Seen, Usage
+
+CHOICES_MAX: Final = 128  # of one answer; OpenAI's own limit of `n`
+
+_DONE: Final = b"[DONE]"
+_ERROR_TYPES: Final = {
+    Origin.CLIENT: "invalid_request_error",
+    Origin.POLICY: "policy_error",
+    Origin.UPSTREAM: "upstream_error",
+    Origin.SIDECAR: "sidecar_error",
+}
+
+
+class Choice(msgspec.Struct, gc=False):
+    """One of `choices`, as far as every form has it."""
+
+    index: int = 0
+    finish_reason: Any = None
+    usage: Any = None  # Moonshot puts it here
+    error: Any = None  # OpenRouter
+
+
+class Chunk(msgspec.Struct, gc=False):
+    """An event of a stream, once its beginning is known."""
+
+    choices: tuple[Choice, ...] | None = None
+    usage: Any = None
+    error: Any = None
+    service_tier: Any = None
+    x_groq: Any = None  # Groq puts usage inside
+
+
+class Answer(Chunk, gc=False):
+    """A whole answer, or an event near the beginning of a stream."""
+
+    id: Any = None
+    model: Any = None
+
+
+class OpenAIForm:
+    """What the dialects of this form have in common.
+
+    An event is read as `opening`, with choices of the type `choice`, until the stream's first token
+    and model were seen; from then on as a `Chunk`, which skips the output.
+    """
+
+    name: str
+    operation: str
+    streams: bool
+
+    def __init__(self, opening: type[Answer], choice: type[Choice]) -> None:
+        self._opening = opening
+        self._choice = choice
+        self._decode_answer = msgspec.json.Decoder(Answer).decode
+        self._decode_chunk = msgspec.json.Decoder(Chunk).decode
+        self._decode_opening = msgspec.json.Decoder(opening).decode
+
+    def has_token(self, choice: Any) -> bool:
+        """Whether a choice of an event carries output. A role, padding or empty text is none."""
+        return False
+
+    def ask(self, body: bytes) -> Asked:
+        """Peek at a request body. Never raises."""
+        return read_request(body)
+
+    def read_whole(self, body: bytes, seen: Seen) -> None:
+        """Note what a complete answer or error body says. Raises ValueError where it is not JSON."""
+        try:
+            answer = self._decode_answer(body)
+        except UNREADABLE:
+            answer = self._salvage(parse_leniently(body))
+        choices = (answer.choices or ())[:CHOICES_MAX]
+        reasons = sorted((choice.index, read_code(choice.finish_reason) or "") for choice in choices)
+        seen.finish_reasons = [reason for _, reason in reasons if reason]
+        seen.terminated = True  # JSON that can be read to its end is whole
+        _note_identity(answer, seen)
+        _note_rest(answer, seen)
+        for choice in choices:
+            _note_extras(choice, seen)
+
+    def read_event(self, event: bytes, seen: Seen, now: float) -> None:
+        """Note what one event says, and count it if it is a chunk. Never raises."""
+        opening = seen.first_token is None or seen.model is None
+        chunk: Chunk
+        try:
+            chunk = self._decode_opening(event) if opening else self._decode_chunk(event)
+        except UNREADABLE:
+            if event.lstrip().startswith(_DONE):
+                seen.terminated = True
+                return
+            chunk = self._salvage_event(event)
+        seen.chunks += 1
+        choices = chunk.choices
+        if choices:
+            known = seen.choices
+            for choice in choices:
+                if choice.finish_reason or choice.index not in known:
+                    _note_choice(choice, seen)
+                if choice.usage is not None or choice.error is not None:
+                    _note_extras(choice, seen)
+        if opening:
+            self._note_opening(chunk, seen, now)
+        if (
+            chunk.usage is not None or chunk.error is not None or chunk.x_groq is not None
+            or (chunk.service_tier is not None and chunk.service_tier != seen.service_tier)
+        ):  # fmt: skip
+            _note_rest(chunk, seen)
+
+    def refusal(self, kind: ErrorKind, message: str) -> bytes:
+        """Return the JSON body of an answer of our own."""
+        return write_error(kind, message)
+
+    def stream_error(self, kind: ErrorKind, message: str) -> bytes:
+        """Return an event that OpenAI's clients raise as an error.
+
+        The blank line before it ends an event that was broken off, so that ours stands alone.
+        """
+        return b"\n\ndata: " + write_error(kind, message) + b"\n\n" if self.streams else b""
+
+    def _note_opening(self, chunk: Chunk, seen: Seen, now: float) -> None:
+        if isinstance(chunk, Answer):
+            _note_identity(chunk, seen)
+        if seen.first_token is None and chunk.choices and any(map(self.has_token, chunk.choices)):
+            seen.first_token = now
+
+    def _salvage_event(self, event: bytes) -> Chunk:
+        try:
+            return self._salvage(parse_leniently(event))
+        except ValueError:
+            return Chunk()
+
+    def _salvage(self, value: Any) -> Answer:
+        if isinstance(value, list) and value:
+            value = value[0]  # Gemini wraps its errors so
+        answer = salvage(value, self._opening)
+        if answer.choices is None and isinstance(value, dict) and isinstance(value.get("choices"), list):
+            answer.choices = tuple(salvage(choice, self._choice) for choice in value["choices"][:CHOICES_MAX])
+        return answer
+
+
+def _note_identity(answer: Answer, seen: Seen) -> None:
+    # Azure's first chunk has both empty: the first that is not counts.
+    if seen.model is None:
+        seen.model = read_identifier(answer.model)
+    if seen.response_id is None:
+        seen.response_id = read_identifier(answer.id)
+
+
+def _note_choice(choice: Choice, seen: Seen) -> None:
+    """A stream is complete as soon as every choice that it began has its finish reason."""
+    known = seen.choices
+    reason = read_code(choice.finish_reason)
+    if not 0 <= choice.index < CHOICES_MAX or (reason is None and choice.index in known):
+        return
+    known[choice.index] = reason
+    seen.terminated = None not in known.values()
+    seen.finish_reasons = [reason for _, reason in sorted(known.items()) if reason]
+
+
+def _note_extras(choice: Choice, seen: Seen) -> None:
+    if choice.usage is not None:
+        _note_usage(choice.usage, seen)
+    if choice.error:
+        seen.error_type = name_error(choice.error)
+
+
+def _note_rest(chunk: Chunk, seen: Seen) -> None:
+    """What may stand on any chunk. Of several usages the last counts: some servers send running totals."""
+    if chunk.usage is not None:
+        _note_usage(chunk.usage, seen)
+    if isinstance(chunk.x_groq, dict):
+        _note_usage(chunk.x_groq.get("usage"), seen)
+    if chunk.error:
+        seen.error_type = name_error(chunk.error)
+    if chunk.service_tier is not None:
+        seen.service_tier = read_code(chunk.service_tier) or seen.service_tier
+
+
+def _note_usage(value: object, seen: Seen) -> None:
+    usage = read_usage(value)
+    if usage is not None:
+        seen.usage = usage
+        seen.cost_usd = read_cost(value)
+
+
+def read_usage(value: object) -> Usage | None:
+    """Return the OpenAI form's usage object as disjoint kinds; None where it holds no counts.
+
+    prompt_tokens include cached ones, completion_tokens include reasoning. xAI adds reasoning on
+    top, which total_tokens gives away.
+    """
+    if not isinstance(value, dict):
+        return None
+    prompt, completion = read_count(value.get("prompt_tokens")), read_count(value.get("completion_tokens"))
+    if prompt is None and completion is None:
+        return None
+    prompt, completion = prompt or 0, completion or 0
+    read, written = _read_details(value.get("prompt_tokens_details"), "cached_tokens", "cache_write_tokens")
+    reasoning, _ = _read_details(value.get("completion_tokens_details"), "reasoning_tokens", "")
+    if reasoning and read_count(value.get("total_tokens")) == prompt + completion + reasoning:
+        completion += reasoning
+    return split_usage(prompt, read, written, completion, reasoning)
+
+
+def _read_details(details: object, first: str, second: str) -> tuple[int, int]:
+    if not isinstance(details, dict):
+        return 0, 0
+    return read_count(details.get(first)) or 0, read_count(details.get(second)) or 0
+
+
+def read_cost(value: object) -> float | None:
+    """Return what the provider says that it cost, in USD (OpenRouter's `usage.cost`).
+
+    With the caller's own key at the true provider, `cost` is only the broker's fee, and the rest
+    stands in the details.
+    """
+    if not isinstance(value, dict):
+        return None
+    cost = read_usd(value.get("cost"))
+    details = value.get("cost_details")
+    if cost is not None and value.get("is_byok") is True and isinstance(details, dict):
+        cost += read_usd(details.get("upstream_inference_cost")) or 0.0
+    return cost
+
+
+def name_error(error: object) -> str:
+    """Return a low-cardinality name for the `error` member of an answer or event."""
+    if not isinstance(error, dict):
+        # A bare string is a message, unless it looks like a code.
+        return error if isinstance(error, str) and 0 < len(error) <= CODE_CHARS_MAX and read_code(error) == error else OTHER
+    metadata, code = error.get("metadata"), error.get("code")
+    if isinstance(metadata, dict) and (name := read_code(metadata.get("error_type"))):
+        return name
+    if isinstance(code, int) and not isinstance(code, bool):
+        code = str(code)[:CODE_CHARS_MAX]
+    code = read_code(code)
+    if code and not code.isdecimal():
+        return code
+    return read_code(error.get("type")) or read_code(error.get("status")) or code or OTHER
+
+
+def write_error(kind: ErrorKind, message: str) -> bytes:
+    """Return an error body as OpenAI's clients read it."""
+    return msgspec.json.encode({"error": {"message": message, "type": _ERROR_TYPES[kind.origin], "param": None, "code": kind.id}})

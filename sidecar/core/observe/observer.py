@@ -1,0 +1,178 @@
+"""Readers of answers as they pass: which one an answer gets, and what they have in common.
+
+An observer takes the bytes as they came from the upstream, in whatever pieces, and fills in a
+`Seen`. It alters nothing, holds a bounded amount, and does not raise on any input.
+"""
+
+from typing import Final
+
+from sidecar.config import Limits
+from sidecar.core.observe.contract import Dialect, Observer
+from sidecar.core.observe.inflate import CODINGS, Inflater
+from sidecar.core.observe.sse import EventSplitter
+from sidecar.core.observe.timeline import Timeline
+from sidecar.exchange import Seen
+
+MISSING: Final = "error"  # as the conventions say, in place of a finish reason that never arrived
+
+
+def observe(
+    dialect: Dialect, *, status: int, content_type: str, content_encoding: str, limits: Limits, gap_edges: tuple[float, ...]
+) -> Observer:
+    """Return the observer for an answer, by its head alone: what was asked for does not decide.
+
+    `gap_edges` are the bucket edges of gaps between chunks, in seconds, ascending. An error status
+    is the answer's error type until its body gives a better one.
+    """
+    seen = Seen()
+    if status >= 400:
+        seen.error_type = str(status)
+    media_type = content_type.partition(";")[0].strip().lower()
+    inner: Observer
+    if dialect.operation == "http":
+        return BlindObserver(seen)
+    if media_type == "text/event-stream" and dialect.streams:
+        inner = StreamObserver(dialect, seen, limits.line, gap_edges, failed=status >= 400)
+    elif media_type == "application/json" or media_type.endswith("+json"):
+        inner = WholeObserver(dialect, seen, limits.observed)
+    else:
+        return BlindObserver(seen)
+    coding = content_encoding.strip().lower()
+    if coding in ("", "identity"):
+        return inner
+    if coding in CODINGS:
+        return InflatingObserver(inner, Inflater(coding, limits.observed))
+    return BlindObserver(seen, "encoding")
+
+
+class BlindObserver:
+    """Reads nothing: the form, the media type or the content coding is not understood."""
+
+    __slots__ = ("seen", "skipped")
+
+    ended_well: bool | None = None
+
+    def __init__(self, seen: Seen, skipped: str | None = None) -> None:
+        self.seen = seen
+        self.skipped = skipped
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Do nothing."""
+
+    def finish(self, now: float) -> None:
+        """Do nothing."""
+
+
+class StreamObserver:
+    """Reads server-sent events."""
+
+    __slots__ = ("_failed", "_note", "_read", "_split", "_splitter", "seen")
+
+    def __init__(self, dialect: Dialect, seen: Seen, line_bytes_max: int, gap_edges: tuple[float, ...], *, failed: bool) -> None:
+        self.seen = seen
+        self._failed = failed
+        self._splitter = EventSplitter(line_bytes_max)
+        self._split = self._splitter.feed
+        self._read = dialect.read_event
+        self._note = Timeline(seen, gap_edges).note
+
+    @property
+    def skipped(self) -> str | None:
+        """ "too_large" where an event was longer than limits.line."""
+        return "too_large" if self._splitter.skipped else None
+
+    @property
+    def ended_well(self) -> bool | None:
+        """Whether a terminator came, or a finish reason for every choice that had begun.
+
+        None for an error status, and where an unread event may have held the end.
+        """
+        if self._failed:
+            return None
+        return True if self.seen.terminated else None if self._splitter.skipped else False
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Read the next piece, arrived at `now`."""
+        seen = self.seen
+        chunks = seen.chunks
+        for event in self._split(data):
+            self._read(event, seen, now)
+        chunks = seen.chunks - chunks
+        if chunks:
+            self._note(chunks, now)
+
+    def finish(self, now: float) -> None:
+        """Mark choices that never finished. An event without its blank line does not count."""
+        seen = self.seen
+        if seen.choices:
+            seen.finish_reasons = [reason or MISSING for _, reason in sorted(seen.choices.items())]
+
+
+class WholeObserver:
+    """Collects a JSON answer and reads it at its end."""
+
+    __slots__ = ("_body", "_bytes_max", "_read", "seen", "skipped")
+
+    ended_well: bool | None = None  # the transport's framing decides
+
+    def __init__(self, dialect: Dialect, seen: Seen, bytes_max: int) -> None:
+        self.seen = seen
+        self.skipped: str | None = None
+        self._bytes_max = bytes_max
+        self._read = dialect.read_whole
+        self._body: bytes | bytearray = b""
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Keep the next piece, up to the limit."""
+        body = self._body
+        if len(body) + len(data) > self._bytes_max:
+            self.skipped = "too_large"
+        if self.skipped is not None:
+            self._body = b""
+        elif not body:
+            self._body = data  # nearly always all of it: not copied
+        elif isinstance(body, bytearray):
+            body += data
+        else:
+            self._body = bytearray(body + data)
+
+    def finish(self, now: float) -> None:
+        """Read the answer, if it was kept."""
+        if self.skipped is not None or not self._body:
+            return
+        try:
+            self._read(bytes(self._body), self.seen)
+        except ValueError:
+            self.skipped = "not_json"
+        self._body = b""
+
+
+class InflatingObserver:
+    """Decodes a content coding for the observer within."""
+
+    __slots__ = ("_inflater", "_inner", "seen")
+
+    def __init__(self, inner: Observer, inflater: Inflater) -> None:
+        self.seen = inner.seen
+        self._inner = inner
+        self._inflater = inflater
+
+    @property
+    def skipped(self) -> str | None:
+        """Why decoding stopped, else what the observer within says."""
+        return self._inflater.failure or self._inner.skipped
+
+    @property
+    def ended_well(self) -> bool | None:
+        """As the observer within says; but what was not decoded may have held the end."""
+        ended_well = self._inner.ended_well
+        return None if self._inflater.failure and not ended_well else ended_well
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Decode the next piece and read what comes out."""
+        for piece in self._inflater.feed(data):
+            self._inner.feed(piece, now)
+
+    def finish(self, now: float) -> None:
+        """Pass the end on."""
+        self._inner.finish(now)

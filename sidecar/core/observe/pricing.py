@@ -1,0 +1,162 @@
+"""What tokens cost: a table of prices per model, and the cost of one answer by it."""
+
+import datetime
+import math
+import re
+from typing import Any, Final, NamedTuple
+
+from sidecar.errors import ConfigError, ConfigProblem
+from sidecar.exchange import Cost, Usage
+
+TOKENS_PER_PRICE: Final = 1_000_000
+REMEMBERED_MAX: Final = 1000  # model names come from outside
+
+# A version's date or number at a name's end: gpt-4o-2024-08-06, claude-…-20250929, gpt-4-0613, …@20250929.
+_VERSION: Final = re.compile(r"(?:[-@]\d{4}-\d{2}-\d{2}|[-@]\d{8}|-\d{4}|-latest)$")
+_RATES: Final = ("input", "output", "cached", "cache_write", "reasoning")
+_REQUIRED: Final = ("input", "output", "date", "source")
+_MEMBERS: Final = frozenset({"model", "date", "source", *_RATES})
+
+
+class Price(NamedTuple):
+    """USD per million tokens of each kind, as of `date` by `source`."""
+
+    input: float
+    output: float
+    cached: float
+    cache_write: float
+    reasoning: float
+    date: str
+    source: str
+
+
+class PriceTable:
+    """Prices by model pattern.
+
+    A pattern is a model name, or one with `*` for any characters; before it may stand a GenAI
+    provider name and a slash. A name with a date or version number at its end goes by its family's
+    entry if it has none of its own. Where several patterns fit: with the provider before without,
+    the whole name before the family, a plain name before one with `*`, more literal characters
+    before fewer.
+    """
+
+    def __init__(self, prices: dict[str, Price]) -> None:
+        self._plain = {pattern: price for pattern, price in prices.items() if "*" not in pattern}
+        patterns = sorted((pattern for pattern in prices if "*" in pattern), key=lambda pattern: len(pattern.replace("*", "")), reverse=True)
+        self._globs = [(re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL), prices[pattern]) for pattern in patterns]
+        self._remembered: dict[tuple[str, str], Price | None] = {}
+
+    def find(self, provider: str, model: str) -> Price | None:
+        """Return the price of a model, or None where it has none."""
+        key = (provider, model)
+        try:
+            return self._remembered[key]
+        except KeyError:
+            pass
+        if len(self._remembered) >= REMEMBERED_MAX:
+            del self._remembered[next(iter(self._remembered))]
+        price = self._remembered[key] = self._search(provider, model)
+        return price
+
+    def price(self, provider: str, model: str, usage: Usage) -> Cost | None:
+        """Return what `usage` cost in USD, or None where the model has no price: never zero instead."""
+        price = self.find(provider, model)
+        if price is None:
+            return None
+        usd = (
+            usage.input * price.input
+            + usage.cache_read * price.cached
+            + usage.cache_write * price.cache_write
+            + usage.output * price.output
+            + usage.reasoning * price.reasoning
+        )
+        return Cost(usd / TOKENS_PER_PRICE, "table")
+
+    def _search(self, provider: str, model: str) -> Price | None:
+        family = _VERSION.sub("", model)
+        for name in (f"{provider}/{model}", f"{provider}/{family}"):
+            price = self._plain.get(name)
+            if price is not None:
+                return price
+        qualified = self._search_globs(f"{provider}/{model}")
+        return qualified or self._plain.get(model) or self._plain.get(family) or self._search_globs(model)
+
+    def _search_globs(self, name: str) -> Price | None:
+        return next((price for pattern, price in self._globs if pattern.fullmatch(name)), None)
+
+
+def read_prices(tree: object, source: str) -> PriceTable:
+    """Return the table from parsed YAML: `{prices: [{model, input, output, …}]}`.
+
+    `source` names the file in messages. Raises ConfigError with every problem that there is.
+    """
+    entries = tree.get("prices") if isinstance(tree, dict) else None
+    if not isinstance(entries, list):
+        raise ConfigError(source, [ConfigProblem("prices", _show(entries), "a list of entries")])
+    problems: list[ConfigProblem] = []
+    prices: dict[str, Price] = {}
+    for number, entry in enumerate(entries):
+        path = f"prices[{number}]"
+        found = _check_entry(path, entry)
+        if not found and entry["model"] in prices:
+            found = [ConfigProblem(f"{path}.model", _show(entry["model"]), "each pattern once")]
+        if found:
+            problems += found
+        else:
+            prices[entry["model"]] = _make_price(entry)
+    if problems:
+        raise ConfigError(source, problems)
+    return PriceTable(prices)
+
+
+def _make_price(entry: dict[str, Any]) -> Price:
+    """Prices left out: those of the cache are the input's, reasoning costs what output costs."""
+    paid, made = float(entry["input"]), float(entry["output"])
+    cached, written, reasoned = (entry.get(name) for name in ("cached", "cache_write", "reasoning"))
+    return Price(
+        paid,
+        made,
+        paid if cached is None else float(cached),
+        paid if written is None else float(written),
+        made if reasoned is None else float(reasoned),
+        str(entry["date"]),
+        entry["source"],
+    )
+
+
+def _check_entry(path: str, entry: object) -> list[ConfigProblem]:
+    if not isinstance(entry, dict):
+        return [ConfigProblem(path, _show(entry), "a mapping with model, input, output, date and source")]
+    problems = [
+        ConfigProblem(f"{path}.{name}", "an unknown key", ", ".join(sorted(_MEMBERS))) for name in entry if name not in _MEMBERS
+    ]
+    model = entry.get("model")
+    if not isinstance(model, str) or not model.strip("*/ "):
+        problems.append(ConfigProblem(f"{path}.model", _show(model), "a model name, with * for any characters"))
+    problems += [ConfigProblem(f"{path}.{name}", "nothing", "it is required") for name in _REQUIRED if entry.get(name) is None]
+    for name in _RATES:
+        rate = entry.get(name)
+        if rate is not None and not _is_rate(rate):
+            problems.append(ConfigProblem(f"{path}.{name}", _show(rate), "USD per million tokens, 0 or more"))
+    if entry.get("date") is not None and not _is_date(entry["date"]):
+        problems.append(ConfigProblem(f"{path}.date", _show(entry["date"]), "a date like 2026-01-31"))
+    if entry.get("source") is not None and not isinstance(entry["source"], str):
+        problems.append(ConfigProblem(f"{path}.source", _show(entry["source"]), "where the price is from"))
+    return problems
+
+
+def _is_rate(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def _is_date(value: object) -> bool:
+    if isinstance(value, datetime.date):
+        return True
+    try:
+        return isinstance(value, str) and bool(datetime.date.fromisoformat(value))
+    except ValueError:
+        return False
+
+
+def _show(value: object) -> str:
+    return "nothing" if value is None else repr(value)[:80]

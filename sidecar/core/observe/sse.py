@@ -1,0 +1,118 @@
+"""Server-sent events, taken apart without altering a byte (WHATWG HTML, section 9.2.6).
+
+Only the data of events matters here: comments and the fields `event`, `id` and `retry` are passed
+over. As the standard says, lines end with LF, CRLF or CR, one byte order mark may lead, several
+`data` lines join with LF, and an event that is not closed by a blank line does not count.
+"""
+
+from typing import Final
+
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+_LF: Final = 0x0A
+_CR: Final = 0x0D
+
+
+class EventSplitter:
+    """Yields the data of each whole event, however the stream was cut into pieces.
+
+    Holds at most about twice `line_bytes_max`: an event whose data or whose line is longer passes
+    unread and is counted in `skipped`.
+    """
+
+    __slots__ = ("_after_cr", "_data", "_data_bytes", "_fresh", "_idle", "_limit_bytes", "_overlong", "_spoiled", "_tail", "skipped")
+
+    def __init__(self, line_bytes_max: int) -> None:
+        self.skipped = 0
+        self._limit_bytes = line_bytes_max
+        self._fresh = True  # nothing but (a part of) a byte order mark has come
+        self._idle = False  # between two events, with nothing held
+        self._after_cr = False  # the last byte was CR: an LF that follows belongs to it
+        self._tail = bytearray()  # a line that is not yet whole
+        self._overlong = False  # the rest of this line is dropped
+        self._spoiled = False  # this event was too long
+        self._data: list[bytes] = []
+        self._data_bytes = 0
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Return the data of the events that `piece` completes. Never raises."""
+        # Nearly every piece holds whole events of one `data: ` line each. `in` with a number is one
+        # memchr, ten times as fast as with bytes; the count proves that no event holds another line.
+        if self._idle and piece[:6] == b"data: " and piece[-2:] == b"\n\n" and _CR not in piece and len(piece) <= self._limit_bytes:
+            inner = piece[6:-2]
+            if _LF not in inner:
+                return [inner]
+            events = inner.split(b"\n\ndata: ")
+            if inner.count(_LF) == 2 * (len(events) - 1):
+                return events
+        return self._feed_lines(piece)
+
+    def _feed_lines(self, piece: bytes) -> list[bytes]:
+        if self._fresh:
+            piece = self._strip_mark(piece)
+        if not piece:
+            return []
+        if self._after_cr and piece[:1] == b"\n":
+            piece = piece[1:]
+        self._after_cr = piece[-1:] == b"\r" or (self._after_cr and not piece)
+        lines = piece.splitlines(keepends=True)
+        rest = lines.pop() if lines and lines[-1][-1:] not in (b"\n", b"\r") else b""
+        events: list[bytes] = []
+        for line in lines:
+            self._end_line(line.rstrip(b"\r\n"), events)
+        if rest:
+            self._hold(rest)
+        self._idle = not (self._tail or self._overlong or self._data or self._spoiled or self._after_cr or self._fresh)
+        return events
+
+    def _strip_mark(self, piece: bytes) -> bytes:
+        """Take off a leading byte order mark, which may itself come in pieces."""
+        start = bytes(self._tail) + piece
+        if len(start) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(start):
+            self._tail[:] = start
+            return b""
+        self._tail.clear()
+        self._fresh = False
+        return start.removeprefix(BYTE_ORDER_MARK)
+
+    def _hold(self, part: bytes) -> None:
+        """Keep the beginning of a line until its end comes."""
+        if self._overlong:
+            return
+        self._tail += part
+        if len(self._tail) > self._limit_bytes:
+            self._overlong = True
+            self._spoiled = self._spoiled or self._tail.startswith(b"data:")
+            self._tail.clear()
+
+    def _end_line(self, end: bytes, events: list[bytes]) -> None:
+        """A line is whole: what was held of it, and `end`."""
+        self._hold(end)
+        if self._overlong:
+            self._overlong = False
+            return
+        line = bytes(self._tail)
+        self._tail.clear()
+        if not line:
+            self._end_event(events)
+        elif line[:5] == b"data:":
+            self._add_data(line[6:] if line[5:6] == b" " else line[5:])
+        elif line == b"data":
+            self._add_data(b"")
+
+    def _add_data(self, value: bytes) -> None:
+        self._data_bytes += len(value) + 1
+        if self._data_bytes > self._limit_bytes:
+            self._spoiled = True
+            self._data.clear()
+        if not self._spoiled:
+            self._data.append(value)
+
+    def _end_event(self, events: list[bytes]) -> None:
+        if self._spoiled:
+            self.skipped += 1
+        elif self._data:
+            events.append(b"\n".join(self._data))
+        self._spoiled = False
+        self._data = []
+        self._data_bytes = 0

@@ -1,0 +1,148 @@
+"""From a parsed tree to the dataclasses of `config`: every fault at once."""
+
+import math
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+from sidecar.config import Unit
+from sidecar.core.settings.forms import COUNT, FORMS, NAME, TEXT, Form
+from sidecar.core.settings.kinds import Kind, Member, members
+from sidecar.core.settings.redaction import show
+from sidecar.core.settings.tree import Fault, KeyPath
+from sidecar.core.settings.units import parse_duration, parse_size
+
+Section = TypeVar("Section")
+
+# What a faulty value decodes to. Its fault is noted by then; its holder falls back to the default, or is faulty too.
+_FAULTY: Final = object()
+
+_SCALAR_FORMS: Final[Mapping[Any, Form]] = {
+    bool: Form("true or false", lambda value: isinstance(value, bool)),
+    int: COUNT,
+    float: Form("a number", math.isfinite),
+    str: TEXT,
+    Unit.DURATION: Form("a duration above zero and up to 365d, such as 250ms, 3s, 5m, 2h or 1d", lambda seconds: seconds is not None),
+    Unit.SIZE: Form("a size from 1B to 1024GiB, such as 64KiB or 50MiB", lambda size_bytes: size_bytes is not None),
+}
+_NO_FORM: Final = Form("", lambda _: True)
+
+
+def decode(section: type[Section], tree: Any) -> tuple[Section | None, list[Fault]]:
+    """Return `tree` as a settings dataclass, and all that is wrong with it.
+
+    With faults the value is incomplete: faulty parts have their defaults, or are missing.
+    """
+    decoder = _Decoder()
+    value = decoder.read(Kind(section=section), tree, (), None)
+    return (None if value is _FAULTY else value), decoder.faults
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean NAME?` for the known name most like `name`, or nothing."""
+    close = get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+class _Decoder:
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+
+    def _fault(self, path: KeyPath, found: str, allowed: str) -> Any:
+        self.faults.append(Fault(path, found, allowed))
+        return _FAULTY
+
+    def read(self, kind: Kind, value: Any, path: KeyPath, form: Form | None) -> Any:
+        if value is None and kind.is_optional:
+            return None
+        if kind.section is not None:
+            return self._read_section(kind.section, value, path)
+        if kind.entries is not None:
+            return self._read_entries(kind.entries, value, path)
+        if kind.items is not None:
+            return self._read_items(kind.items, value, path)
+        return self._read_scalar(kind.scalar, value, path, form)
+
+    def _read_section(self, section: type, value: Any, path: KeyPath) -> Any:
+        known = members(section)
+        if value is None:
+            value = {}  # a heading with nothing under it
+        if not isinstance(value, dict):
+            return self._fault(path, show(value), "a mapping of " + ", ".join(known))
+        self._check_keys(value, known, path)
+        read = {name: self._read_member(section, member, value, path) for name, member in known.items()}
+        if any(read[name] is _FAULTY and member.is_required for name, member in known.items()):
+            return _FAULTY
+        return section(**{name: part for name, part in read.items() if part is not _FAULTY})
+
+    def _check_keys(self, value: dict[Any, Any], known: Mapping[str, Member], path: KeyPath) -> None:
+        for key in value:
+            if not isinstance(key, str):
+                self._fault(path, f"the key {show(key)}, which is not text", "one of " + ", ".join(known))
+            elif key not in known:
+                self._fault((*path, key), "a key that is not known", f"{', '.join(known)}{suggest(key, known)}")
+
+    def _read_member(self, section: type, member: Member, value: dict[Any, Any], path: KeyPath) -> Any:
+        form = FORMS.get((section, member.name))
+        if member.name in value:
+            return self.read(member.kind, value[member.name], (*path, member.name), form)
+        if member.is_required:
+            return self._fault((*path, member.name), "nothing", (form or _SCALAR_FORMS[member.kind.scalar]).allowed)
+        return _FAULTY  # not a fault: left out, so that the dataclass's own default stands
+
+    def _read_entries(self, entry: Kind, value: Any, path: KeyPath) -> Any:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            return self._fault(path, show(value), "a mapping from names")
+        found: dict[str, Any] = {}
+        for key, part in value.items():
+            if not isinstance(key, str):
+                self._fault(path, f"the name {show(key)}, which is not text", f"{NAME.allowed}; in quotes where YAML reads something else")
+            elif not NAME.accepts(key):
+                self._fault((*path, key), "a name that cannot be used", NAME.allowed)
+            elif (read := self.read(entry, part, (*path, key), None)) is not _FAULTY:
+                found[key] = read
+        return found
+
+    def _read_items(self, item: Kind, value: Any, path: KeyPath) -> Any:
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            return self._fault(path, show(value), "a list")
+        read = [self.read(item, part, (*path, index), None) for index, part in enumerate(value)]
+        return tuple(part for part in read if part is not _FAULTY)
+
+    def _read_scalar(self, scalar: Any, value: Any, path: KeyPath, form: Form | None) -> Any:
+        if isinstance(scalar, type) and issubclass(scalar, StrEnum):
+            if isinstance(value, str) and value in set(scalar):
+                return scalar(value)
+            return self._fault(path, show(value), " or ".join(scalar))
+        general = _SCALAR_FORMS[scalar]
+        read = convert(scalar, value)
+        if read is None or not general.accepts(read) or not (form or _NO_FORM).accepts(read):
+            return self._fault(path, show(value), (form or general).allowed)
+        return read
+
+
+def convert(scalar: Any, value: Any) -> Any:
+    """Return `value` as the scalar type or unit, or None where it is of another type."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if scalar is Unit.DURATION:
+        return parse_duration(value) if is_number or isinstance(value, str) else None
+    if scalar is Unit.SIZE:
+        return parse_size(value) if is_number or isinstance(value, str) else None
+    if scalar is float:
+        return to_float(value) if is_number else None
+    if scalar is int:
+        return value if isinstance(value, int) and is_number else None
+    return value if isinstance(value, scalar) else None
+
+
+def to_float(number: int | float) -> float:
+    """Return the number as a float; infinity where it is too large for one."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf

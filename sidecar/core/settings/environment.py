@@ -1,0 +1,109 @@
+"""Settings from environment variables, which go over the file's.
+
+Every setting is `LLM_SIDECAR__SECTION__KEY`, upper case; maps and lists may be given whole, as YAML text. A few
+have a short name. Other variables that begin with `LLM_SIDECAR_` are left alone: Kubernetes makes
+`LLM_SIDECAR_PORT` and the like for a Service of our name.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from sidecar.config import Settings
+from sidecar.core.settings.decode import suggest
+from sidecar.core.settings.kinds import Kind, members
+from sidecar.core.settings.tree import Fault, KeyPath
+
+PREFIX: Final = "LLM_SIDECAR__"
+FILE_VARIABLE: Final = "LLM_SIDECAR_CONFIG"
+UPSTREAM_VARIABLE: Final = "LLM_SIDECAR_UPSTREAM"
+UPSTREAM_NAME: Final = "default"
+
+_SHORT: Final[Mapping[str, KeyPath]] = {
+    "LLM_SIDECAR_LISTEN": ("listen",),
+    "LLM_SIDECAR_ADMIN_LISTEN": ("admin", "listen"),
+    UPSTREAM_VARIABLE: ("upstreams", UPSTREAM_NAME, "url"),
+}
+# From elsewhere, in milliseconds.
+_MILLISECONDS: Final[Mapping[str, KeyPath]] = {"OPENROUTER_REQUEST_TIMEOUT": ("timeouts", "total")}
+
+_WORDS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_INT_CHARS_MAX: Final = 20
+
+# Where traces go, as the OTLP exporter reads it (OpenTelemetry: environment variable specification).
+_TRACE_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+ParseText = Callable[[str], Any]
+
+
+class Assignment(NamedTuple):
+    """One variable that sets something."""
+
+    path: KeyPath
+    value: Any
+    variable: str
+
+
+def read_environment(environ: Mapping[str, str], parse: ParseText) -> tuple[list[Assignment], list[Fault]]:
+    """Return what the environment sets, in the order to apply it, and what is wrong with it.
+
+    `parse` reads the YAML text of whole maps and lists; it raises ValueError with a safe sentence. Empty variables
+    count as unset. Long names go over short ones, and the more specific over the less.
+    """
+    found: list[Assignment] = []
+    faults: list[Fault] = []
+    for variable, path in _MILLISECONDS.items():
+        if text := environ.get(variable):
+            found.append(Assignment(path, f"{text}ms" if text.isdecimal() else text, variable))
+    found += [Assignment(path, environ[variable], variable) for variable, path in _SHORT.items() if environ.get(variable)]
+    long = [name for name in environ if name.startswith(PREFIX) and environ[name]]
+    for variable in sorted(long, key=lambda name: (name.count("__"), name)):
+        result = _read_long(variable, environ[variable], parse)
+        if isinstance(result, Fault):
+            faults.append(result)
+        else:
+            found.append(result)
+    return found, faults
+
+
+def name_trace_endpoint(environ: Mapping[str, str]) -> str | None:
+    """Return the OTEL_ variable that switches tracing on, if one does and none switches it off."""
+    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER", "").lower() == "none":
+        return None
+    return next((name for name in _TRACE_ENDPOINTS if environ.get(name)), None)
+
+
+def _read_long(variable: str, text: str, parse: ParseText) -> Assignment | Fault:
+    path = tuple(variable.removeprefix(PREFIX).lower().split("__"))
+    kind = Kind(section=Settings)
+    for step in path:
+        if kind.section is not None:
+            known = members(kind.section)
+            if step not in known:
+                return Fault((variable,), "a variable that is not known", ", ".join(known) + suggest(step, known))
+            kind = known[step].kind
+        elif kind.entries is not None and step:
+            kind = kind.entries
+        else:
+            return Fault((variable,), "a variable that is not known", "the value above it as a whole, as YAML text")
+    return _assign(kind, path, variable, text, parse)
+
+
+def _assign(kind: Kind, path: KeyPath, variable: str, text: str, parse: ParseText) -> Assignment | Fault:
+    if kind.scalar is not None:
+        return Assignment(path, _read_text(kind.scalar, text), variable)
+    try:
+        return Assignment(path, parse(text), variable)
+    except ValueError as error:
+        return Fault((variable,), str(error), f"{'a list' if kind.items else 'a mapping'} as YAML text")
+
+
+def _read_text(scalar: Any, text: str) -> Any:
+    """Return text as the scalar it spells, or unchanged, for the decoder to refuse with the right words."""
+    if scalar is bool:
+        return _WORDS.get(text.lower(), text)
+    if scalar in (int, float) and len(text) <= _INT_CHARS_MAX:
+        try:
+            return scalar(text)
+        except ValueError:
+            return text
+    return text

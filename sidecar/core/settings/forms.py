@@ -1,0 +1,106 @@
+"""What single settings must look like beyond their type: URLs, addresses, prefixes, names, ranges."""
+
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import IPv6Address
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from sidecar.config import Admin, Log, Prices, Route, Settings, Tracing, Upstream
+
+_HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
+_VISIBLE_ASCII: Final = re.compile(r"[!-~]+")
+_PREFIX: Final = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]+/)*")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
+_PORT: Final = re.compile(r"[0-9]{1,5}")
+
+
+class Form(NamedTuple):
+    """A rule for one value of the right type, and how it is explained."""
+
+    allowed: str
+    accepts: Callable[[Any], bool]
+
+
+def is_text(text: str) -> bool:
+    """Whether text is there and can be shown on one line."""
+    return bool(text) and text.isprintable()
+
+
+def is_name(text: str) -> bool:
+    """Whether text can name an upstream, a route or a provider: it becomes a metric label."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_prefix(text: str) -> bool:
+    """Whether text is a path prefix that can be compared with request targets as they come."""
+    return _PREFIX.fullmatch(text) is not None and not _has_dot_segment(text)
+
+
+def is_base_url(text: str) -> bool:
+    """Whether text is an absolute http(s) URL to which a path can be appended (RFC 3986)."""
+    # urlsplit drops tabs and line ends and accepts backslashes: what a client would dial must be what was read.
+    if not _VISIBLE_ASCII.fullmatch(text) or any(char in text for char in "\\@?#"):
+        return False
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    if parts.scheme not in ("http", "https") or port == 0 or parts.netloc.endswith(":"):
+        return False
+    host = parts.netloc if port is None else parts.netloc.rpartition(":")[0]
+    return _is_host(host) and not _has_dot_segment(parts.path)
+
+
+def split_listen(text: str) -> tuple[str, int] | None:
+    """Return host (an IPv6 address without its brackets) and port of `host:port`, or None."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not _PORT.fullmatch(port) or int(port) > 65535 or not _is_host(host):
+        return None
+    return host.strip("[]"), int(port)
+
+
+def _is_host(text: str) -> bool:
+    if not text.startswith("["):
+        return _HOST.fullmatch(text) is not None
+    try:
+        IPv6Address(text[1:-1])
+    except ValueError:
+        return False
+    return text.endswith("]")
+
+
+def _has_dot_segment(path: str) -> bool:
+    """RFC 3986 section 5.2.4: a server would resolve it, and go elsewhere than we read."""
+    return any(segment.lower().replace("%2e", ".") in (".", "..") for segment in path.split("/"))
+
+
+def _one_of(*names: str) -> Form:
+    return Form(" or ".join([", ".join(names[:-1]), names[-1]]), names.__contains__)
+
+
+TEXT: Final = Form("text on one line", is_text)
+NAME: Final = Form("a name of letters, digits and . _ - /, at most 64", is_name)
+COUNT: Final = Form("a whole number of at least 1", lambda number: 1 <= number <= 2**31)
+_LISTEN: Final = Form("host:port, such as 127.0.0.1:4000 or [::1]:4000", lambda text: split_listen(text) is not None)
+_URL: Final = Form("an http or https URL with a host, without user, query or fragment", is_base_url)
+
+# By the dataclass and the field; what is not here has no rule beyond its type's.
+FORMS: Final[Mapping[tuple[type, str], Form]] = {
+    (Settings, "listen"): _LISTEN,
+    (Admin, "listen"): _LISTEN,
+    (Upstream, "url"): _URL,
+    (Upstream, "provider"): NAME,
+    (Upstream, "api_key_file"): Form("the path of a file that holds the key", is_text),
+    (Route, "prefix"): Form("a path that starts and ends with /, such as /chat/", is_prefix),
+    (Route, "upstream"): NAME,
+    (Route, "name"): NAME,
+    (Tracing, "endpoint"): _URL,
+    (Tracing, "protocol"): _one_of("http/protobuf", "grpc"),
+    (Tracing, "ratio"): Form("a number from 0 to 1", lambda number: 0 <= number <= 1),
+    (Tracing, "cpu_share"): Form("a number above 0, at most 1", lambda number: 0 < number <= 1),
+    (Log, "level"): _one_of("debug", "info", "warning", "error"),
+    (Log, "format"): _one_of("auto", "text", "json"),
+    (Prices, "file"): Form("the path of a price table", is_text),
+}

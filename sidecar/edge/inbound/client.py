@@ -1,0 +1,174 @@
+"""The caller's side of one exchange, over aiohttp's low-level server.
+
+aiohttp parses what comes in. What goes out is written to the transport as it stands: an answer's
+head and pieces are made once, not taken apart and put together again.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from sidecar.errors import BAD_REQUEST, ClientFault, ClientGone
+from sidecar.exchange import Call
+
+# Time for the last bytes to leave before a connection is reset on purpose: a reset overtakes them.
+_LAST_BYTES_S: Final = 0.1
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
+
+
+class _Written(web.StreamResponse):
+    """Tells aiohttp that the answer has been written already."""
+
+    def __init__(self, *, keep: bool) -> None:
+        super().__init__()
+        self._keep = keep
+
+    @property
+    def keep_alive(self) -> bool | None:
+        """Whether the connection may carry another call."""
+        return self._keep
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Do nothing."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing."""
+
+
+class ClientConnection(web.RequestHandler):
+    """A caller's connection: aiohttp's, and it tells when the caller reads too slowly."""
+
+    __slots__ = ("_go_on", "_pause", "begun_at", "on_malformed")
+
+    def __init__(self, *args: object, on_malformed: Callable[[], bytes], **options: object) -> None:
+        super().__init__(*args, **options)  # type: ignore[arg-type]
+        self.on_malformed = on_malformed
+        self._pause: Callable[[], None] | None = None
+        self._go_on: Callable[[], None] | None = None
+        self.begun_at = 0.0  # when a request's head began to come; 0: none has; -1: a call is being carried
+
+    def watch(self, pause: Callable[[], None] | None, go_on: Callable[[], None] | None) -> None:
+        """Tell `pause` when the write buffer is full, `go_on` when it has drained."""
+        self._pause, self._go_on = pause, go_on
+        if pause is not None and self.writing_paused:
+            pause()
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came (asyncio)."""
+        if not self.begun_at and data:
+            self.begun_at = asyncio.get_running_loop().time()
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """The caller reads too slowly (asyncio)."""
+        super().pause_writing()
+        if self._pause is not None:
+            self._pause()
+
+    def resume_writing(self) -> None:
+        """The caller has caught up (asyncio)."""
+        super().resume_writing()
+        if self._go_on is not None:
+            self._go_on()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer what the parser refused. Its own words are not passed on: they quote the input."""
+        response = web.Response(status=400 if status < 500 else status, body=self.on_malformed(), content_type="application/json")
+        response.headers["x-sidecar-error"] = BAD_REQUEST.id
+        response.force_close()
+        return response
+
+
+class HttpClient:
+    """One call over HTTP (ports.Client)."""
+
+    __slots__ = ("_call", "_connection", "_content", "_continue", "_idle_s", "_transport", "keep")
+
+    def __init__(self, request: web.BaseRequest, connection: ClientConnection, call: Call, *, idle_s: float) -> None:
+        self._call = call
+        self._connection = connection
+        self._content = request.content
+        self._continue = call.wanted.expects_continue
+        self._idle_s = idle_s
+        transport = connection.transport
+        if transport is None:
+            raise ClientGone
+        self._transport = transport
+        self.keep = False
+
+    @property
+    def call(self) -> Call:
+        """What came in."""
+        return self._call
+
+    @property
+    def gone(self) -> bool:
+        """Whether the caller has closed its connection (ports.Client)."""
+        return self._connection.transport is None or self._transport.is_closing()
+
+    async def read_body(self, bytes_max: int) -> tuple[bytes, bool]:
+        """Return the body and whether it is whole (ports.Client)."""
+        content = self._content
+        if self._continue and not content.is_eof():
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if content.is_eof():
+            data = content.read_nowait()
+            return data, True
+        pieces: list[bytes] = []
+        size = 0
+        while size <= bytes_max:
+            piece = await self.read_more()
+            if not piece:
+                return b"".join(pieces), True
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces), False
+
+    async def read_more(self) -> bytes:
+        """Return the next piece of the body, b"" at its end (ports.Client)."""
+        try:
+            async with asyncio.timeout(self._idle_s):
+                return await self._content.readany()
+        except TimeoutError:
+            raise ClientFault(BAD_REQUEST, f"the request's body stopped for {self._idle_s:g} s") from None
+        except (web.RequestPayloadError, ConnectionError):
+            if self._transport.is_closing():
+                raise ClientGone from None
+            raise ClientFault(BAD_REQUEST, "the request's body is not well-formed") from None
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the caller (ports.Client)."""
+        self._transport.write(data)
+
+    def watch(self, pause: Callable[[], None] | None, go_on: Callable[[], None] | None) -> None:
+        """Be told of a caller that reads too slowly (ports.Client)."""
+        self._connection.watch(pause, go_on)
+
+    def finish(self, *, keep: bool) -> None:
+        """The answer has been written (ports.Client)."""
+        self.keep = keep
+
+    def break_off(self, *, unmistakably: bool) -> None:
+        """Close without an end (ports.Client)."""
+        self.keep = False
+        if unmistakably and not self._transport.is_closing():
+            asyncio.get_running_loop().call_later(_LAST_BYTES_S, _reset, self._transport)
+        else:
+            self._transport.close()
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    sock = transport.get_extra_info("socket")
+    if sock is not None and not transport.is_closing():
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    transport.abort()
+
+
+KEEP: Final = _Written(keep=True)
+CLOSE: Final = _Written(keep=False)

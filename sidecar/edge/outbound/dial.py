@@ -1,0 +1,91 @@
+"""How a connection to an upstream comes about: resolve, connect, tunnel, TLS; each failure by name."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from aiohappyeyeballs import start_connection
+
+from sidecar.core.attempt.egress import EgressProxy, compose_connect, find_egress_proxy, read_connect_status
+from sidecar.core.choose.places import Place
+from sidecar.edge.outbound.connection import Connection
+from sidecar.edge.outbound.dns import AddressInfo, Resolver
+from sidecar.errors import CONNECT_TIMEOUT, TLS_FAILED, TUNNEL_REFUSED, UNREACHABLE, UpstreamFault
+
+# RFC 8305 section 8: the recommended delay before the next address is tried beside the first.
+_NEXT_ADDRESS_S: Final = 0.25
+_CONNECT_HEAD_BYTES_MAX: Final = 16 * 1024
+
+
+class Dialler:
+    """Makes connections to one upstream."""
+
+    def __init__(self, place: Place, resolver: Resolver, environ: Mapping[str, str]) -> None:
+        self._place = place
+        self._resolver = resolver
+        self._proxy: EgressProxy | None = find_egress_proxy(place.scheme, place.host, place.port, environ)
+        self._tls: ssl.SSLContext | None = None
+
+    async def dial(self, make: Callable[[], Connection], now: float, timeout_s: float) -> Connection:
+        """Return a new connection. Raises UpstreamFault, within `timeout_s` seconds."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._dial(make, now)
+        except TimeoutError:
+            raise UpstreamFault(CONNECT_TIMEOUT, f"no connection to {self._place.host} within {timeout_s:g} s") from None
+        except ssl.SSLError as error:
+            raise UpstreamFault(TLS_FAILED, f"{self._place.host}: {_tell_tls(error)}") from None
+        except OSError as error:
+            raise UpstreamFault(UNREACHABLE, f"{self._place.host}: {error.strerror or 'connection failed'}") from None
+
+    async def _dial(self, make: Callable[[], Connection], now: float) -> Connection:
+        hop = self._proxy or self._place
+        addresses = await self._resolver.resolve(hop.host, hop.port, now)
+        sock = await self._connect(addresses)
+        try:
+            if self._proxy is not None:
+                await self._tunnel(sock, self._proxy)
+            tls = self._tls_context() if self._place.scheme == "https" else None
+            _, connection = await asyncio.get_running_loop().create_connection(
+                make, sock=sock, ssl=tls, server_hostname=self._place.host if tls else None
+            )
+        except BaseException:
+            sock.close()
+            raise
+        return connection
+
+    async def _connect(self, addresses: list[AddressInfo]) -> socket.socket:
+        sock = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_S)
+        with contextlib.suppress(OSError):  # a socket that is not TCP has no Nagle to switch off
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    async def _tunnel(self, sock: socket.socket, proxy: EgressProxy) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(sock, compose_connect(self._place.host, self._place.port, proxy.authorization))
+        head = b""
+        # Byte-exact reading is not needed: a proxy has nothing to send behind its head before we speak.
+        while b"\r\n\r\n" not in head:
+            piece = await loop.sock_recv(sock, 4096)
+            head += piece
+            if not piece or len(head) > _CONNECT_HEAD_BYTES_MAX:
+                raise UpstreamFault(TUNNEL_REFUSED, f"{proxy.host} gave no answer to CONNECT")
+        status = read_connect_status(head)
+        if status is None or not 200 <= status < 300:
+            raise UpstreamFault(TUNNEL_REFUSED, f"{proxy.host} answered CONNECT with {status or 'no HTTP'}")
+
+    def _tls_context(self) -> ssl.SSLContext:
+        # Made on first use: loading the authorities costs milliseconds and memory that plain upstreams need not pay.
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
+
+
+def _tell_tls(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate not accepted ({error.verify_message})"
+    return (error.reason or "handshake failed").replace("_", " ").lower()

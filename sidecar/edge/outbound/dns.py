@@ -1,0 +1,69 @@
+"""Names to addresses, remembered for a while (P5).
+
+One lookup per name is under way at a time, and belongs to nobody: a caller that leaves does not
+take it along. When a name is due again and cannot be resolved, its last addresses stay in use:
+a dead resolver must not take a running service down.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from sidecar.config import Dns
+from sidecar.edge.tasks import spawn
+from sidecar.errors import UNRESOLVED, UpstreamFault
+
+AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
+Lookup = Callable[[str, int], Awaitable[list[AddressInfo]]]
+
+
+class _Entry(NamedTuple):
+    addresses: list[AddressInfo]
+    due: float
+
+
+async def look_up(host: str, port: int) -> list[AddressInfo]:
+    """Ask the system's resolver (getaddrinfo)."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(found)
+
+
+class Resolver:
+    """A bounded cache in front of the system's resolver."""
+
+    def __init__(self, settings: Dns, lookup: Lookup = look_up) -> None:
+        self._settings = settings
+        self._lookup = lookup
+        self._entries: dict[tuple[str, int], _Entry] = {}
+        self._under_way: dict[tuple[str, int], asyncio.Task[list[AddressInfo]]] = {}
+
+    async def resolve(self, host: str, port: int, now: float) -> list[AddressInfo]:
+        """Return the addresses of `host`. Raises UpstreamFault(upstream_unresolved)."""
+        key = (host, port)
+        entry = self._entries.get(key)
+        if entry is not None and now < entry.due:
+            return entry.addresses
+        task = self._under_way.get(key)
+        if task is None:
+            task = spawn(self._ask(host, port, now), name=f"resolve {host}")
+            self._under_way[key] = task
+            task.add_done_callback(lambda _: self._under_way.pop(key, None))
+        try:
+            return await asyncio.shield(task)
+        except OSError as error:
+            raise UpstreamFault(UNRESOLVED, f"{host}: {error.strerror or 'name resolution failed'}") from None
+
+    async def _ask(self, host: str, port: int, now: float) -> list[AddressInfo]:
+        key = (host, port)
+        try:
+            addresses = await self._lookup(host, port)
+        except (OSError, UnicodeError) as error:
+            stale = self._entries.get(key)
+            if stale is None:
+                raise error if isinstance(error, OSError) else OSError(0, "not a valid host name") from None
+            addresses = stale.addresses
+        if key not in self._entries and len(self._entries) >= self._settings.names:
+            self._entries.pop(next(iter(self._entries)))
+        self._entries[key] = _Entry(addresses, now + self._settings.ttl)
+        return addresses

@@ -1,0 +1,240 @@
+"""One answer on its way from an upstream's connection to the client.
+
+A coroutine waits for two moments only, the head and the end. In between each piece goes from the
+upstream's socket to the client's in one callback, and is looked at after it was written. When the
+client is slow the upstream is paused, so memory stays bounded; when the upstream is slow the
+deadlines of `core.attempt.deadlines` decide.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from sidecar.core.attempt.deadlines import Deadlines
+from sidecar.core.attempt.heads import Framing
+from sidecar.core.observe.contract import BodyFilter, Observer
+from sidecar.edge.outbound.connection import Connection
+from sidecar.edge.outbound.telling import ResponseHead
+from sidecar.errors import IDLE_TIMEOUT, STREAM_CUT, UPSTREAM_MALFORMED, UPSTREAM_RESET, ClientGone, ErrorKind, UpstreamFault
+from sidecar.ports import Client
+
+_BROKEN_WITHIN: Final = frozenset({UPSTREAM_RESET, UPSTREAM_MALFORMED})
+
+
+class Relay:
+    """The answer to one request (ports.Answer)."""
+
+    __slots__ = (
+        "_client", "_connection", "_deadlines", "_ended", "_fault", "_filter", "_framing", "_head", "_held", "_now", "_observer", "_timer",
+        "_unsent", "_waiter", "_write", "connected_at", "first_byte_at", "head_at", "last_at", "observer_failed", "reused", "sent_at",
+        "sent_bytes",
+    )  # fmt: skip
+
+    def __init__(self, connection: Connection, deadlines: Deadlines, now: Callable[[], float], connected_at: float) -> None:
+        self._connection = connection
+        self._deadlines = deadlines
+        self._now = now
+        self._head: ResponseHead | None = None
+        self._held: list[bytes] = []
+        self._ended = False
+        self._fault: UpstreamFault | ClientGone | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._client: Client | None = None
+        self._write: Callable[[bytes], None] | None = None
+        self._framing = Framing.NONE
+        self._observer: Observer | None = None
+        self._filter: BodyFilter | None = None
+        self._unsent = 0
+        self.connected_at = connected_at
+        self.reused = connection.used > 0
+        self.sent_at: float | None = None
+        self.head_at: float | None = None
+        self.first_byte_at: float | None = None
+        self.last_at = connected_at
+        self.sent_bytes = 0
+        self.observer_failed = False
+
+    # -- what the path does ----------------------------------------------------------------
+
+    def start(self, method: str, data: bytes, *, whole: bool) -> None:
+        """Send the request, or if it is not `whole` the beginning of it, and start the clock."""
+        self._connection.send(method, data, self, whole=whole)
+        self.sent_at = self.last_at = self._now()
+        self._unsent = self._connection.unsent_bytes
+        self._arm()
+
+    async def send_more(self, data: bytes) -> None:
+        """Send another piece of a streamed request body, at the upstream's pace."""
+        self._connection.send_more(data)
+        self.last_at = self._now()
+        await self._connection.until_writable()
+
+    def end_request(self, data: bytes) -> None:
+        """Send the last bytes of a streamed request body."""
+        self._connection.end_request(data)
+        self.last_at = self._now()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the answer is whole."""
+        return self._ended
+
+    @property
+    def answering(self) -> bool:
+        """Whether anything came back, or ever will: a head, or a failure."""
+        return self._head is not None or self._fault is not None
+
+    async def until_head(self) -> ResponseHead:
+        """Wait for the response head. Raises UpstreamFault."""
+        while self._head is None:
+            if self._fault is not None:
+                raise self._fault
+            await self._wait()
+        return self._head
+
+    def commit(self, client: Client, head: bytes, framing: Framing, observer: Observer | None, body_filter: BodyFilter | None) -> None:
+        """Send the head and what is held of the body to the client; from here on, pieces pass at once.
+
+        This is the commit point: after it the attempt can no longer be replaced.
+        """
+        self._client, self._framing, self._observer, self._filter = client, framing, observer, body_filter
+        self._write = client.write
+        held, self._held = self._held, []
+        client.watch(self._connection.pause, self._go_on)
+        client.write(head)
+        for data in held:
+            self._pass_on(data, self.last_at)
+        if self._ended:
+            self._close_body()
+
+    async def until_end(self) -> None:
+        """Wait until the answer is whole. Raises UpstreamFault if it broke off, ClientGone if nobody reads it."""
+        while not self._ended:
+            if self._fault is not None:
+                raise self._fault
+            await self._wait()
+
+    def release(self) -> None:
+        """Let go of everything: the answer has ended, or nobody wants it any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._ended:
+            self._connection.abort()
+        if self._client is not None:
+            self._client.watch(None, None)
+            self._client = None
+        self._write = None
+
+    # -- connection.Listener ---------------------------------------------------------------
+
+    def on_head(self, head: ResponseHead) -> None:
+        """The head came."""
+        self._head = head
+        self.head_at = self.last_at = self._now()
+        self._wake()
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body came."""
+        self.last_at = now = self._now()
+        if self._write is None:
+            self._held.append(data)
+        else:
+            self._pass_on(data, now)
+
+    def on_end(self) -> None:
+        """The answer is whole."""
+        self._ended = True
+        self.last_at = self._now()
+        if self._write is not None:
+            self._close_body()
+        self._wake()
+
+    def on_lost(self, kind: ErrorKind, detail: str) -> None:
+        """The answer will not be whole."""
+        if self._head is not None and kind in _BROKEN_WITHIN:
+            kind = STREAM_CUT
+        self._fail(UpstreamFault(kind, detail))
+
+    # --------------------------------------------------------------------------------------
+
+    def _pass_on(self, data: bytes, now: float) -> None:
+        out = data if self._filter is None else self._filter.feed(data)
+        if out:
+            self._send(out, now)
+        if self._observer is not None:
+            try:
+                self._observer.feed(data, now)
+            except Exception:
+                self._switch_off()
+
+    def _send(self, data: bytes, now: float) -> None:
+        if self.first_byte_at is None:
+            self.first_byte_at = now
+        self.sent_bytes += len(data)
+        if self._write is None:
+            return
+        if self._framing is Framing.CHUNKED:
+            self._write(b"%x\r\n%b\r\n" % (len(data), data))
+        elif self._framing is not Framing.NONE:
+            self._write(data)
+
+    def _close_body(self) -> None:
+        if self._filter is not None:
+            rest = self._filter.flush()
+            if rest:
+                self._send(rest, self.last_at)
+        if self._observer is not None:
+            try:
+                self._observer.finish(self.last_at)
+            except Exception:
+                self._switch_off()
+
+    def _switch_off(self) -> None:
+        # A broken observer must not cost the user a byte: it sees no more of this answer.
+        self._observer = None
+        self.observer_failed = True
+
+    def _go_on(self) -> None:
+        self.last_at = self._now()  # the silence was the client's, not the upstream's
+        self._connection.resume()
+
+    def _fail(self, fault: UpstreamFault | ClientGone) -> None:
+        if self._fault is None and not self._ended:
+            self._fault = fault
+            self._wake()
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _arm(self) -> None:
+        due, _ = self._deadlines.next_due(head_seen=self._head is not None, since=self.last_at)
+        self._timer = asyncio.get_running_loop().call_at(due, self._expire)
+
+    def _expire(self) -> None:
+        now = self._now()
+        unsent = self._connection.unsent_bytes
+        if self._head is None and unsent < self._unsent:
+            self.last_at = now  # a large request is still on its way: nobody is late yet
+        self._unsent = unsent
+        due, kind = self._deadlines.next_due(head_seen=self._head is not None, since=self.last_at)
+        if now < due:
+            self._arm()
+        elif kind is IDLE_TIMEOUT and self._connection.paused:
+            self._fail(ClientGone("the client stopped reading"))
+        else:
+            self._fail(UpstreamFault(kind, _tell_silence(kind, now - self.last_at)))
+            self._connection.abort()
+
+
+def _tell_silence(kind: ErrorKind, silent_s: float) -> str:
+    return f"{kind.summary} Silent for {silent_s:.1f} s."

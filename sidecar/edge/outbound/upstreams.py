@@ -1,0 +1,58 @@
+"""All upstreams by name: their pools, and the way a request gets onto a connection."""
+
+import random
+from collections.abc import Callable, Mapping
+
+from sidecar.config import Dns, Upstream
+from sidecar.core.attempt.deadlines import Deadlines
+from sidecar.core.choose.places import Place
+from sidecar.edge.outbound.dial import Dialler
+from sidecar.edge.outbound.dns import Resolver
+from sidecar.edge.outbound.pool import Pool
+from sidecar.edge.outbound.relay import Relay
+from sidecar.ports import Clock
+
+
+class Upstreams:
+    """The pools of all configured upstreams (ports.Upstreams)."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, Upstream],
+        places: Mapping[str, Place],
+        dns: Dns,
+        clock: Clock,
+        environ: Mapping[str, str],
+        *,
+        head_bytes_max: int,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._clock = clock
+        resolver = Resolver(dns)
+        self._pools: dict[str, Pool] = {}
+        for name, upstream in settings.items():
+            dialler = Dialler(places[name], resolver, environ)
+            self._pools[name] = Pool(name, upstream, dialler, clock, head_bytes_max=head_bytes_max, draw=draw)
+
+    async def reach(self, name: str, deadlines: Deadlines, *, fresh: bool) -> Relay:
+        """Return an attempt on a connection to `name`; nothing is sent yet. Raises Fault.
+
+        `fresh`: not on a connection that was used before.
+        """
+        pool = self._pools[name]
+        now = self._clock.now()
+        connection = None if fresh else pool.take_idle(now)
+        if connection is None:
+            wait_s = min(deadlines.connect_s, deadlines.total_at - now)
+            connection = await pool.connect(wait_s, fresh=fresh)
+            now = self._clock.now()
+        return Relay(connection, deadlines, self._clock.now, now)
+
+    def count_connections(self) -> dict[str, tuple[int, int]]:
+        """Return idle and busy connections by upstream."""
+        return {name: (pool.idle_connections, pool.busy_connections) for name, pool in self._pools.items()}
+
+    def close(self) -> None:
+        """Close idle connections; busy ones close as their answers end."""
+        for pool in self._pools.values():
+            pool.close()

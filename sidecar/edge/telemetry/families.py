@@ -1,0 +1,77 @@
+"""Every metric of the catalogue, live: one family each, and what exists before any traffic."""
+
+from collections.abc import Iterable
+from functools import partial
+
+from sidecar import catalogue
+from sidecar.catalogue import Metric
+from sidecar.edge.telemetry.instruments import Counter, Family, Gauge, Histogram
+
+AnyFamily = Family[Counter] | Family[Gauge] | Family[Histogram]
+
+
+class Families:
+    """The live families, by name, and all of them in the catalogue's order."""
+
+    def __init__(self, series_max: int) -> None:
+        self._series_max = series_max
+        self.operation_duration = self._histograms(catalogue.OPERATION_DURATION)
+        self.token_usage = self._histograms(catalogue.TOKEN_USAGE)
+        self.time_to_first_chunk = self._histograms(catalogue.TIME_TO_FIRST_CHUNK)
+        self.time_per_output_chunk = self._histograms(catalogue.TIME_PER_OUTPUT_CHUNK)
+        self.http_server_duration = self._histograms(catalogue.HTTP_SERVER_DURATION)
+        self.requests = self._counters(catalogue.REQUESTS)
+        self.time_to_first_token = self._histograms(catalogue.TIME_TO_FIRST_TOKEN)
+        self.tokens_per_second = self._histograms(catalogue.TOKENS_PER_SECOND)
+        self.tokens = self._counters(catalogue.TOKENS)
+        self.usage_records = self._counters(catalogue.USAGE_RECORDS)
+        self.cost = self._counters(catalogue.COST)
+        self.unpriced = self._counters(catalogue.UNPRICED)
+        self.overhead = self._histograms(catalogue.OVERHEAD)
+        self.in_flight = self._gauges(catalogue.IN_FLIGHT)
+        self.attempts = self._counters(catalogue.ATTEMPTS)
+        self.upstream_connections = self._gauges(catalogue.UPSTREAM_CONNECTIONS)
+        self.label_overflow = self._counters(catalogue.LABEL_OVERFLOW)
+        self.spans_exported = self._counters(catalogue.SPANS_EXPORTED)
+        self.spans_dropped = self._counters(catalogue.SPANS_DROPPED)
+        self.observer_failures = self._counters(catalogue.OBSERVER_FAILURES)
+        self.unreadable = self._counters(catalogue.UNREADABLE)
+        self.sink_failures = self._counters(catalogue.SINK_FAILURES)
+        self.loop_lag = self._histograms(catalogue.LOOP_LAG)
+        self.reload_successful = self._gauges(catalogue.RELOAD_SUCCESSFUL)
+        self.reload_timestamp = self._gauges(catalogue.RELOAD_TIMESTAMP)
+        self.build_info = self._gauges(catalogue.BUILD_INFO)
+        self._create_closed()
+
+    @property
+    def all(self) -> list[AnyFamily]:
+        """Every family, in the catalogue's order."""
+        return [family for family in vars(self).values() if isinstance(family, Family)]
+
+    def create_upstreams(self, upstreams: Iterable[str]) -> None:
+        """Create the series of these upstreams at 0."""
+        outcomes, states = (metric.labels[1].values for metric in (catalogue.ATTEMPTS, catalogue.UPSTREAM_CONNECTIONS))
+        for upstream in upstreams:
+            for outcome in outcomes:
+                self.attempts.child(upstream, outcome)
+            for state in states:
+                self.upstream_connections.child(upstream, state)
+
+    def _create_closed(self) -> None:
+        # A rate over a series that was born at 1 misses the first event: begin at 0.
+        for family in self.all:
+            labels = family.metric.labels
+            if not labels:
+                family.child()
+            elif len(labels) == 1:
+                for value in labels[0].values:
+                    family.child(value)
+
+    def _counters(self, metric: Metric) -> Family[Counter]:
+        return Family(metric, Counter, self._series_max)
+
+    def _gauges(self, metric: Metric) -> Family[Gauge]:
+        return Family(metric, Gauge, self._series_max)
+
+    def _histograms(self, metric: Metric) -> Family[Histogram]:
+        return Family(metric, partial(Histogram, edges=metric.buckets), self._series_max)

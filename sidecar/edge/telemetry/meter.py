@@ -1,0 +1,172 @@
+"""Metrics: reads each sealed record once and adds it up (ports.Sink)."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from sidecar import catalogue
+from sidecar.config import Limits
+from sidecar.edge.telemetry.families import Families
+from sidecar.edge.telemetry.instruments import Counter, Gauge, Histogram, TracePoint
+from sidecar.edge.telemetry.labels import LabelBounds
+from sidecar.edge.telemetry.series import Series, SeriesKey
+from sidecar.exchange import Record, UsageSource
+
+_OPERATIONS: Final = frozenset(catalogue.OPERATION_DURATION.labels[0].values)
+_METHODS: Final = frozenset(catalogue.METHODS)
+# Below this many tokens the quotient says more about scheduling than about the model.
+_RATED_TOKENS_MIN: Final = 10
+# Kept children are only a short cut: forget them all rather than let callers fill the memory.
+_KEPT_MAX: Final = 2048
+_KEY_CHARACTERS_MAX: Final = 128
+
+
+class Meter:
+    """Everything the scrape shows. Called on the event loop only."""
+
+    def __init__(self, limits: Limits, upstreams: Iterable[str], *, version: str, python: str) -> None:
+        """Create every series that is known before traffic, at 0. `upstreams`: their names."""
+        self.families = families = Families(limits.series)
+        families.create_upstreams(upstreams)
+        families.build_info.child(version, python).set(1)
+        self.in_flight: Gauge = families.in_flight.child()
+        self.loop_lag: Histogram = families.loop_lag.child()
+        self.spans_exported: Counter = families.spans_exported.child()
+        self._observer_failures = families.observer_failures.child()
+        self._unreadable = families.unreadable.child()
+        self._overhead_request = families.overhead.child("request")
+        self._overhead_response = families.overhead.child("response")
+        self._usage_reported, self._usage_estimated, self._usage_absent = (families.usage_records.child(source) for source in UsageSource)
+        self._bounds = LabelBounds(limits.labels)
+        self._kept: dict[tuple[object, ...], Series] = {}
+        self._attempts: dict[tuple[str, str], Counter] = {}
+        self._refreshers: list[Callable[[], None]] = []
+
+    def spans_dropped(self, reason: str) -> Counter:
+        """Return the counter of spans lost for `reason`, one of catalogue.SPAN_LOSSES."""
+        return self.families.spans_dropped.child(reason)
+
+    def sink_failures(self, sink: str) -> Counter:
+        """Return the counter of records that `sink` failed to take."""
+        return self.families.sink_failures.child(sink)
+
+    def upstream_connections(self, upstream: str, state: str) -> Gauge:
+        """Return the gauge of connections to `upstream` that are `active` or `idle`."""
+        return self.families.upstream_connections.child(upstream, state)
+
+    def note_reload(self, *, successful: bool, at_s: float) -> None:
+        """Note that the configuration was loaded, or could not be, at `at_s` (Unix time)."""
+        self.families.reload_successful.child().set(int(successful))
+        if successful:
+            self.families.reload_timestamp.child().set(at_s)
+
+    def before_scrape(self, refresh: Callable[[], None]) -> None:
+        """Have `refresh` called before each scrape, to bring gauges up to date."""
+        self._refreshers.append(refresh)
+
+    def refresh(self) -> None:
+        """Bring the gauges up to date."""
+        for refresh in self._refreshers:
+            refresh()
+
+    def observe(self, record: Record) -> None:
+        """Count one exchange that has ended."""
+        series = self._find(record)
+        series.requests.value += 1
+        for counter in series.overflow:
+            counter.value += 1
+        if not record.asked.readable:
+            self._unreadable.value += 1
+        if record.observer_failed:
+            self._observer_failures.value += 1
+        if series.http is None:
+            return
+        duration_s = record.ended - record.accepted
+        trace = record.trace if record.kept else None
+        at_s = 0.0 if trace is None else record.accepted_ns * 1e-9 + duration_s
+        series.http.observe(duration_s, None if trace is None else TracePoint(trace.trace_id, trace.server_span_id, at_s))
+        if record.overhead_request_s is not None:
+            self._overhead_request.observe(record.overhead_request_s)
+        if record.overhead_response_s is not None:
+            self._overhead_response.observe(record.overhead_response_s)
+        for attempt in record.attempts:
+            key = (attempt.upstream, attempt.outcome)
+            counted = self._attempts.get(key)
+            if counted is None:
+                counted = self._attempts[key] = self.families.attempts.child(*key)
+            counted.value += 1
+        if series.duration is not None:
+            point = None if trace is None else TracePoint(trace.trace_id, trace.client_span_id, at_s)
+            series.duration.observe(duration_s, point)
+            if record.streamed:
+                _observe_stream(record, series, point)
+            self._observe_usage(record, series)
+
+    def _observe_usage(self, record: Record, series: Series) -> None:
+        source = record.usage_source
+        usage = record.usage
+        if usage is None or source is UsageSource.ABSENT:
+            self._usage_absent.value += 1
+            return
+        if source is UsageSource.REPORTED:
+            self._usage_reported.value += 1
+            inputs, outputs = series.usage()
+            inputs.observe(usage.input_total)
+            outputs.observe(usage.output_total)
+        else:
+            self._usage_estimated.value += 1
+        for counter, count in zip(series.tokens(source), usage, strict=True):
+            counter.value += count
+        if record.cost is not None:
+            series.cost(record.cost.source).value += record.cost.usd
+        elif record.unpriced is not None:
+            self.families.unpriced.child(record.unpriced).value += 1
+
+    def _find(self, record: Record) -> Series:
+        model = record.asked.model or ""
+        response_model = record.seen.model or ""
+        if len(model) > _KEY_CHARACTERS_MAX or len(response_model) > _KEY_CHARACTERS_MAX:
+            model, response_model = model[:_KEY_CHARACTERS_MAX], response_model[:_KEY_CHARACTERS_MAX]
+        method = record.method if record.method in _METHODS else "_OTHER"
+        key = (
+            record.route, record.template, record.provider, record.operation, model, response_model,
+            record.server_address, record.server_port, method, record.status, record.error_type, record.ending,
+        )  # fmt: skip
+        found = self._kept.get(key)
+        if found is None:
+            if len(self._kept) >= _KEPT_MAX:
+                self._kept.clear()
+            found = self._kept[key] = self._open(record, method, model, response_model)
+        return found
+
+    def _open(self, record: Record, method: str, model: str, response_model: str) -> Series:
+        raw = {
+            "model": model,
+            "response_model": response_model,
+            "error_type": record.error_type or "",
+            "http_route": record.template,
+            "status_code": "" if record.status is None else str(record.status),
+        }
+        admitted = {bound: self._bounds.admit(bound, value) for bound, value in raw.items()}
+        overflow = tuple(self.families.label_overflow.child(bound) for bound, (_, replaced) in admitted.items() if replaced)
+        key = SeriesKey(
+            record.route, admitted["http_route"][0], record.provider, record.operation, admitted["model"][0],
+            admitted["response_model"][0], record.server_address, str(record.server_port), method,
+            admitted["status_code"][0], admitted["error_type"][0], record.ending,
+        )  # fmt: skip
+        return Series(self.families, key, overflow, is_genai=record.operation in _OPERATIONS, reached=record.upstream != "")
+
+
+def _observe_stream(record: Record, series: Series, point: TracePoint | None) -> None:
+    seen = record.seen
+    stream = series.stream()
+    if seen.first_chunk is not None:
+        stream.first_chunk.observe(seen.first_chunk - record.accepted, point)
+    if seen.gaps is not None:
+        stream.gaps.merge(seen.gaps, seen.gap_sum)
+    first_token = seen.first_token
+    if first_token is None:
+        return
+    stream.first_token.observe(first_token - record.accepted, point)
+    usage = record.usage
+    if usage is not None and usage.output_total >= _RATED_TOKENS_MIN and seen.last_chunk is not None and seen.last_chunk > first_token:
+        stream.rate.observe(usage.output_total / (seen.last_chunk - first_token))

@@ -1,0 +1,230 @@
+"""THE PATH: what happens to a call, in order, and the only place that knows the order.
+
+`carry` is the story; the steps below it stand in the order in which it takes them. Decisions are
+taken in `core`, doing is behind the protocols of `ports`; a step here only passes things on.
+"""
+
+from asyncio import CancelledError
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from sidecar.catalogue import GAP_EDGES
+from sidecar.config import Ask, Settings
+from sidecar.core.attempt.compose import LAST_CHUNK, compose_refusal, compose_response, frame_chunk, own_fields
+from sidecar.core.attempt.deadlines import set_deadlines
+from sidecar.core.attempt.endings import end_with_answer, end_with_fault, is_cut
+from sidecar.core.attempt.heads import Framing, client_framing, read_media_type
+from sidecar.core.attempt.repeat import may_repeat
+from sidecar.core.choose.places import Place
+from sidecar.core.identify.peek import peek
+from sidecar.core.identify.router import Router
+from sidecar.core.identify.targets import split_target
+from sidecar.core.identify.tracecontext import begin_trace
+from sidecar.core.identify.wishes import read_timeout
+from sidecar.core.observe.asking import UsageRemover, add_usage_request
+from sidecar.core.observe.dialects import OPAQUE
+from sidecar.core.observe.observer import observe
+from sidecar.core.observe.pricing import PriceTable
+from sidecar.errors import (
+    BAD_REQUEST,
+    INTERNAL,
+    NO_ROUTE,
+    NOT_UPGRADABLE,
+    STOPPING,
+    STREAM_CUT,
+    ClientFault,
+    ClientGone,
+    Fault,
+    SidecarFault,
+    UpstreamFault,
+)
+from sidecar.exchange import Ending
+from sidecar.ports import Client, Clock, Level, Reach, Sink
+from sidecar.progress import Exchange, compose_request, seal, seal_malformed
+
+_ASKING: Final = "openai_chat"  # the one form in which usage comes only if asked for
+
+
+class Pipeline:
+    """Carries calls. One instance serves all of them; what changes on the way is in `Exchange`."""
+
+    def __init__(
+        self, settings: Settings, router: Router, places: Mapping[str, Place], prices: PriceTable, reach: Reach, clock: Clock,
+        in_flight: Level, sinks: Sequence[Sink], draw: Callable[[int], int],
+        report: Callable[[str, Exception], None], *, traces: bool,
+    ) -> None:  # fmt: skip
+        self._settings = settings
+        self._router = router
+        self._places = places
+        self._prices = prices
+        self._reach = reach
+        self._clock = clock
+        self._in_flight = in_flight
+        self._sinks = sinks
+        self._draw = draw
+        self._report = report
+        self._traces = traces
+
+    async def carry(self, client: Client) -> None:
+        """Carry one call from accept to record. Raises nothing but CancelledError."""
+        exchange = self._accept(client)
+        try:
+            self._identify(exchange)
+            await self._receive(exchange)
+            await self._attempt(exchange)
+            await self._relay(exchange)
+        except Fault as fault:
+            self._fail(exchange, fault)
+        except ClientGone:
+            self._leave(exchange)
+        except CancelledError:
+            self._fail(exchange, SidecarFault(STOPPING))  # or the caller left, which is the usual case
+            raise
+        except Exception as error:
+            self._report(exchange.call.id, error)
+            self._fail(exchange, SidecarFault(INTERNAL))
+        finally:
+            self._record(exchange)
+
+    def refuse_malformed(self) -> bytes:
+        """Note a request that never became a call; return the body that tells the caller so."""
+        record = seal_malformed(self._clock.now(), self._clock.wall_ns())
+        for sink in self._sinks:
+            sink.observe(record)
+        return OPAQUE.refusal(BAD_REQUEST, BAD_REQUEST.summary)
+
+    def _accept(self, client: Client) -> Exchange:
+        self._in_flight.inc()
+        tracing = self._settings.tracing
+        return Exchange(client, begin_trace(client.call.headers, self._draw, tracing.ratio) if self._traces else None)
+
+    def _identify(self, exchange: Exchange) -> None:
+        call = exchange.call
+        exchange.path, exchange.query = split_target(call.target)
+        match = self._router.match(call.method, exchange.path)
+        if match is None:
+            raise ClientFault(NO_ROUTE, f"{NO_ROUTE.summary} Routes: {', '.join(self._router.prefixes)}.")
+        exchange.match = match
+        exchange.dialect = match.dialect
+        exchange.place = self._places[match.upstream]
+        exchange.deadlines = set_deadlines(self._settings.timeouts, call.accepted, read_timeout(call.wanted.own))
+        if call.wanted.upgrade:
+            raise ClientFault(NOT_UPGRADABLE)
+
+    async def _receive(self, exchange: Exchange) -> None:
+        if not exchange.call.has_body:
+            return
+        began = self._clock.now()
+        exchange.body, exchange.whole = await exchange.client.read_body(self._settings.limits.body)
+        exchange.waited_s = self._clock.now() - began
+        exchange.request_bytes = len(exchange.body)
+        if not exchange.whole or exchange.dialect is OPAQUE:
+            return
+        coding = exchange.call.wanted.content_encoding
+        exchange.asked = asked = peek(exchange.dialect, exchange.body, coding, self._settings.limits.observed)
+        if asked.stream and not asked.usage_asked and not coding and self._asks(exchange):
+            added = add_usage_request(exchange.body)
+            if added is not None:
+                exchange.body = added
+                exchange.usage_added = True
+
+    def _asks(self, exchange: Exchange) -> bool:
+        return exchange.dialect.name == _ASKING and exchange.place.answers_usage and self._settings.usage.ask is Ask.AUTO
+
+    async def _attempt(self, exchange: Exchange) -> None:
+        """Get a response head; repeat only an attempt that can have done nothing."""
+        fresh = False
+        while True:
+            exchange.begin_attempt(self._clock.now())
+            try:
+                await self._try_once(exchange, fresh)
+                return
+            except UpstreamFault as fault:
+                answer = exchange.answer
+                again = answer is not None and not fresh and may_repeat(
+                    fault.kind, exchange.call.method, reused=answer.reused, body_held=exchange.whole
+                )  # fmt: skip
+                if not again:
+                    raise
+                exchange.close_attempt(self._clock.now(), end_with_fault(fault.kind))
+                fresh = True
+
+    async def _try_once(self, exchange: Exchange, fresh: bool) -> None:
+        answer = exchange.answer = await self._reach.reach(exchange.place.name, exchange.deadlines, fresh=fresh)
+        head, chunked = compose_request(exchange, propagates=self._settings.tracing.propagate)
+        body = exchange.body
+        answer.start(exchange.call.method, head + (frame_chunk(body) if chunked else body), whole=exchange.whole)
+        while not exchange.whole and not answer.answering:
+            piece = await exchange.client.read_more()
+            exchange.request_bytes += len(piece)
+            if piece:
+                await answer.send_more(frame_chunk(piece) if chunked else piece)
+            else:
+                exchange.whole = True
+                answer.end_request(LAST_CHUNK if chunked else b"")
+        exchange.head = await answer.until_head()
+
+    async def _relay(self, exchange: Exchange) -> None:
+        """Send the answer on as it comes, and see whether it came to its own end."""
+        client, call, answer, head = exchange.client, exchange.call, exchange.answer, exchange.head
+        if answer is None or head is None:
+            raise SidecarFault(INTERNAL, "nothing to relay")
+        exchange.status = head.status
+        media_type, coding = read_media_type(head.headers)
+        exchange.streamed = media_type.startswith("text/event-stream")
+        exchange.speakable = exchange.streamed and not coding
+        observer = exchange.observer = observe(
+            exchange.dialect, status=head.status, content_type=media_type, content_encoding=coding, limits=self._settings.limits,
+            gap_edges=GAP_EDGES,
+        )  # fmt: skip
+        framing = exchange.framing = client_framing(head.framing, call.http_version, endless=exchange.streamed)
+        own = own_fields(call.id, exchange.place.name, len(exchange.attempts) + 1) if self._settings.response_headers else ()
+        data, keeps = compose_response(call, head.status, head.reason, head.headers, framing, own=own)
+        exchange.committed = True
+        answer.commit(client, data, framing, observer, UsageRemover() if exchange.usage_added and exchange.speakable else None)
+        exchange.committed_at = self._clock.now()
+        if not answer.ended:
+            await answer.until_end()
+        if (
+            head.status < 400
+            and not answer.observer_failed
+            and is_cut(observer.ended_well, streamed=exchange.streamed, framing=head.framing)
+        ):
+            raise UpstreamFault(STREAM_CUT, "the answer ended before its own end mark")
+        if framing is Framing.CHUNKED:
+            client.write(LAST_CHUNK)
+        client.finish(keep=keeps)
+        exchange.ending = end_with_answer(head.status, observer.seen.error_type)
+
+    def _fail(self, exchange: Exchange, fault: Fault) -> None:
+        """Tell the caller: by an answer of our own, or within the stream, and never by a clean end."""
+        exchange.kind, exchange.ending = fault.kind, end_with_fault(fault.kind)
+        client, message = exchange.client, fault.detail or fault.kind.summary
+        if client.gone:
+            self._leave(exchange)
+        elif not exchange.committed:
+            exchange.status = fault.kind.status
+            own = own_fields(exchange.call.id, exchange.place.name, len(exchange.attempts)) if self._settings.response_headers else ()
+            data, keeps = compose_refusal(exchange.call, fault, exchange.dialect.refusal(fault.kind, message), own=own)
+            client.write(data)
+            client.finish(keep=keeps and exchange.whole)
+        else:
+            event = exchange.dialect.stream_error(fault.kind, message) if exchange.speakable else b""
+            if event and exchange.framing is not Framing.LENGTH:
+                client.write(frame_chunk(event) if exchange.framing is Framing.CHUNKED else event)
+            client.break_off(unmistakably=exchange.framing is Framing.CLOSE)
+
+    def _leave(self, exchange: Exchange) -> None:
+        """The caller is gone: an ending, not an error."""
+        exchange.kind, exchange.ending = None, Ending.CLIENT_GONE
+        exchange.client.break_off(unmistakably=False)
+
+    def _record(self, exchange: Exchange) -> None:
+        """Let go of everything the exchange held, seal what happened, and show it to every sink."""
+        now = self._clock.now()
+        if exchange.answer is not None:
+            exchange.answer.release()
+        self._in_flight.dec()
+        record = seal(exchange, now, self._prices, slow_s=self._settings.tracing.slow)
+        for sink in self._sinks:
+            sink.observe(record)

@@ -1,0 +1,148 @@
+"""An exchange in progress, what is sent on for it, and the record it is sealed into."""
+
+from typing import Final
+
+from sidecar.core.attempt.compose import address_request, replaced_fields, trace_fields
+from sidecar.core.attempt.deadlines import Deadlines
+from sidecar.core.attempt.endings import name_error
+from sidecar.core.attempt.heads import Framing
+from sidecar.core.choose.places import NOWHERE, Place
+from sidecar.core.identify.router import Match
+from sidecar.core.observe.contract import Dialect, Observer
+from sidecar.core.observe.dialects import OPAQUE
+from sidecar.core.observe.pricing import PriceTable
+from sidecar.core.observe.sampling import keeps
+from sidecar.errors import BAD_REQUEST, ErrorKind
+from sidecar.exchange import Asked, Attempt, Call, Cost, Ending, Record, Seen, TraceContext, Usage, UsageSource
+from sidecar.ports import Answer, Client, Head
+
+_NOTHING_ASKED: Final = Asked()
+_NO_DEADLINES: Final = Deadlines(0.0, 0.0, 0.0, 0.0)
+
+
+class Exchange:
+    """One call from accept to record; every step of the path reads it and adds to it."""
+
+    __slots__ = (
+        "answer", "asked", "attempts", "began", "body", "call", "client", "committed", "committed_at", "deadlines", "dialect", "ending",
+        "framing", "head", "kind", "match", "observer", "path", "place", "query", "request_bytes", "speakable", "status", "streamed",
+        "trace", "usage_added", "waited_s", "whole",
+    )  # fmt: skip
+
+    def __init__(self, client: Client, trace: TraceContext | None) -> None:
+        self.client = client
+        self.call: Call = client.call
+        self.trace = trace
+        self.path = ""
+        self.query = ""
+        self.match: Match | None = None
+        self.dialect: Dialect = OPAQUE
+        self.place: Place = NOWHERE
+        self.deadlines = _NO_DEADLINES
+        self.body = b""
+        self.whole = True  # the body was read to its end; False: the rest is still to come
+        self.request_bytes = 0
+        self.asked = _NOTHING_ASKED
+        self.usage_added = False  # we asked for usage on the caller's behalf
+        self.waited_s = 0.0  # for the request's body
+        self.began: float | None = None  # the current attempt
+        self.answer: Answer | None = None
+        self.attempts: list[Attempt] = []
+        self.head: Head | None = None
+        self.observer: Observer | None = None
+        self.framing = Framing.NONE  # towards the client
+        self.streamed = False  # the answer is a stream of events
+        self.speakable = False  # and one into which we can put an event of our own
+        self.committed = False
+        self.committed_at: float | None = None
+        self.status: int | None = None  # what the client got
+        self.ending: Ending | None = None
+        self.kind: ErrorKind | None = None  # of the fault that ended it
+
+    def begin_attempt(self, now: float) -> None:
+        """Note that another try is made."""
+        self.answer = None
+        self.began = now
+
+    def close_attempt(self, now: float, outcome: Ending) -> None:
+        """Note how the current attempt went, and let go of its connection."""
+        if self.began is None:
+            return
+        answer, head = self.answer, self.head
+        if answer is None:
+            attempt = Attempt(self.place.name, self.began, None, None, None, now, False, None, outcome.value)
+        else:
+            answer.release()
+            attempt = Attempt(
+                self.place.name, self.began, answer.connected_at, answer.sent_at, answer.head_at, now, answer.reused,
+                None if head is None else head.status, outcome.value,
+            )  # fmt: skip
+        self.attempts.append(attempt)
+        self.began = None
+
+
+def compose_request(exchange: Exchange, *, propagates: bool) -> tuple[bytes, bool]:
+    """Return the head of the exchange's next request, and whether its body goes out in chunks."""
+    call, trace = exchange.call, None
+    if exchange.trace is not None:
+        trace = trace_fields(exchange.trace, len(exchange.attempts)) if propagates else b""
+    extra, dropped = replaced_fields(
+        call, exchange.place, trace, observed=exchange.dialect is not OPAQUE, plain=exchange.usage_added
+    )  # fmt: skip
+    size = len(exchange.body) if exchange.whole else call.wanted.content_length
+    path = exchange.path if exchange.match is None else exchange.match.path
+    return address_request(call, exchange.place, path, exchange.query, extra, dropped, size), size is None
+
+
+def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float) -> Record:
+    """Return what happened, once and for all. Lets go of the connection."""
+    call, place, match, answer, observer = exchange.call, exchange.place, exchange.match, exchange.answer, exchange.observer
+    ending = exchange.ending or Ending.SIDECAR_FAULT
+    exchange.close_attempt(now, ending)
+    seen = observer.seen if observer is not None else Seen()
+    usage = seen.usage
+    cost, unpriced = _price(prices, place.provider, exchange.asked.model, seen, usage)
+    return Record(
+        call.id, "" if match is None else match.route, place.name, place.host, place.port, place.provider,
+        exchange.dialect.operation, exchange.dialect.name, call.method,
+        exchange.status, ending, None if exchange.kind is None else exchange.kind.id,
+        name_error(ending, exchange.status, exchange.kind, seen.error_type),
+        exchange.streamed, exchange.asked, seen, usage, UsageSource.ABSENT if usage is None else UsageSource.REPORTED, cost, unpriced,
+        call.accepted, call.accepted_ns, now, None if answer is None else answer.first_byte_at, exchange.request_bytes,
+        0 if answer is None else answer.sent_bytes, _request_overhead(exchange, answer),
+        None if exchange.committed_at is None or answer is None or answer.head_at is None else exchange.committed_at - answer.head_at,
+        tuple(exchange.attempts), answer is not None and answer.observer_failed, exchange.usage_added, exchange.trace,
+        exchange.trace is not None and keeps(ending, now - call.accepted, slow_s=slow_s, sampled=exchange.trace.sampled),
+        exchange.path, "" if match is None else match.template,
+    )  # fmt: skip
+
+
+def seal_malformed(now: float, now_ns: int) -> Record:
+    """Return the record of a request that the parser refused: it never became a call."""
+    return Record(
+        "", "", "", "", 0, "", OPAQUE.operation, OPAQUE.name, "", BAD_REQUEST.status, Ending.CLIENT_FAULT, BAD_REQUEST.id, BAD_REQUEST.id,
+        False, _NOTHING_ASKED, Seen(), None, UsageSource.ABSENT, None, None, now, now_ns, now, None, 0, 0, None, None, (), False, False,
+        None, False,
+    )  # fmt: skip
+
+
+def _price(prices: PriceTable, provider: str, model: str | None, seen: Seen, usage: Usage | None) -> tuple[Cost | None, str | None]:
+    """Return the cost, or why there is none. The provider's own figure is preferred to our table's."""
+    if seen.cost_usd is not None:
+        return Cost(seen.cost_usd, "provider"), None
+    if usage is None:
+        return None, None
+    cost = None
+    if seen.model:
+        cost = prices.price(provider, seen.model, usage)
+    if cost is None and model:
+        cost = prices.price(provider, model, usage)
+    return cost, None if cost is not None else "unknown_model"
+
+
+def _request_overhead(exchange: Exchange, answer: Answer | None) -> float | None:
+    """Return the seconds spent on the request by us: without waiting for its body or for a connection."""
+    if answer is None or answer.sent_at is None or not exchange.attempts:
+        return None
+    last = exchange.attempts[-1]
+    return max(0.0, answer.sent_at - exchange.call.accepted - exchange.waited_s - (answer.connected_at - last.started))

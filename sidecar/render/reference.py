@@ -1,0 +1,87 @@
+"""The catalogue as a page for people, and as JSON for programs."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+from sidecar import catalogue
+from sidecar.catalogue import Label, LabelKind, Metric
+from sidecar.errors import ERRORS
+from sidecar.thresholds import THRESHOLDS, Threshold
+
+
+def render_markdown() -> str:
+    """Return every metric, span attribute, log event, error id and threshold as Markdown tables."""
+    return "\n".join(
+        (
+            "# Reference of names",
+            "\n## Metrics\n",
+            *_table(("metric", "kind", "labels", "meaning"), map(_metric_row, (*catalogue.METRICS, *catalogue.PROCESS_METRICS))),
+            "\nLabels: `a|b` lists every value; *known* values come from configuration or the build; *open* ones from the traffic, "
+            "bounded by `limits.labels`, the rest are `other`.",
+            "\n## Histogram buckets\n",
+            *_table(("metric", "upper edges"), ((f"`{m.name}`", _join(m.buckets)) for m in catalogue.METRICS if m.buckets)),
+            "\n## Spans\n",
+            *_table(("span", "kind", "name", "when"), ((s.id, s.kind, f"`{s.name}`", s.help) for s in catalogue.SPANS)),
+            "\n## Span attributes\n",
+            "Those without a meaning here are defined by the OpenTelemetry semantic conventions.\n",
+            *_table(
+                ("span", "attribute", "type", "meaning"),
+                ((s.id, f"`{a.name}`", a.type, a.help) for s in catalogue.SPANS for a in s.attributes),
+            ),
+            "\n## Log events\n",
+            *_table(("event", "level", "meaning"), ((f"`{e.name}`", e.level, e.help) for e in catalogue.LOG_EVENTS)),
+            "\n## Errors\n",
+            *_table(
+                ("id", "status", "origin", "meaning", "advice"),
+                ((f"`{e.id}`", str(e.status), e.origin, e.summary, e.advice) for e in ERRORS),
+            ),
+            "\n## Thresholds\n",
+            *_table(("signal", "statistic", "unit", "info", "warning", "critical", "A / B / C", "bands"), map(_threshold_row, THRESHOLDS)),
+            "",
+        )
+    )  # fmt: skip
+
+
+def render_json() -> str:
+    """Return the same as one JSON object."""
+    page = {
+        "metrics": [_describe(metric) for metric in (*catalogue.METRICS, *catalogue.PROCESS_METRICS)],
+        "spans": [span._asdict() | {"attributes": [attribute._asdict() for attribute in span.attributes]} for span in catalogue.SPANS],
+        "log_events": [event._asdict() for event in catalogue.LOG_EVENTS],
+        "errors": [kind._asdict() for kind in ERRORS],
+        "thresholds": [threshold._asdict() | {"bands": [band._asdict() for band in threshold.bands]} for threshold in THRESHOLDS],
+    }
+    return json.dumps(page, indent=2)
+
+
+def _describe(metric: Metric) -> dict[str, object]:
+    return metric._asdict() | {"labels": [label._asdict() for label in metric.labels]}
+
+
+def _metric_row(metric: Metric) -> tuple[str, ...]:
+    return f"`{metric.name}`", metric.kind, ", ".join(map(_show_label, metric.labels)), metric.help
+
+
+def _show_label(label: Label) -> str:
+    if label.kind is LabelKind.CLOSED:
+        return f"`{label.name}` = " + "\\|".join(label.values)
+    return f"`{label.name}` ({label.kind})"
+
+
+def _threshold_row(threshold: Threshold) -> tuple[str, ...]:
+    sign = ">" if threshold.bad == "above" else "<"
+    limits = (f"{sign} {limit:g}" if limit is not None else "" for limit in (threshold.info, threshold.warning, threshold.critical))
+    bands = ", ".join(f"{band.name} {band.limit:g}" if band.limit is not None else f"{band.name} beyond" for band in threshold.bands)
+    return threshold.signal, threshold.statistic, threshold.unit, *limits, _join(threshold.grades or (), " / "), bands
+
+
+def _join(numbers: Sequence[float], separator: str = " ") -> str:
+    return separator.join(f"{number:.10g}" for number in numbers)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

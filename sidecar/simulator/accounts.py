@@ -1,0 +1,150 @@
+"""Two accounts of the same traffic, in the same terms: the provider's ledger and the sidecar's scrape.
+
+Both are brought to requests by ending and billable tokens as disjoint kinds, per model. Where the
+provider did not tell its usage in full nobody downstream can know it, so the comparison is over
+what was told; what was truly generated is kept beside it.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from sidecar.exchange import SERVICE_ERRORS, Ending
+from sidecar.simulator.ledger import Row, Tokens
+from sidecar.simulator.reply import Outcome
+
+KINDS: Final = ("input", "cache_read", "cache_write", "output", "reasoning")
+_COST_TOLERANCE_USD: Final = 1e-9  # both sides add floats, each in its own order
+_ENDINGS: Final = {
+    Outcome.ERROR_EVENT: Ending.IN_BAND_ERROR,
+    Outcome.CUT: Ending.CUT,
+    Outcome.RESET: Ending.CUT,
+    Outcome.STALLED: Ending.IDLE_TIMEOUT,
+    Outcome.UNANSWERED: Ending.RESET,
+    Outcome.GARBAGE: Ending.MALFORMED,
+    Outcome.CLIENT_GONE: Ending.CLIENT_GONE,
+    Outcome.STOPPED: Ending.CUT,
+}
+_SAMPLE: Final = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)(?: \S+)?")
+_LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_ESCAPES: Final = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
+
+
+class Tally:
+    """What happened with one model."""
+
+    __slots__ = ("cost_usd", "endings", "tokens")
+
+    def __init__(self) -> None:
+        self.endings: dict[str, int] = {}
+        self.tokens = dict.fromkeys(KINDS, 0)
+        self.cost_usd = 0.0
+
+    @property
+    def requests(self) -> int:
+        """Exchanges, however they ended."""
+        return sum(self.endings.values())
+
+    @property
+    def errors(self) -> int:
+        """Errors of the service: not those of its callers, nor a provider's limits."""
+        return sum(count for ending, count in self.endings.items() if ending in SERVICE_ERRORS)
+
+    def add(self, other: "Tally") -> None:
+        """Take another tally in."""
+        for ending, count in other.endings.items():
+            self.endings[ending] = self.endings.get(ending, 0) + count
+        for kind, count in other.tokens.items():
+            self.tokens[kind] += count
+        self.cost_usd += other.cost_usd
+
+
+Account = dict[str, Tally]  # by model; "" where the request names none
+
+
+def total(account: Account) -> Tally:
+    """All models together."""
+    tally = Tally()
+    for each in account.values():
+        tally.add(each)
+    return tally
+
+
+def expected_ending(status: int | None, outcome: Outcome) -> Ending:
+    """How a sidecar must record what the provider did."""
+    if outcome is not Outcome.COMPLETE:
+        return _ENDINGS[outcome]
+    if status == 429:
+        return Ending.RATE_LIMITED
+    if status is None or status < 400:
+        return Ending.COMPLETED
+    return Ending.REJECTED if status < 500 else Ending.UPSTREAM_ERROR
+
+
+def read_ledger(rows: Iterable[Row], *, true: bool = False) -> Account:
+    """The provider's account: of what it told, or of what is `true`."""
+    account: Account = {}
+    for row in rows:
+        tally = account.setdefault(row.model, Tally())
+        if row.requests:
+            ending = str(expected_ending(row.status, row.outcome))
+            tally.endings[ending] = tally.endings.get(ending, 0) + row.requests
+        tokens: Tokens = row.true if true else row.reported
+        tally.tokens["input"] += tokens.prompt - tokens.cached
+        tally.tokens["cache_read"] += tokens.cached
+        tally.tokens["output"] += tokens.completion - tokens.reasoning
+        tally.tokens["reasoning"] += tokens.reasoning
+        tally.cost_usd += row.true_usd if true else row.reported_usd
+    return account
+
+
+def read_scrape(text: str, route: str) -> Account:
+    """The sidecar's account: its counters of one route, and of tokens that were reported."""
+    account: Account = {}
+    for name, labels, value in read_samples(text):
+        if not value:
+            continue
+        model = labels.get("model", "")
+        if name == "llm_sidecar_requests_total" and labels.get("route") == route:
+            endings = account.setdefault(model, Tally()).endings
+            endings[labels["ending"]] = endings.get(labels["ending"], 0) + round(value)
+        elif name == "llm_sidecar_tokens_total" and labels.get("source") == "reported":
+            account.setdefault(model, Tally()).tokens[labels["type"]] += round(value)
+        elif name == "llm_sidecar_cost_usd_total":
+            account.setdefault(model, Tally()).cost_usd += value
+    return account
+
+
+def read_samples(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Name, labels and value of each sample of a Prometheus text exposition (0.0.4); comments are passed over."""
+    for line in text.splitlines():
+        match = None if line.startswith("#") else _SAMPLE.fullmatch(line)
+        if match:
+            labels = {name: re.sub(r"\\.", _unescape, value) for name, value in _LABEL.findall(match["labels"] or "")}
+            yield match["name"], labels, float(match["value"])
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return _ESCAPES.get(match[0], match[0])
+
+
+def compare(provider: Account, sidecar: Account) -> list[str]:
+    """Every difference, one line each; none where both agree."""
+    return [
+        f"{model or '(no model)'}: {difference}"
+        for model in sorted(provider.keys() | sidecar.keys())
+        for difference in _differences(provider.get(model) or Tally(), sidecar.get(model) or Tally())
+    ]
+
+
+def _differences(provider: Tally, sidecar: Tally) -> Iterator[str]:
+    for ending in sorted(provider.endings.keys() | sidecar.endings.keys()):
+        theirs, ours = provider.endings.get(ending, 0), sidecar.endings.get(ending, 0)
+        if theirs != ours:
+            yield f"requests that ended {ending}: provider {theirs}, sidecar {ours}"
+    for kind in KINDS:
+        if provider.tokens[kind] != sidecar.tokens[kind]:
+            yield f"{kind} tokens: provider {provider.tokens[kind]}, sidecar {sidecar.tokens[kind]}"
+    if not math.isclose(provider.cost_usd, sidecar.cost_usd, rel_tol=0, abs_tol=_COST_TOLERANCE_USD):
+        yield f"cost: provider {provider.cost_usd:.9f} USD, sidecar {sidecar.cost_usd:.9f} USD"

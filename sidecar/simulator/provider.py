@@ -1,0 +1,171 @@
+"""The provider without its sockets: a request comes in, an entry of the ledger and a reply come out.
+
+`/_sim/…` is the way to look at it and to steer it; such calls are no part of the ledger.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qs, unquote
+
+import msgspec
+
+from sidecar.simulator.ledger import Entry, Ledger
+from sidecar.simulator.openai import render_error, render_model, render_models
+from sidecar.simulator.plan import Plan, draw_fault, plan_reply
+from sidecar.simulator.profile import Profile
+from sidecar.simulator.prompts import PromptMemory
+from sidecar.simulator.reply import ERROR_STATUS, Reply, compose, compose_plain
+from sidecar.simulator.request import Ask, Form, Rejection, form_of, read_ask
+from sidecar.simulator.script import Fault, Script, ScriptError, read_script, read_scripts
+
+CONTROL_PREFIX: Final = "/_sim/"
+_MODELS_SUFFIX: Final = "/models"
+_SCRIPTS_MAX: Final = 100_000
+_BAD_KEY: Final = "Bearer sk-bad"
+_DOWN: Final = (Fault.RESET_BEFORE_HEAD, Fault.CLOSE_BEFORE_HEAD, Fault.GARBAGE_HTTP)
+
+
+class Received(NamedTuple):
+    """One request as it came in; header names are lower-case."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+    can_chunk: bool = True  # HTTP/1.1
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+
+class Provider:
+    """What the provider knows from one request to the next. All of it changes in plain functions."""
+
+    def __init__(self, profile: Profile, connections: Callable[[], list[dict[str, Any]]] = list) -> None:
+        self.profile = profile
+        self.ledger = Ledger()
+        self._connections = connections
+        self._prompts = PromptMemory(profile.cached_from_tokens)
+        self._scripts: deque[Script] = deque()
+        self._number = 0
+
+    def receive(self, received: Received, now: float) -> tuple[Entry | None, Reply]:
+        """Take a request; the entry is None for one that steers the simulator itself."""
+        if received.path.startswith(CONTROL_PREFIX):
+            return None, self._control(received)
+        self._number += 1
+        headers = received.headers
+        entry = Entry(self._number, received.method, received.path, now)
+        entry.tag = headers.get("x-sim-tag", "")
+        entry.traceparent = headers.get("traceparent")
+        entry.header_names = tuple(headers)
+        entry.request_id = f"req_{self._number:030x}"
+        try:
+            reply = self._answer(received, entry)
+        except Rejection as rejection:
+            error = render_error(rejection.status, rejection.message, param=rejection.param, code=rejection.code)
+            reply = compose_plain(rejection.status, error, self._fields(entry, 0.0, 0))
+        entry.status, entry.marks, entry.is_billed = reply.status, reply.marks, reply.is_billed
+        self.ledger.begin(entry)
+        return entry, reply
+
+    def _answer(self, received: Received, entry: Entry) -> Reply:
+        """The reply to a request of the provider's own interface. Raises Rejection."""
+        form = form_of(received.path)
+        if form is None or received.method != "POST":
+            return self._answer_other(received, entry)
+        script = self._script_for(received.headers)
+        ask = read_ask(form, received.body)
+        entry.model, entry.stream = ask.model, ask.stream
+        if received.headers.get("authorization") == _BAD_KEY:
+            raise Rejection(401, "Incorrect API key provided: sk-bad.", code="invalid_api_key")
+        model = self.profile.models.get(ask.model)
+        if model is None:
+            raise Rejection(404, f"The model `{ask.model}` does not exist or you do not have access to it.", code="model_not_found")
+        if model.embeds != (form is Form.EMBEDDING):
+            raise Rejection(403, f"You are not allowed to use `{ask.model}` on this endpoint.", param="model")
+        identity = received.headers.get("x-sim-seed", str(entry.number))
+        fault = script.fault if script else draw_fault(self.profile, identity)
+        plan = self._plan(ask, script or Script(), fault, identity)
+        entry.id, entry.request_id, entry.fault = plan.id, plan.request_id, fault.value if fault else None
+        entry.prompt_tokens, entry.cached_tokens, entry.prices = plan.prompt_tokens, plan.cached_tokens, model.prices
+        accepts_gzip = "gzip" in received.headers.get("accept-encoding", "")
+        fields = self._fields(entry, plan.duration_s, int(plan.request_id[-6:], 16))
+        return compose(plan, fields, accepts_gzip=accepts_gzip, can_chunk=received.can_chunk)
+
+    def _plan(self, ask: Ask, script: Script, fault: Fault | None, identity: str) -> Plan:
+        is_read = fault is None or (fault not in ERROR_STATUS and fault not in _DOWN and fault is not Fault.STATUS)
+        cached = self._prompts.recall(ask.model, ask.prompt, ask.prompt_tokens) if is_read and ask.form is Form.CHAT else 0
+        return plan_reply(ask, script, fault, self.profile, identity, cached)
+
+    def _answer_other(self, received: Received, entry: Entry) -> Reply:
+        """Model lists; everything else does not exist."""
+        fields = self._fields(entry, 0.0, 0)
+        stem, _, name = received.path.rpartition("/")
+        if received.method in ("GET", "HEAD") and received.path.endswith(_MODELS_SUFFIX):
+            return compose_plain(200, render_models(self.profile.models), fields)
+        if received.method in ("GET", "HEAD") and stem.endswith(_MODELS_SUFFIX) and unquote(name) in self.profile.models:
+            return compose_plain(200, render_model(unquote(name)), fields)
+        raise Rejection(404, f"Invalid URL ({received.method} {received.path})", code="unknown_url")
+
+    def _script_for(self, headers: Mapping[str, str]) -> Script | None:
+        """The request's own script, else the next of the queue; None where nothing is told."""
+        told = headers.get("x-sim-script")
+        if told is not None:
+            try:
+                return read_script(told)
+            except ScriptError as error:
+                raise Rejection(400, f"x-sim-script: {error}", param="x-sim-script") from error
+        return self._scripts.popleft() if self._scripts else None
+
+    def _fields(self, entry: Entry, processing_s: float, draw: int) -> list[tuple[str, str]]:
+        """The header fields of every answer of the interface."""
+        requests, tokens = self.profile.requests_per_minute, self.profile.tokens_per_minute
+        return [
+            ("server", "simulator"), ("x-request-id", entry.request_id), ("openai-version", "2020-10-01"),
+            ("openai-organization", "simulated"), ("openai-processing-ms", str(round(processing_s * 1000))),
+            ("x-ratelimit-limit-requests", str(requests)), ("x-ratelimit-remaining-requests", str(requests - 1 - draw % requests)),
+            ("x-ratelimit-reset-requests", "6ms"), ("x-ratelimit-limit-tokens", str(tokens)),
+            ("x-ratelimit-remaining-tokens", str(max(0, tokens - 1 - entry.prompt_tokens - draw % tokens))),
+            ("x-ratelimit-reset-tokens", "12ms"),
+        ]  # fmt: skip
+
+    def _control(self, received: Received) -> Reply:
+        """Calls under `/_sim/`."""
+        match received.method, received.path.removeprefix(CONTROL_PREFIX):
+            case "GET", "ledger":
+                tree: Any = [entry.tell() for entry in self._entries_asked(received.target)]
+            case "DELETE", "ledger":
+                self.ledger.clear()
+                tree = {"cleared": True}
+            case "GET", "totals":
+                tree = self.ledger.tell_totals()
+            case "GET", "connections":
+                tree = self._connections()
+            case "POST", "script":
+                return self._queue(received.body)
+            case "DELETE", "script":
+                tree = {"dropped": len(self._scripts)}
+                self._scripts.clear()
+            case _:
+                return compose_plain(404, render_error(404, "No such control call.", code="unknown_url"))
+        return compose_plain(200, msgspec.json.encode(tree))
+
+    def _entries_asked(self, target: str) -> tuple[Entry, ...]:
+        """Entries, of late or (`?tag=`) of one tag."""
+        tags = parse_qs(target.partition("?")[2]).get("tag", [])
+        entries = self.ledger.entries
+        return tuple(entry for entry in entries if entry.tag in tags) if tags else entries
+
+    def _queue(self, body: bytes) -> Reply:
+        try:
+            scripts = read_scripts(body)
+        except ScriptError as error:
+            return compose_plain(400, render_error(400, str(error)))
+        if len(self._scripts) + len(scripts) > _SCRIPTS_MAX:
+            return compose_plain(400, render_error(400, f"At most {_SCRIPTS_MAX} scripts wait."))
+        self._scripts.extend(scripts)
+        return compose_plain(200, msgspec.json.encode({"queued": len(self._scripts)}))

@@ -1,0 +1,107 @@
+"""The bytes of the benchmark: what is asked and what is answered, known to both ends.
+
+An answer is the same for every call, so that the load can compare it byte for byte. A streamed
+event carries one thing that changes: the clock of the upstream at the moment it was written
+(`time.perf_counter_ns`, the same clock for every process of one Linux machine). So the time an
+event spent on its way is known exactly, whatever the upstream's timers did.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Final
+
+PATH: Final = "/v1/chat/completions"
+PACE_HEADER: Final = b"x-bench-stream: "  # asks for a stream: "<content chunks>/<pace in ms>"
+STAMP_DIGITS: Final = 19
+
+_ID = "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT"
+_MODEL = "gpt-4o-mini"
+_USAGE = {
+    "prompt_tokens": 19,
+    "completion_tokens": 10,
+    "total_tokens": 29,
+    "prompt_tokens_details": {"cached_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 0},
+}
+
+
+def _encode(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+SMALL_BODY: Final = _encode(
+    {
+        "id": _ID,
+        "object": "chat.completion",
+        "created": 1741569952,
+        "model": _MODEL,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "Hello! How can I assist you today?", "refusal": None},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": _USAGE,
+        "service_tier": "default",
+    }
+)
+SMALL_ANSWER: Final = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: " + str(len(SMALL_BODY)).encode() + b"\r\n\r\n" + SMALL_BODY
+)
+STREAM_HEAD: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"
+LENGTH_REQUIRED: Final = b"HTTP/1.1 411 Length Required\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+_EVENT_START = f'data: {{"id":"{_ID}","object":"chat.completion.chunk","created":1741569952,"model":"{_MODEL}","system_fingerprint":"fp_'
+EVENT_START: Final = _EVENT_START.encode()  # every event but the last begins so; then the stamp
+ROLE_END: Final = b'","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
+FINISH_END: Final = b'","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+USAGE_END: Final = b'","choices":[],"usage":' + _encode(_USAGE) + b"}\n\n"
+DONE: Final = b"data: [DONE]\n\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+def content_end(index: int) -> bytes:
+    """What follows the stamp in the content event of this index (from 0)."""
+    return b'","choices":[{"index":0,"delta":{"content":" w%05d"},"finish_reason":null}]}\n\n' % index
+
+
+def event_ends(chunks: int) -> Iterator[bytes]:
+    """What follows the stamp in each stamped event of a stream, in order."""
+    yield ROLE_END
+    yield from map(content_end, range(chunks))
+    yield FINISH_END
+    yield USAGE_END
+
+
+def stamped(end: bytes, now_ns: int) -> bytes:
+    """One event, written at `now_ns`, as one chunk of a chunked body (RFC 9112 section 7.1)."""
+    size = len(EVENT_START) + STAMP_DIGITS + len(end)
+    return b"%x\r\n%b%019d%b\r\n" % (size, EVENT_START, now_ns, end)
+
+
+def stream_end(now_ns: int) -> bytes:
+    """Finish reason, usage, terminator and the end of the chunked body."""
+    done = b"%x\r\n%b\r\n" % (len(DONE), DONE)
+    return stamped(FINISH_END, now_ns) + stamped(USAGE_END, now_ns) + done + LAST_CHUNK
+
+
+def request(prefix: str, *, chunks: int = 0, pace_ms: int = 0) -> bytes:
+    """A chat call as an SDK sends it: unary, or with `chunks` a stream of that many at that pace."""
+    asked: dict[str, object] = {
+        "model": _MODEL,
+        "messages": [
+            {"role": "system", "content": "You are a helpful assistant."},
+            {"role": "user", "content": "Say hello, and ask what you can do. Answer in one sentence."},
+        ],
+    }
+    if chunks:
+        asked |= {"stream": True, "stream_options": {"include_usage": True}}
+    body = _encode(asked)
+    head = (
+        f"POST {prefix}{PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: bench\r\naccept: application/json\r\n"
+        f"authorization: Bearer sk-bench\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    ).encode()
+    if chunks:
+        head += PACE_HEADER + b"%d/%d\r\n" % (chunks, pace_ms)
+    return head + b"\r\n" + body

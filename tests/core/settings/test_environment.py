@@ -1,0 +1,128 @@
+"""Settings from environment variables."""
+
+from typing import Any
+
+import pytest
+
+from sidecar.core.settings.environment import Assignment, name_trace_endpoint, read_environment
+
+
+def parse(text: str) -> Any:
+    """Stand in for YAML."""
+    if text == "bad":
+        raise ValueError("not good")
+    return {"parsed": text}
+
+
+def read(**environ: str) -> list[Assignment]:
+    """Return the assignments of an environment without faults."""
+    found, faults = read_environment(environ, parse)
+    assert faults == []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "path", "value"),
+    [
+        ("LLM_SIDECAR_LISTEN", "h:1", ("listen",), "h:1"),
+        ("LLM_SIDECAR_ADMIN_LISTEN", "h:1", ("admin", "listen"), "h:1"),
+        ("LLM_SIDECAR_UPSTREAM", "http://a", ("upstreams", "default", "url"), "http://a"),
+        ("OPENROUTER_REQUEST_TIMEOUT", "30000", ("timeouts", "total"), "30000ms"),
+        ("OPENROUTER_REQUEST_TIMEOUT", "soon", ("timeouts", "total"), "soon"),
+        ("LLM_SIDECAR__TIMEOUTS__FIRST_BYTE", "5s", ("timeouts", "first_byte"), "5s"),
+        ("LLM_SIDECAR__LIMITS__LABELS", "5", ("limits", "labels"), 5),
+        ("LLM_SIDECAR__LIMITS__LABELS", "many", ("limits", "labels"), "many"),
+        ("LLM_SIDECAR__TRACING__RATIO", "0.5", ("tracing", "ratio"), 0.5),
+        ("LLM_SIDECAR__TRACING__PROPAGATE", "Off", ("tracing", "propagate"), False),
+        ("LLM_SIDECAR__RESPONSE_HEADERS", "1", ("response_headers",), True),
+        ("LLM_SIDECAR__RESPONSE_HEADERS", "maybe", ("response_headers",), "maybe"),
+        ("LLM_SIDECAR__USAGE__ASK", "never", ("usage", "ask"), "never"),
+        ("LLM_SIDECAR__UPSTREAMS__OPENAI__URL", "http://a", ("upstreams", "openai", "url"), "http://a"),
+        ("LLM_SIDECAR__UPSTREAMS__MY_ONE__API_KEY_FILE", "123", ("upstreams", "my_one", "api_key_file"), "123"),
+        ("LLM_SIDECAR__ROUTES", "[]", ("routes",), {"parsed": "[]"}),
+        ("LLM_SIDECAR__TIMEOUTS", "{}", ("timeouts",), {"parsed": "{}"}),
+        ("LLM_SIDECAR__UPSTREAMS__OPENAI", "{}", ("upstreams", "openai"), {"parsed": "{}"}),
+    ],
+)
+def test_a_variable_sets_its_setting(variable: str, text: str, path: tuple[str, ...], value: Any) -> None:
+    """Names lead to paths, text is read by the setting's type, and what cannot be is left for the decoder."""
+    assert read(**{variable: text}) == [Assignment(path, value, variable)]
+
+
+@pytest.mark.parametrize(
+    ("variable", "allowed"),
+    [
+        ("LLM_SIDECAR__LISTN", "did you mean listen?"),
+        ("LLM_SIDECAR__TIMEOUTS__TOTL", "did you mean total?"),
+        ("LLM_SIDECAR__UPSTREAMS__OPENAI__KEY", "api_key_file"),
+        ("LLM_SIDECAR__LISTEN__MORE", "as a whole"),
+        ("LLM_SIDECAR__ROUTES__0__PREFIX", "as a whole"),
+        ("LLM_SIDECAR__", "listen"),
+        ("LLM_SIDECAR__UPSTREAMS__", "as a whole"),
+    ],
+)
+def test_an_unknown_variable_is_a_fault_of_its_own_name(variable: str, allowed: str) -> None:
+    """A long name that means nothing is told, with what would."""
+    found, faults = read_environment({variable: "x"}, parse)
+    assert found == []
+    assert [fault.path for fault in faults] == [(variable,)]
+    assert allowed in faults[0].allowed
+
+
+def test_text_that_cannot_be_parsed_is_a_fault() -> None:
+    """A list or map that is no YAML is told without its text."""
+    _, faults = read_environment({"LLM_SIDECAR__ROUTES": "bad"}, parse)
+    assert [(fault.path, fault.found, fault.allowed) for fault in faults] == [(("LLM_SIDECAR__ROUTES",), "not good", "a list as YAML text")]
+
+
+def test_other_variables_are_left_alone() -> None:
+    """What Kubernetes makes for a Service of our name, other programs' variables and empty ones set nothing."""
+    assert (
+        read(
+            LLM_SIDECAR_PORT="tcp://10.0.0.1:80",
+            LLM_SIDECAR_SERVICE_HOST="x",
+            PATH="/bin",
+            LLM_SIDECAR_LISTEN="",
+            LLM_SIDECAR__LISTEN="",
+            OPENROUTER_MAX_RETRIES="3",
+        )
+        == []
+    )
+
+
+def test_the_more_specific_variable_comes_last() -> None:
+    """Later assignments go over earlier ones: foreign names, short names, whole sections, single keys."""
+    names = [
+        "LLM_SIDECAR__TIMEOUTS__TOTAL",
+        "LLM_SIDECAR__TIMEOUTS",
+        "LLM_SIDECAR__LISTEN",
+        "LLM_SIDECAR_LISTEN",
+        "OPENROUTER_REQUEST_TIMEOUT",
+    ]
+    order = [assignment.variable for assignment in read(**dict.fromkeys(names, "1"))]
+    assert order == [
+        "OPENROUTER_REQUEST_TIMEOUT",
+        "LLM_SIDECAR_LISTEN",
+        "LLM_SIDECAR__LISTEN",
+        "LLM_SIDECAR__TIMEOUTS",
+        "LLM_SIDECAR__TIMEOUTS__TOTAL",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("environ", "variable"),
+    [
+        ({}, None),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://d"},
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        ),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, None),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_SDK_DISABLED": "TRUE"}, None),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_EXPORTER": "none"}, None),
+    ],
+)
+def test_an_otlp_endpoint_switches_tracing_on(environ: dict[str, str], variable: str | None) -> None:
+    """Traces are on where the OpenTelemetry variables say where to, and none says no."""
+    assert name_trace_endpoint(environ) == variable

@@ -1,0 +1,124 @@
+"""Files that settings come from or point at."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sidecar.config import Prices, Settings, Upstream
+from sidecar.core.settings.explanation import describe
+from sidecar.edge.files import find_unreadable, load, read_secret
+from sidecar.errors import ConfigError
+
+DATA = Path(__file__).parent.parent / "data" / "config"
+
+# What `llm-sidecar check` says of each file, without the file's name in front.
+INVALID: dict[str, list[str]] = json.loads((DATA / "messages.json").read_text())
+# The YAML parser's own words follow.
+SYNTAX = {
+    "syntax": [":3: found text that is not YAML: "],
+    "tab": [":2: found text that is not YAML: "],
+}
+
+
+def lines_of(name: str) -> list[str]:
+    """Return what is said of one file."""
+    path = str(DATA / f"invalid-{name}.yaml")
+    with pytest.raises(ConfigError) as raised:
+        load(path, {})
+    return [line.removeprefix(path) for line in describe(raised.value)]
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_each_mistake_has_its_message(name: str) -> None:
+    """A file with a mistake is refused with exactly these lines."""
+    assert lines_of(name) == INVALID[name]
+
+
+@pytest.mark.parametrize("name", SYNTAX)
+def test_each_syntax_error_has_its_line(name: str) -> None:
+    """A file that is no YAML is refused with the line of the error."""
+    lines = lines_of(name)
+    assert len(lines) == 1
+    assert lines[0].startswith(SYNTAX[name][0])
+
+
+def test_every_invalid_file_has_its_expected_message() -> None:
+    """No file lies there untested."""
+    assert {path.stem.removeprefix("invalid-") for path in DATA.glob("invalid-*.yaml")} == INVALID.keys() | SYNTAX.keys()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem.removeprefix("invalid-") for path in DATA.glob("invalid-*.yaml")))
+def test_no_message_holds_a_secret(name: str) -> None:
+    """`hunter2` stands for each secret in the files."""
+    assert "hunter2" not in "\n".join(lines_of(name))
+
+
+def test_the_file_is_the_named_one_then_the_variables_then_the_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argument, `$LLM_SIDECAR_CONFIG`, `./sidecar.yaml`, defaults: the first there is."""
+    monkeypatch.chdir(tmp_path)
+    named, variable = tmp_path / "named.yaml", tmp_path / "variable.yaml"
+    assert load(None, {}).source == "built-in defaults"
+    Path("sidecar.yaml").write_text("listen: folder:1\n")
+    assert load(None, {}).settings.listen == "folder:1"
+    variable.write_text("listen: variable:1\n")
+    assert load(None, {"LLM_SIDECAR_CONFIG": str(variable)}).settings.listen == "variable:1"
+    named.write_text("listen: named:1\n")
+    assert load(str(named), {"LLM_SIDECAR_CONFIG": str(variable)}).settings.listen == "named:1"
+
+
+@pytest.mark.parametrize(("path", "environ"), [("missing.yaml", {}), (None, {"LLM_SIDECAR_CONFIG": "missing.yaml"})])
+def test_a_file_that_was_asked_for_must_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str | None, environ: dict[str, str]
+) -> None:
+    """Only the default file may be missing."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as raised:
+        load(path, environ)
+    assert describe(raised.value) == ["missing.yaml: found no readable file (No such file or directory); allowed: a YAML file"]
+
+
+def test_lists_in_variables_are_yaml() -> None:
+    """Routes can be given in one variable, as YAML or JSON."""
+    for text in ('[{"prefix": "/a/", "upstream": "openai"}]', "[{prefix: /a/, upstream: openai}]", "- prefix: /a/\n  upstream: openai"):
+        assert load(None, {"LLM_SIDECAR__ROUTES": text}).settings.routes[0].prefix == "/a/"
+
+
+@pytest.mark.parametrize(("content", "secret"), [(b"abc", "abc"), (b"  abc\r\n\n", "abc"), (b"a+b/c=", "a+b/c=")])
+def test_a_secret_is_the_files_one_line(tmp_path: Path, content: bytes, secret: str) -> None:
+    """White space around it, which editors add, does not belong to it."""
+    file = tmp_path / "key"
+    file.write_bytes(content)
+    assert read_secret(str(file)) == secret
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"two\nlines", b"with space", b"\xff", b"a\x00b", b"a\x7f", b"x" * 20_000])
+def test_what_cannot_be_a_header_is_no_secret(tmp_path: Path, content: bytes) -> None:
+    """A file that would break or forge a header is refused, and not quoted."""
+    file = tmp_path / "key"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^an? (empty )?file") as raised:
+        read_secret(str(file))
+    assert str(file) not in str(raised.value)
+
+
+def test_unreadable_files_are_found_all_at_once(tmp_path: Path) -> None:
+    """Every file that settings name is tried; what is fine is not mentioned."""
+    (tmp_path / "good").write_text("key")
+    settings = Settings(
+        upstreams={
+            "good": Upstream("http://a", api_key_file=str(tmp_path / "good")),
+            "missing": Upstream("http://a", api_key_file=str(tmp_path / "sk-hunter2")),
+            "none": Upstream("http://a"),
+        },
+        prices=Prices(file=str(tmp_path / "prices")),
+    )
+    problems = find_unreadable(settings)
+    assert [problem.path for problem in problems] == ["upstreams.missing.api_key_file", "prices.file"]
+    assert "hunter2" not in str(problems)
+
+
+def test_good_files_have_no_problem(tmp_path: Path) -> None:
+    """Nothing is found where nothing is wrong."""
+    (tmp_path / "prices").write_text("{}")
+    assert find_unreadable(Settings(prices=Prices(file=str(tmp_path / "prices")))) == []

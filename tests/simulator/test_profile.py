@@ -1,0 +1,63 @@
+"""sidecar/simulator/profile.py"""
+
+from random import Random
+from statistics import median
+
+import pytest
+
+from sidecar.simulator.profile import MODELS, Lognormal, Profile, ProfileError, read_profile
+from sidecar.simulator.script import Fault
+
+
+def test_nothing_said() -> None:
+    """An empty profile is the built-in one."""
+    assert read_profile("") == Profile()
+    assert set(Profile().models) == {"sim-small", "sim-large", "sim-reasoning", "sim-embed"}
+
+
+def test_yaml() -> None:
+    """Models and fault rates are read from YAML."""
+    profile = read_profile(
+        """
+        seed: 7
+        speed: 2
+        models:
+          m: {first_token_ms: {median: 10}, prices: {input: 1, output: 2, cached: 0.5}}
+        faults: {rate_limited: 0.25}
+        """
+    )
+    assert (profile.seed, profile.speed, profile.faults) == (7, 2.0, {Fault.RATE_LIMITED: 0.25})
+    assert profile.models["m"].first_token_ms == Lognormal(10.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("sped: 1", "sped"), ("faults: {reset: 2}", "faults"), ("faults: {reset: 0.6, cut: 0.6}", "more than 1"), ("a: [", "not YAML"),
+        ("models: {}", "empty"), ("faults: {explode: 0.1}", "explode"), ("faults: {status: 0.1}", "script"), ("[1]", "object"),
+    ],
+)  # fmt: skip
+def test_mistakes(text: str, reason: str) -> None:
+    """A profile that cannot be used is refused with a reason in one line."""
+    with pytest.raises(ProfileError, match=reason) as caught:
+        read_profile(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_lognormal() -> None:
+    """Half of the values drawn lie below the median, and none is negative."""
+    random = Random(1)
+    values = [Lognormal(200, 0.4).draw(random) for _ in range(4001)]
+    assert median(values) == pytest.approx(200, rel=0.05)
+    assert min(values) > 0
+
+
+@pytest.mark.parametrize(("speed", "wait_s"), [(1.0, 0.25), (4.0, 0.0625), (0.0, 0.0)])
+def test_speed(speed: float, wait_s: float) -> None:
+    """Drawn times are divided by the speed; at speed 0 nobody waits."""
+    assert Profile(speed=speed).wait_s(250) == wait_s
+
+
+def test_embedding_model() -> None:
+    """Only sim-embed embeds."""
+    assert [name for name, model in MODELS.items() if model.embeds] == ["sim-embed"]

@@ -1,0 +1,217 @@
+"""The command line: help, exit codes, and what goes where."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sidecar import __version__
+from sidecar.cli import build_parser, main
+from sidecar.core.settings.resolution import Loaded
+
+DATA = Path(__file__).parent / "data"
+VERBS = ("run", "demo", "check", "explain", "catalogue", "simulate")
+
+
+@pytest.fixture(autouse=True)
+def _nowhere_in_particular(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No configuration file and no variables of ours are about."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("LLM_SIDECAR")]:
+        monkeypatch.delenv(name)
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, module: str, **functions: Any) -> None:
+    """Put functions in place of a module that a verb imports."""
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace(**functions))  # type: ignore[arg-type]
+
+
+def help_of(*arguments: str) -> str:
+    """Return the help of the program or a verb."""
+    parser = build_parser()
+    if not arguments:
+        return parser.format_help()
+    with pytest.raises(SystemExit) as raised:
+        parser.parse_args([*arguments, "--help"])
+    assert raised.value.code == 0
+    return ""
+
+
+def test_help_reads_as_agreed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command line is a contract: a change shows here, and is made in the golden copy on purpose."""
+    text = help_of()
+    for verb in VERBS:
+        help_of(verb)
+        text += f"\n--- {verb}\n{capsys.readouterr().out}"
+    assert text == (DATA / "help.txt").read_text()
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_version_is_printed(capsys: pytest.CaptureFixture[str], flag: str) -> None:
+    """Name and version on one line, exit code 0."""
+    with pytest.raises(SystemExit) as raised:
+        main([flag])
+    assert raised.value.code == 0
+    assert capsys.readouterr().out == f"llm-sidecar {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["check"],
+        ["run", "file"],
+        ["run", "--conf", "f"],
+        ["demo", "--port", "70000"],
+        ["demo", "--port", "-1"],
+        ["demo", "--port", "x"],
+        ["demo", "--duration", "0"],
+        ["demo", "--duration", "nan"],
+        ["demo", "--duration", "soon"],
+        ["catalogue", "--format", "xml"],
+    ],
+)
+def test_a_wrong_call_is_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    """Exit code 2, and how to call it on stderr."""
+    with pytest.raises(SystemExit) as raised:
+        main(arguments)
+    assert raised.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("usage: llm-sidecar")
+
+
+def test_check_says_good(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file without problems: one line, exit code 0."""
+    Path("f.yaml").write_text("listen: 127.0.0.1:0\n")
+    assert main(["check", "f.yaml"]) == 0
+    assert capsys.readouterr() == ("f.yaml: good\n", "")
+
+
+def test_check_prints_every_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line each on stderr, exit code 1."""
+    Path("f.yaml").write_text("listen: 1\ntimeouts: {idle: x}\n")
+    assert main(["check", "f.yaml"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert [line.split(" found ")[0] for line in captured.err.splitlines()] == ["f.yaml:1: listen:", "f.yaml:2: timeouts.idle:"]
+
+
+def test_check_sees_the_environment(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What run would refuse, check refuses."""
+    Path("f.yaml").write_text("listen: 127.0.0.1:0\n")
+    monkeypatch.setenv("LLM_SIDECAR__NOPE", "1")
+    assert main(["check", "f.yaml"]) == 1
+    assert capsys.readouterr().err.startswith("LLM_SIDECAR__NOPE: found ")
+
+
+@pytest.mark.parametrize("verb", ["run", "explain"])
+def test_a_missing_file_is_one_clear_line(capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    """Nothing is started, no stack trace, exit code 1."""
+    assert main([verb, "--config", "missing.yaml"]) == 1
+    assert capsys.readouterr().err == "missing.yaml: found no readable file (No such file or directory); allowed: a YAML file\n"
+
+
+def test_explain_prints_values_and_origins(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """File and environment are told apart."""
+    Path("sidecar.yaml").write_text("\nlisten: 127.0.0.1:1\n")
+    monkeypatch.setenv("LLM_SIDECAR_ADMIN_LISTEN", "127.0.0.1:2")
+    assert main(["explain"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[:3] == ["# sidecar.yaml", 'listen: "127.0.0.1:1" # file:2', 'admin.listen: "127.0.0.1:2" # env:LLM_SIDECAR_ADMIN_LISTEN']
+
+
+def test_run_serves_what_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loaded settings go to the application, its exit code comes back."""
+    served: list[Loaded] = []
+
+    def serve(loaded: Loaded) -> int:
+        served.append(loaded)
+        return 7
+
+    stand_in(monkeypatch, "sidecar.app", serve=serve)
+    monkeypatch.setenv("LLM_SIDECAR_LISTEN", "127.0.0.1:5")
+    assert main(["run"]) == 7
+    assert served[0].settings.listen == "127.0.0.1:5"
+
+
+def test_run_does_not_start_without_the_files_it_needs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that cannot be read is told before anything is started."""
+    stand_in(monkeypatch, "sidecar.app", serve=lambda loaded: pytest.fail("started"))
+    monkeypatch.setenv("LLM_SIDECAR__UPSTREAMS__OPENAI__API_KEY_FILE", "/nonexistent/key")
+    assert main(["run"]) == 1
+    assert capsys.readouterr().err.startswith("upstreams.openai.api_key_file: found a file that cannot be read (No such file")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "passed"),
+    [
+        ([], (None, None, False)),
+        (["--once"], (None, None, True)),
+        (["--duration", "2.5", "--port", "0"], (2.5, 0, False)),
+    ],
+)
+def test_demo_passes_its_options(monkeypatch: pytest.MonkeyPatch, arguments: list[str], passed: tuple[Any, ...]) -> None:
+    """Duration, port and once reach the demo."""
+    seen: list[tuple[Any, ...]] = []
+    stand_in(monkeypatch, "sidecar.demo", run_demo=lambda *options: seen.append(options) or 0)
+    assert main(["demo", *arguments]) == 0
+    assert seen == [passed]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "passed"),
+    [([], ("127.0.0.1:4010", None)), (["--listen", "h:1", "--profile", "p"], ("h:1", "p"))],
+)
+def test_simulate_passes_its_options(monkeypatch: pytest.MonkeyPatch, arguments: list[str], passed: tuple[Any, ...]) -> None:
+    """Address and profile reach the simulated provider."""
+    seen: list[tuple[Any, ...]] = []
+    stand_in(monkeypatch, "sidecar.simulator", serve=lambda *options: seen.append(options) or 0)
+    assert main(["simulate", *arguments]) == 0
+    assert seen == [passed]
+
+
+@pytest.mark.parametrize(("arguments", "printed"), [([], "M\n"), (["--format", "markdown"], "M\n"), (["--format", "json"], "J\n")])
+def test_catalogue_prints_the_format_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], printed: str
+) -> None:
+    """Markdown unless JSON is asked for."""
+    stand_in(monkeypatch, "sidecar.render.reference", render_json=lambda: "J", render_markdown=lambda: "M")
+    assert main(["catalogue", *arguments]) == 0
+    assert capsys.readouterr().out == printed
+
+
+def test_the_module_runs_as_the_program() -> None:
+    """`python -m sidecar` is the same program, exit code and all."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sidecar", "check", "missing.yaml"], capture_output=True, text=True, env=_environ(), check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("missing.yaml: found no readable file")
+
+
+def test_a_reader_that_leaves_is_no_stack_trace() -> None:
+    """`llm-sidecar explain | head -1` ends quietly."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "sidecar", "explain"], stdout=writing, stderr=subprocess.PIPE, text=True, env=_environ(), check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Asking for the version costs no event loop, no parser and no exporter."""
+    script = "import sys; from sidecar.cli import build_parser; build_parser(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=_environ(), check=True).stdout.split()
+    assert not {"aiohttp", "asyncio", "yaml", "msgspec", "opentelemetry", "prometheus_client", "uvloop"} & set(loaded)
+
+
+def _environ() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONWARNINGS": "error"}
