@@ -1,7 +1,6 @@
 """`llm-sidecar demo`: provider, sidecar and callers alive in one process, and their accounts compared."""
 
 import asyncio
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ ROUTE: Final = "openai"
 _HOST: Final = "127.0.0.1"
 _SEED: Final = 20_260_101
 _ONCE_CALLS: Final = 300
+_ONCE_SPEED: Final = 4.0
 _IDLE_S: Final = 6.0  # longer than any pause the simulated models make, short enough to see a stall end
 _SETTLE_S: Final = 15.0
 _SETTLE_STEP_S: Final = 0.05
@@ -52,17 +52,17 @@ class Plan(NamedTuple):
 def run_demo(duration_s: float | None, port: int | None, once: bool) -> int:
     """Demonstrate for so long, or until interrupted; with `once` a fixed amount of traffic.
 
-    Returns 0 if the sidecar's account equals the provider's, else 1.
+    The first SIGINT or SIGTERM ends the traffic and shows the summary. Returns 0 if the sidecar's
+    account equals the provider's, else 1. Raises ConfigError where the port cannot be had.
     """
     from sidecar.app import Sidecar, run
+    from sidecar.edge.signals import watch_stop
 
     async def main() -> int:
-        stop = asyncio.Event()
-        _stop_on_signal(stop)
-        speed = 4.0 if once else 1.0
+        speed = _ONCE_SPEED if once else 1.0
         return await demonstrate(
             lambda settings: Sidecar(settings, environ={}), Profile(seed=_SEED, speed=speed),
-            lambda url: plan_demo(url, duration_s, port, once, is_terminal=sys.stdout.isatty()), stop, sys.stdout,
+            lambda url: plan_demo(url, duration_s, port, once, is_terminal=sys.stdout.isatty()), watch_stop(), sys.stdout,
         )  # fmt: skip
 
     return run(main())
@@ -162,16 +162,3 @@ def _show_places(side: Running, simulator: Simulator, out: TextIO) -> None:
         file=out, flush=True,
     )  # fmt: skip
 
-
-def _stop_on_signal(stop: asyncio.Event) -> None:
-    """The first signal ends the traffic and shows the summary; a second one ends at once."""
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-
-    def begin_to_stop() -> None:
-        stop.set()
-        for each in signals:
-            loop.remove_signal_handler(each)
-
-    for each in signals:
-        loop.add_signal_handler(each, begin_to_stop)

@@ -92,8 +92,8 @@ class Wanted(NamedTuple):
     """What a request's head tells us, and nobody behind us."""
 
     own: Mapping[str, str]  # x-sidecar-*, names in lower case
+    fields: list[tuple[bytes, bytes]]  # what may go on: the name where it means something to us else b"", and `Name: value`
     expects_continue: bool
-    nominated: frozenset[bytes]  # field names that Connection lists: they end here
     accept_encoding: bytes
     content_encoding: bytes
     content_length: int | None

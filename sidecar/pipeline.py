@@ -13,7 +13,7 @@ from sidecar.config import Ask, Settings
 from sidecar.core.attempt.compose import LAST_CHUNK, compose_refusal, compose_response, frame_chunk, own_fields
 from sidecar.core.attempt.deadlines import set_deadlines
 from sidecar.core.attempt.endings import end_with_answer, end_with_fault, is_cut
-from sidecar.core.attempt.heads import Framing, client_framing, read_media_type
+from sidecar.core.attempt.heads import Framing, client_framing
 from sidecar.core.attempt.repeat import may_repeat
 from sidecar.core.choose.places import Place
 from sidecar.core.identify.peek import peek
@@ -170,29 +170,27 @@ class Pipeline:
         if answer is None or head is None:
             raise SidecarFault(INTERNAL, "nothing to relay")
         exchange.status = head.status
-        media_type, coding = read_media_type(head.headers)
-        exchange.streamed = media_type.startswith("text/event-stream")
-        exchange.speakable = exchange.streamed and not coding
+        exchange.streamed = streamed = head.content_type.startswith("text/event-stream")
+        exchange.speakable = streamed and not head.content_encoding
         observer = exchange.observer = observe(
-            exchange.dialect, status=head.status, content_type=media_type, content_encoding=coding, limits=self._settings.limits,
-            gap_edges=GAP_EDGES,
+            exchange.dialect, status=head.status, content_type=head.content_type, content_encoding=head.content_encoding,
+            limits=self._settings.limits, gap_edges=GAP_EDGES,
         )  # fmt: skip
-        framing = exchange.framing = client_framing(head.framing, call.http_version, endless=exchange.streamed)
-        own = own_fields(call.id, exchange.place.name, len(exchange.attempts) + 1) if self._settings.response_headers else ()
-        data, keeps = compose_response(call, head.status, head.reason, head.headers, framing, own=own)
+        framing = exchange.framing = client_framing(head.framing, call.http_version, endless=streamed)
+        own = own_fields(call.id, exchange.place.name, exchange.attempts_made) if self._settings.response_headers else ()
+        data, keeps = compose_response(call, head, framing, own)
+        judged = streamed or head.framing is Framing.CLOSE  # the end of all else is told by the transport
         exchange.committed = True
-        answer.commit(client, data, framing, observer, UsageRemover() if exchange.usage_added and exchange.speakable else None)
+        body_filter = UsageRemover() if exchange.usage_added and exchange.speakable else None
+        answer.commit(client, data, framing, observer, body_filter, ends_itself=not judged)
         exchange.committed_at = self._clock.now()
         if not answer.ended:
             await answer.until_end()
-        if (
-            head.status < 400
-            and not answer.observer_failed
-            and is_cut(observer.ended_well, streamed=exchange.streamed, framing=head.framing)
-        ):
-            raise UpstreamFault(STREAM_CUT, "the answer ended before its own end mark")
-        if framing is Framing.CHUNKED:
-            client.write(LAST_CHUNK)
+        if judged:
+            if not answer.observer_failed and is_cut(observer, is_understood=exchange.dialect is not OPAQUE, body_bytes=answer.sent_bytes):
+                raise UpstreamFault(STREAM_CUT, "the answer ended before its own end mark")
+            if framing is Framing.CHUNKED:
+                client.write(LAST_CHUNK)
         client.finish(keep=keeps)
         exchange.ending = end_with_answer(head.status, observer.seen.error_type)
 
@@ -204,7 +202,7 @@ class Pipeline:
             self._leave(exchange)
         elif not exchange.committed:
             exchange.status = fault.kind.status
-            own = own_fields(exchange.call.id, exchange.place.name, len(exchange.attempts)) if self._settings.response_headers else ()
+            own = own_fields(exchange.call.id, exchange.place.name, exchange.attempts_made) if self._settings.response_headers else ()
             data, keeps = compose_refusal(exchange.call, fault, exchange.dialect.refusal(fault.kind, message), own=own)
             client.write(data)
             client.finish(keep=keeps and exchange.whole)

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from sidecar.core.attempt.deadlines import Deadlines
-from sidecar.core.attempt.heads import Framing
+from sidecar.core.attempt.heads import AnswerHead, Framing
 from sidecar.core.observe.contract import BodyFilter, Observer
 from sidecar.core.observe.contract import Dialect as Dialect
-from sidecar.exchange import Call, Header, Record
+from sidecar.exchange import Call, Record
 
 
 class Clock(Protocol):
@@ -80,15 +80,6 @@ class Client(Protocol):
         ...
 
 
-class Head(Protocol):
-    """A response head as it came from the upstream."""
-
-    status: int
-    reason: bytes
-    headers: list[Header]
-    framing: Framing
-
-
 class Answer(Protocol):
     """One attempt: a request on a connection, and the answer on its way to the client."""
 
@@ -123,12 +114,17 @@ class Answer(Protocol):
         """Send the last bytes of a streamed request body."""
         ...
 
-    async def until_head(self) -> Head:
+    async def until_head(self) -> AnswerHead:
         """Wait for the response head. Raises UpstreamFault."""
         ...
 
-    def commit(self, client: Client, head: bytes, framing: Framing, observer: Observer | None, body_filter: BodyFilter | None) -> None:
-        """Send the head on, and from now on each piece of the body as it comes."""
+    def commit(
+        self, client: Client, head: bytes, framing: Framing, observer: Observer | None, body_filter: BodyFilter | None, *, ends_itself: bool
+    ) -> None:
+        """Send the head on, and from now on each piece of the body as it comes.
+
+        `ends_itself`: the end too; otherwise whoever judges the answer writes it.
+        """
         ...
 
     def until_end(self) -> Awaitable[None]:

@@ -5,7 +5,7 @@ from typing import Final
 from sidecar.core.attempt.compose import address_request, replaced_fields, trace_fields
 from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.attempt.endings import name_error
-from sidecar.core.attempt.heads import Framing
+from sidecar.core.attempt.heads import AnswerHead, Framing
 from sidecar.core.choose.places import NOWHERE, Place
 from sidecar.core.identify.router import Match
 from sidecar.core.observe.contract import Dialect, Observer
@@ -14,7 +14,7 @@ from sidecar.core.observe.pricing import PriceTable
 from sidecar.core.observe.sampling import keeps
 from sidecar.errors import BAD_REQUEST, ErrorKind
 from sidecar.exchange import Asked, Attempt, Call, Cost, Ending, Record, Seen, TraceContext, Usage, UsageSource
-from sidecar.ports import Answer, Client, Head
+from sidecar.ports import Answer, Client
 
 _NOTHING_ASKED: Final = Asked()
 _NO_DEADLINES: Final = Deadlines(0.0, 0.0, 0.0, 0.0)
@@ -48,7 +48,7 @@ class Exchange:
         self.began: float | None = None  # the current attempt
         self.answer: Answer | None = None
         self.attempts: list[Attempt] = []
-        self.head: Head | None = None
+        self.head: AnswerHead | None = None
         self.observer: Observer | None = None
         self.framing = Framing.NONE  # towards the client
         self.streamed = False  # the answer is a stream of events
@@ -58,6 +58,11 @@ class Exchange:
         self.status: int | None = None  # what the client got
         self.ending: Ending | None = None
         self.kind: ErrorKind | None = None  # of the fault that ended it
+
+    @property
+    def attempts_made(self) -> int:
+        """How many attempts have begun."""
+        return len(self.attempts) + (self.began is not None)
 
     def begin_attempt(self, now: float) -> None:
         """Note that another try is made."""
@@ -141,8 +146,12 @@ def _price(prices: PriceTable, provider: str, model: str | None, seen: Seen, usa
 
 
 def _request_overhead(exchange: Exchange, answer: Answer | None) -> float | None:
-    """Return the seconds spent on the request by us: without waiting for its body or for a connection."""
+    """Return the seconds spent on the request by us.
+
+    Without waiting for its body or for a connection, and without attempts that failed before.
+    """
     if answer is None or answer.sent_at is None or not exchange.attempts:
         return None
-    last = exchange.attempts[-1]
-    return max(0.0, answer.sent_at - exchange.call.accepted - exchange.waited_s - (answer.connected_at - last.started))
+    *failed, last = exchange.attempts
+    waited_s = exchange.waited_s + answer.connected_at - last.started + sum(attempt.ended - attempt.started for attempt in failed)
+    return max(0.0, answer.sent_at - exchange.call.accepted - waited_s)

@@ -62,8 +62,10 @@ def test_each_label_says_what_bounds_it(metric: Metric) -> None:
 def test_every_declared_name_is_listed_once() -> None:
     """The tuples hold each declared metric, span and log event exactly once, under different names."""
     for kind, listed in (
-        (Metric, catalogue.METRICS), (catalogue.Span, catalogue.SPANS), (catalogue.LogEvent, catalogue.LOG_EVENTS)
-    ):  # fmt: skip
+        (Metric, catalogue.METRICS),
+        (catalogue.Span, catalogue.SPANS),
+        (catalogue.LogEvent, catalogue.LOG_EVENTS),
+    ):
         declared = [value for value in vars(catalogue).values() if isinstance(value, kind)]
         assert sorted(map(id, declared)) == sorted(map(id, listed))
         names = [value[0] for value in (*listed, *(catalogue.PROCESS_METRICS if kind is Metric else ()))]
@@ -79,4 +81,4 @@ def test_no_span_declares_an_attribute_twice() -> None:
 
 def test_gaps_share_the_edges_of_their_metric() -> None:
     """What observers count by GAP_EDGES can be added to the histogram as it is."""
-    assert catalogue.GAP_EDGES == catalogue.TIME_PER_OUTPUT_CHUNK.buckets
+    assert catalogue.TIME_PER_OUTPUT_CHUNK.buckets == catalogue.GAP_EDGES

@@ -69,7 +69,7 @@ def _read_text(path: str) -> str:
     if len(data) > FILE_BYTES_MAX:
         raise _Unreadable("a file that is too large", f"at most {FILE_BYTES_MAX} bytes")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _Unreadable("bytes that are not UTF-8", "text in UTF-8", data.count(b"\n", 0, error.start) + 1) from None
 

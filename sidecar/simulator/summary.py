@@ -33,7 +33,7 @@ class Pulse:
             self._recent.popleft()
         good = [sight for sight in self._recent if sight.is_complete]
         lasted_s = [sight.ended_s - sight.started_s for sight in good]
-        first_s = [sight.first_byte_s - sight.started_s for sight in good if sight.is_stream and sight.first_byte_s is not None]
+        first_s = [sight.first_token_s - sight.started_s for sight in good if sight.first_token_s is not None]
         sums = total(account)
         return (
             f"requests {sums.requests:>6}  errors {sums.errors:>4}  p50 {_show_s(quantile(lasted_s, 0.5))}  "
@@ -55,9 +55,9 @@ def _show_s(value: float | None) -> str:
 def _show_rate(sights: Sequence[Sight]) -> str:
     """Median events per second of streams: every token of the simulated provider is an event."""
     rates = [
-        (sight.chunks - 1) / (sight.ended_s - sight.first_byte_s)
+        sight.chunks / (sight.ended_s - sight.first_token_s)
         for sight in sights
-        if sight.is_stream and sight.chunks > 1 and sight.first_byte_s is not None and sight.ended_s > sight.first_byte_s
+        if sight.first_token_s is not None and sight.ended_s > sight.first_token_s
     ]
     median = quantile(rates, 0.5)
     return f"{_NONE if median is None else f'{median:.0f}':>4} tok/s"

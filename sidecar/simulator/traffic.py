@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
 _EVENT_BYTES_MAX: Final = 1 << 24
+_TOKEN_MEMBERS: Final = ("content", "refusal", "reasoning_content", "tool_calls")
 
 
 class Sight(NamedTuple):
@@ -34,6 +35,7 @@ class Sight(NamedTuple):
     body_bytes: int
     started_s: float
     first_byte_s: float | None  # all times on the monotonic clock
+    first_token_s: float | None  # of a stream
     ended_s: float
     chunks: int  # events of a stream, [DONE] not counted
     is_stream: bool = False
@@ -116,6 +118,7 @@ class _View:
         self._errand = errand
         self._started_s = time.monotonic()
         self._first_byte_s: float | None = None
+        self._first_token_s: float | None = None
         self._status: int | None = None
         self._is_stream = False
         self._digest = sha256()
@@ -177,8 +180,11 @@ class _View:
             self._usage = tree["usage"]
         if isinstance(tree.get("error"), dict):
             self._error = str(tree["error"].get("code") or tree["error"].get("type"))
-        if any(isinstance(choice, dict) and choice.get("finish_reason") for choice in tree.get("choices") or ()):
-            self._is_done = True
+        for choice in tree.get("choices") or ():
+            if choice.get("finish_reason"):
+                self._is_done = True
+            if self._first_token_s is None and _holds_token(choice):
+                self._first_token_s = time.monotonic()
 
     def tell(self, failure: str | None) -> Sight:
         """Close the view."""
@@ -188,5 +194,12 @@ class _View:
         is_complete = failure is None and not self.has_left and self._status is not None and (self._is_done or not self._is_stream)
         return Sight(
             self._errand.number, self._errand.kind, self._status, is_complete and error is None, self.has_left, error, self._usage,
-            self._digest.hexdigest(), self._bytes, self._started_s, self._first_byte_s, time.monotonic(), self._chunks, self._is_stream,
+            self._digest.hexdigest(), self._bytes, self._started_s, self._first_byte_s,
+            self._first_token_s if self._is_stream else None, time.monotonic(), self._chunks, self._is_stream,
         )  # fmt: skip
+
+
+def _holds_token(choice: dict[str, Any]) -> bool:
+    """Whether a choice of a chunk holds anything that a model wrote: the role alone is nothing."""
+    delta = choice.get("delta") or {}
+    return bool(choice.get("text") or any(delta.get(member) for member in _TOKEN_MEMBERS))

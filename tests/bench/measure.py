@@ -1,5 +1,6 @@
 """What a process used, and what a list of numbers says."""
 
+import os
 import statistics
 import time
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,15 @@ def cpu_ns(pid: int) -> int:
     /proc/PID/stat, from the same accounts.
     """
     return time.clock_gettime_ns((~pid << 3) | 2)
+
+
+def machine_busy_ns() -> int:
+    """CPU time that all cores together were not idle since the start of the machine (proc_stat(5)), in nanoseconds.
+
+    Counted in ticks of 10 ms: good for a whole run, too coarse for one window.
+    """
+    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split(maxsplit=9)[1:9])
+    return (user + nice + system + irq + softirq + steal) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def rss_bytes(pid: int) -> int:

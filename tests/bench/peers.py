@@ -135,7 +135,8 @@ def _untraced(site: Site) -> Recipe:
     """The sidecar with metrics but no trace exporter."""
     file = site.directory / "sidecar.yaml"
     file.write_text(_SIDECAR.format(port=site.port, admin_port=site.admin_port, upstream_port=site.upstream_port, most=_CONNECTIONS_MAX))
-    environment = _clean_environment() | {"PYTHONPATH": str(_REPOSITORY)}
+    path = os.pathsep.join(filter(None, (str(_REPOSITORY), os.environ.get("PYTHONPATH"))))
+    environment = _clean_environment() | {"PYTHONPATH": path}
     return Recipe((sys.executable, "-m", "sidecar", "run", "--config", str(file)), "/openai", environment)
 
 

@@ -29,7 +29,7 @@ FULL: Final = Plan(
     sustained=(128, 256, 512, 1024), sustained_window_s=2.6,
 )  # fmt: skip
 QUICK: Final = Plan(
-    rounds=3, starts=1, idle_s=5, warm_s=0.2, window_s=0.8, single_window_s=0.5, streams_ramp_s=1, streams_window_s=1.2,
-    stream_window_s=0.6,
+    rounds=3, starts=1, idle_s=5, warm_s=0.2, window_s=0.8, single_window_s=0.5, streams_ramp_s=1, streams_window_s=1,
+    stream_window_s=0.5,
     crowd_ramp_s=1, crowd_window_s=1, frontier=(1, 16, 64, 256), frontier_window_s=0.4, sustained=(), sustained_window_s=0,
 )  # fmt: skip

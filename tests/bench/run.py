@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import uvloop
-from measure import cpu_ns, rss_bytes
+from measure import cpu_ns, machine_busy_ns, rss_bytes
 from peers import DEFAULT, RECIPES, NotInstalled
 from plan import FULL, QUICK, Plan
 from processes import NotStarted
@@ -29,6 +29,7 @@ from surroundings import Surroundings
 from tables import report
 
 _COUNTED = tuple(f"llm_sidecar_{name}_total" for name in ("requests", "spans_exported", "spans_dropped", "observer_failures"))
+_OTHERS_SHARE_MAX = 0.1
 
 
 def _say(text: str) -> None:
@@ -79,7 +80,17 @@ class Bench:
             rounds.idle(peer, before[peer.name], self.plan.idle_s - settle_s)
 
     def load(self, rounds: Rounds, runner: asyncio.Runner) -> None:
-        """Everything that needs load."""
+        """Everything that needs load, and how much others disturbed it."""
+        begun, others_ns = time.perf_counter(), self._others_ns()
+        self._load(rounds, runner)
+        share = (self._others_ns() - others_ns) / 1e9 / (time.perf_counter() - begun)
+        verdict = "" if share < _OTHERS_SHARE_MAX else ": **too much, repeat the run on a quiet machine**"
+        self.notes.append(f"other programs and interrupts used {share:.0%} of a core meanwhile{verdict}")
+
+    def _others_ns(self) -> int:
+        return machine_busy_ns() - sum(map(cpu_ns, (*self.around.load_pids, *(peer.pid for peer in self.peers))))
+
+    def _load(self, rounds: Rounds, runner: asyncio.Runner) -> None:
         plan = self.plan
         for peer in self.peers:
             _say(f"1,000 streams: {peer.name}")

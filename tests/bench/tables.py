@@ -9,7 +9,7 @@ from targets import compare
 
 BASELINE: Final = "envoy"  # ratios are to this peer, where it ran
 BOUNDS_MS: Final = (1, 5, 10, 50, 100)
-_MIB: Final = 1024 * 1024
+_MB: Final = 1_000_000
 _LOAD_BOUND: Final = 0.95  # from here on the load's core is the limit: read the CPU time, not the rate
 
 Column = tuple[str, Callable[[Peer], str]]
@@ -138,15 +138,15 @@ def _stream(peers: Sequence[Peer], direct: Peer) -> str:
 
 def _process(peers: Sequence[Peer], idle_s: float) -> str:
     return _table(
-        f"The process: memory in MiB (RSS); idle is {idle_s:.0f} s after the start",
+        f"The process: memory in MB (RSS); idle is {idle_s:.0f} s after the start",
         peers,
         [
             ("start to first answer, s", lambda peer: _show(peer.starts_s, 2)),
-            ("idle", _once("idle_rss_bytes", scale=1 / _MIB)),
+            ("idle", _once("idle_rss_bytes", scale=1 / _MB)),
             ("idle CPU %", _once("idle_share", scale=100, digits=2)),
-            ("1,000 open streams", _once("crowd_rss_bytes", scale=1 / _MIB)),
+            ("1,000 open streams", _once("crowd_rss_bytes", scale=1 / _MB)),
             ("of them broken", _once("crowd_failed", digits=0)),
-            ("at the end of the run", _once("end_rss_bytes", scale=1 / _MIB)),
+            ("at the end of the run", _once("end_rss_bytes", scale=1 / _MB)),
         ],
     )
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from measure import spread
 from rounds import Peer
 
-_MIB: Final = 1024 * 1024
+_MB: Final = 1_000_000
 
 
 class Target(NamedTuple):
@@ -57,8 +57,8 @@ TARGETS: Final = (
     Target("added latency, one connection, p99", _added_ms("p99_us"), "ms", most=2),
     Target("added time to first token, 300 streams, p99", _added_ms("streams_first_token_p99_us"), "ms", most=2),
     Target("added gap between chunks, 300 streams, p99", _added_ms("streams_added_gap_p99_us"), "ms", most=2),
-    Target("memory, idle", _once("idle_rss_bytes", 1 / _MIB), "MiB", most=50),
-    Target("memory, 1,000 open streams", _once("crowd_rss_bytes", 1 / _MIB), "MiB", most=150),
+    Target("memory, idle", _once("idle_rss_bytes", 1 / _MB), "MB", most=50),
+    Target("memory, 1,000 open streams", _once("crowd_rss_bytes", 1 / _MB), "MB", most=150),
     Target("CPU, idle", _once("idle_share", 100), "%", most=1),
     Target("start to first answered request", lambda peer, direct, baseline: spread(peer.starts_s).median, "s", most=1),
 )

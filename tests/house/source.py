@@ -2,11 +2,14 @@
 
 import ast
 import io
+import subprocess
 import tokenize
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import pytest
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 PACKAGE: Final = "sidecar"
@@ -33,6 +36,16 @@ class Use(NamedTuple):
 
     target: str
     line: int
+
+
+def tracked() -> list[str]:
+    """Return the files that are, or would be, under version control."""
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [path for path in done.stdout.decode().split("\0") if path and (ROOT / path).exists()]
 
 
 @cache

@@ -9,8 +9,13 @@ import pytest
 
 from tests.house.source import Module, comments, modules, uses
 
-CLOCKS = {f"time.{name}" for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep")}
+CLOCKS = {f"time.{name}" for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")} | {
+    f"datetime.{name}" for name in ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
+}
 WAITS = {"asyncio.create_task", "asyncio.ensure_future"}
+CODE = {"eval", "exec", "compile", "__import__"}
+DECODERS = {"pickle", "marshal", "shelve", "dill"}
+LOADERS = {"yaml.load", "yaml.unsafe_load", "yaml.full_load"}
 # Programs of their own that talk to a person or play a part; they are not on the path.
 PROGRAMS = ("sidecar/cli.py", "sidecar/demo.py", "sidecar/simulator/")
 
@@ -33,31 +38,34 @@ BANS = (
     ),
     Ban(
         "reading clocks",
-        lambda target: target in CLOCKS or target.startswith("datetime.datetime.now") or target.startswith("datetime.datetime.utcnow"),
+        lambda target: target in CLOCKS,
         ("sidecar/edge/clock.py", "sidecar/simulator/", "sidecar/demo.py"),
         "time is an argument; the one clock is edge.clock",
     ),
+    Ban(
+        "blocking sleeps",
+        lambda target: target == "time.sleep",
+        ("sidecar/edge/telemetry/tracer.py",),  # in a thread of its own
+        "it stops the event loop: await asyncio.sleep, or a deadline",
+    ),
     Ban("print", lambda target: target == "print", PROGRAMS, "use the event log: standard output belongs to the verbs"),
-    Ban("eval and exec", lambda target: target in {"eval", "exec", "compile", "__import__"}, (), "data is never code"),
+    Ban("code from data", lambda target: target in CODE, (), "data is never code"),
     Ban(
         "unsafe decoding",
-        lambda target: (
-            target.split(".")[0] in {"pickle", "marshal", "shelve", "dill"} or target in {"yaml.load", "yaml.unsafe_load", "yaml.full_load"}
-        ),
+        lambda target: target.split(".")[0] in DECODERS or target in LOADERS,
         (),
         "it runs what it reads: use msgspec, or edge.documents for YAML",
     ),
-    Ban("exit", lambda target: target in {"exit", "quit", "os._exit"}, (), "return an exit code to cli.main"),
     Ban(
-        "global chance",
-        lambda target: target in {"random.seed", "random.random", "random.choice", "random.randint"},
-        (),
-        "chance is an argument",
+        "exit",
+        lambda target: target in {"exit", "quit", "os._exit"},
+        ("sidecar/edge/signals.py",),  # the second signal: stop now
+        "return an exit code to cli.main",
     ),
-    Ban("not implemented", lambda target: target == "NotImplementedError", (), "no stubs: what is there works"),
+    Ban("stubs", lambda target: target == "NotImplementedError", (), "what is there works"),
     Ban(
-        "blocking child processes",
-        lambda target: target.split(".")[0] == "subprocess" or target == "os.system",
+        "other programs",
+        lambda target: target.split(".")[0] == "subprocess" or target in {"os.system", "os.popen", "os.fork"},
         (),
         "a sidecar starts no programs",
     ),

@@ -35,8 +35,9 @@ IMPORTERS_OF_COMPOSITION = {
 
 # What core may use: no clock, no chance, no input or output, no concurrency, no logging.
 CORE_STANDARD_LIBRARY = {
-    "base64", "binascii", "bisect", "codecs", "collections", "collections.abc", "copy", "dataclasses", "difflib", "enum", "fnmatch",
-    "functools", "hashlib", "heapq", "ipaddress", "itertools", "math", "operator", "re", "string", "struct", "types", "typing",
+    "base64", "binascii", "bisect", "codecs", "collections", "collections.abc", "copy", "dataclasses", "datetime", "difflib", "enum",
+    "fnmatch",
+    "functools", "hashlib", "heapq", "ipaddress", "itertools", "json", "math", "operator", "re", "string", "struct", "types", "typing",
     "urllib.parse", "zlib",
 }  # fmt: skip
 CORE_THIRD_PARTY = {"msgspec"}

@@ -1,6 +1,7 @@
 """Each module of core and edge has a test file of its own, in its place."""
 
 import ast
+from pathlib import Path
 
 from tests.house.excuses import UNTESTED
 from tests.house.source import ROOT, Module, modules
@@ -26,6 +27,11 @@ def expect_path(module: Module) -> str:
     return "/".join(["tests", *parts[:-1], f"test_{name}.py"])
 
 
+def list_test_files(folder: str) -> list[Path]:
+    """Return the test files under a folder, but not those of an environment made there."""
+    return [file for file in sorted((ROOT / folder).rglob("test_*.py")) if ".venv" not in file.parts]
+
+
 def mirrored() -> list[Module]:
     """Return the modules that must have tests."""
     return [module for module in modules() if module.path.startswith(("sidecar/core/", "sidecar/edge/")) and has_behaviour(module)]
@@ -41,7 +47,7 @@ def test_every_module_has_its_test_file() -> None:
 def test_every_test_has_a_sentence() -> None:
     """Each test says in its docstring what it finds out."""
     silent = []
-    for file in sorted((ROOT / "tests").rglob("test_*.py")):
+    for file in list_test_files("tests"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node):
                 silent.append(f"{file.relative_to(ROOT)}:{node.lineno} {node.name}")
@@ -50,9 +56,5 @@ def test_every_test_has_a_sentence() -> None:
 
 def test_no_unit_test_sleeps() -> None:
     """Time is an argument: tests of core never wait."""
-    found = [
-        str(file.relative_to(ROOT))
-        for file in sorted((ROOT / "tests" / "core").rglob("*.py"))
-        if "sleep(" in file.read_text(encoding="utf-8")
-    ]
+    found = [str(file.relative_to(ROOT)) for file in list_test_files("tests/core") if "sleep(" in file.read_text(encoding="utf-8")]
     assert found == []

@@ -1,26 +1,13 @@
 """What lies at the top of the repository, and what the package ships."""
 
-import subprocess
 import tomllib
 
-import pytest
-
-from tests.house.source import ROOT
+from tests.house.source import ROOT, tracked
 
 TOP = {
     ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "README.md", "alerts", "dashboards", "deploy", "pyproject.toml", "sidecar", "tests",
 }  # fmt: skip
 FILE_BYTES_MAX = 512 * 1024
-
-
-def tracked() -> list[str]:
-    """Return the files that are, or would be, under version control."""
-    done = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        pytest.skip("not a git checkout")
-    return [path for path in done.stdout.decode().split("\0") if path and (ROOT / path).exists()]
 
 
 def test_the_top_holds_only_what_is_agreed() -> None:

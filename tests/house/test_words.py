@@ -2,8 +2,7 @@
 
 import re
 
-from tests.house.source import ROOT
-from tests.house.test_tree import tracked
+from tests.house.source import ROOT, tracked
 
 # Where words are input or somebody else's.
 EXCEPT = ("LICENSE", "tests/corpus/", "tests/data/", "tests/house/test_words.py", "tests/house/test_bans.py")

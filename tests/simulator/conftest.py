@@ -12,11 +12,9 @@ from sidecar.simulator.plan import Plan, plan_reply
 from sidecar.simulator.request import Form, read_ask
 from sidecar.simulator.script import Script
 
-Planner = Callable[..., Plan]
-
 
 @pytest.fixture
-def plan_chat() -> Planner:
+def plan_chat() -> Callable[..., Plan]:
     """Plan the reply to a chat request: members of the body by name, script and seed apart."""
 
     def make(script: Script | None = None, *, identity: str = "1", cached: int = 0, form: Form = Form.CHAT, **members: Any) -> Plan:

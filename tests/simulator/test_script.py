@@ -25,8 +25,9 @@ def test_a_status_alone_is_a_fault() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('{"falt": "reset"}', "falt"), ('{"fault": "explode"}', "explode"), ("{", "JSON"), ("[]", "object"), ('{"status": 200}', "400"),
-        ('{"fault": "status"}', "needs `status`"), ('{"tokens": -1}', "tokens"), (b'{"fault": "\xff"}', "UTF-8"),
+        ('{"falt": "reset"}', "falt"), ('{"fault": "explode"}', "explode"), ("{", "truncated"), ("[]", "object"),
+        ('{"status": 200}', "400"),
+        ('{"fault": "status"}', "needs `status`"), ('{"tokens": -1}', "tokens"), (b'{"fault": "\xff"}', "utf-8"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_followed(text: str | bytes, reason: str) -> None:

@@ -3,21 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sidecar.core.attempt.heads import (
-    HOP_BY_HOP,
-    OWN_PREFIX,
-    Framing,
-    dropped_names,
-    forwarded_fields,
-    lower_name,
-    narrow_codings,
-    nominated_names,
-)
+from sidecar.core.attempt.heads import AnswerHead, Framing, dropped_names, forwarded_fields, narrow_codings
 from sidecar.core.choose.places import Place
 from sidecar.core.identify.tracecontext import format_traceparent
 from sidecar.core.observe.inflate import CODINGS
 from sidecar.errors import Fault
-from sidecar.exchange import Call, Header, TraceContext
+from sidecar.exchange import Call, TraceContext
 
 _READABLE_CODINGS: Final = CODINGS | {"identity"}
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -60,11 +51,11 @@ def address_request(
     """Return the head of the request to `place`. `body_bytes` None: the body follows in chunks."""
     target = place.base_path + path.encode("ascii") + (b"?" + query.encode("ascii") if query else b"")
     lines = [b"%b %b HTTP/1.1\r\nHost: %b" % (call.method.encode("ascii"), target, place.authority)]
-    lines += forwarded_fields(call.headers, call.wanted.nominated, dropped=dropped)
+    lines += forwarded_fields(call.wanted.fields, dropped)
     lines += extra
     if body_bytes is None:
         lines.append(b"Transfer-Encoding: chunked")
-    elif call.has_body:
+    elif call.has_body or call.wanted.content_length is not None:  # an empty body told as such stays so: servers ask for it (411)
         lines.append(b"Content-Length: %d" % body_bytes)
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
@@ -77,24 +68,14 @@ def own_fields(call_id: str, upstream: str, attempts: int) -> list[bytes]:
     ]
 
 
-def compose_response(
-    call: Call, status: int, reason: bytes, headers: Sequence[Header], framing: Framing, *, own: Sequence[bytes]
-) -> tuple[bytes, bool]:
+def compose_response(call: Call, head: AnswerHead, framing: Framing, own: Sequence[bytes]) -> tuple[bytes, bool]:
     """Return the response head for the caller, and whether its connection may be kept."""
-    drops_length = framing is Framing.CHUNKED or framing is Framing.CLOSE
-    lines = [b"HTTP/1.1 %d %b" % (status, reason)]
-    nominated: frozenset[bytes] = frozenset()
-    for name, value in headers:
-        if lower_name(name) == b"connection":
-            nominated |= nominated_names(value)
-    for name, value in headers:
-        low = lower_name(name)
-        if low in HOP_BY_HOP or low in nominated or low.startswith(OWN_PREFIX) or (drops_length and low == b"content-length"):
-            continue
-        lines.append(name + b": " + value)
-    lines += own
+    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason), *head.fields]
     if framing is Framing.CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
+    elif head.length_field is not None and framing is not Framing.CLOSE:
+        lines.append(head.length_field)
+    lines += own
     keeps = call.keep_alive and framing is not Framing.CLOSE
     _tell_connection(lines, call, keeps)
     lines.append(b"\r\n")
@@ -104,7 +85,8 @@ def compose_response(
 def compose_refusal(call: Call, fault: Fault, body: bytes, *, own: Sequence[bytes]) -> tuple[bytes, bool]:
     """Return a whole answer of our own, and whether the caller's connection may be kept."""
     status = fault.kind.status
-    keeps = call.keep_alive and status != 400  # after a malformed request nobody knows where the next one begins
+    # After a malformed request nobody knows where the next one begins, nor what speaks after one to upgrade.
+    keeps = call.keep_alive and status != 400 and not call.wanted.upgrade
     lines = [b"HTTP/1.1 %d %b" % (status, _PHRASES.get(status, b"Error")), b"Content-Type: application/json"]
     lines.append(b"Content-Length: %d" % len(body))
     lines += own

@@ -7,8 +7,13 @@ list of hosts, domain suffixes, `host:port`, address blocks, or `*` for all.
 import base64
 import ipaddress
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
+
+from sidecar.errors import ConfigError, ConfigProblem
+
+# Lower case first: a web server may set upper-case ones from request headers.
+_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
 class EgressProxy(NamedTuple):
@@ -22,21 +27,33 @@ class EgressProxy(NamedTuple):
 def find_egress_proxy(scheme: str, host: str, port: int, environ: Mapping[str, str]) -> EgressProxy | None:
     """Return the proxy through which `host` is reached, or None for the direct way.
 
-    Only `https` upstreams are tunnelled: plain ones are, in practice, inside the cluster.
+    Only `https` upstreams are tunnelled: plain ones are, in practice, inside the cluster. Raises
+    ConfigError for a proxy that is not an HTTP one: going past it in silence may be what it is there
+    to prevent.
     """
     if scheme != "https" or _is_exempt(host, port, environ.get("no_proxy") or environ.get("NO_PROXY") or ""):
         return None
-    text = environ.get("https_proxy") or environ.get("HTTPS_PROXY") or environ.get("all_proxy") or environ.get("ALL_PROXY") or ""
-    if not text:
-        return None
-    parts = urlsplit(text if "://" in text else "http://" + text)
-    if parts.scheme != "http" or not parts.hostname:
-        return None
+    for variable in _VARIABLES:
+        if text := environ.get(variable):
+            return _read_proxy(variable, text)
+    return None
+
+
+def _read_proxy(variable: str, text: str) -> EgressProxy:
+    # What stands there may hold a password: it is not repeated.
+    unusable = ConfigError("environment", [ConfigProblem(variable, "a proxy that cannot be used", "http://[USER:PASSWORD@]HOST[:PORT]")])
+    try:
+        parts = urlsplit(text if "://" in text else "http://" + text)
+        hostname, port = parts.hostname, parts.port or 80
+    except ValueError:
+        raise unusable from None
+    if not hostname or parts.scheme != "http":
+        raise unusable
     authorization = None
     if parts.username:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = b"Basic " + base64.b64encode(pair.encode())
-    return EgressProxy(parts.hostname, parts.port or 80, authorization)
+    return EgressProxy(hostname, port, authorization)
 
 
 def _is_exempt(host: str, port: int, no_proxy: str) -> bool:

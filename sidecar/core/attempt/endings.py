@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sidecar.core.attempt.heads import Framing
+from sidecar.core.observe.contract import Observer
 from sidecar.errors import (
     BAD_REQUEST,
     BAD_TARGET,
@@ -77,10 +77,13 @@ def name_error(ending: Ending, status: int | None, kind: ErrorKind | None, seen_
     return seen_type or str(status)
 
 
-def is_cut(ended_well: bool | None, *, streamed: bool, framing: Framing) -> bool:
+def is_cut(observer: Observer, *, is_understood: bool, body_bytes: int) -> bool:
     """Tell whether an answer that ended without a transport error is incomplete all the same.
 
-    A stream of events must show its form's own end. So must any answer whose end is told by
-    closing the connection, because that is also what a crash looks like (RFC 9112 section 6.3).
+    Asked of streams of events, which must show their form's own end, and of answers whose end is told by closing the
+    connection, because that is also what a crash looks like (RFC 9112 section 6.3). An error of the provider's own,
+    by status or within the answer, is an end as well. `is_understood`: in a form that never answers with nothing.
     """
-    return ended_well is False and (streamed or framing is Framing.CLOSE)
+    if observer.seen.error_type is not None:
+        return False
+    return observer.ended_well is False or observer.skipped == "not_json" or (is_understood and not body_bytes)

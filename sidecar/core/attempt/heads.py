@@ -5,9 +5,10 @@ Hop-by-hop fields end here, in both directions, together with those that `Connec
 it came, in order, case and number.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from sidecar.exchange import Header, Headers, Wanted
 
@@ -19,30 +20,35 @@ HOP_BY_HOP: Final = frozenset({
 # Written anew for the upstream: its own host, the length of the body as we send it, and no Expect,
 # which has been answered here already.
 _REWRITTEN: Final = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
-# A caller must not be able to strip these by naming them in Connection (the hop-by-hop abuse class).
-_PROTECTED: Final = frozenset({
-    b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"content-type", b"content-encoding", b"accept",
-    b"accept-encoding", b"traceparent", b"tracestate", b"anthropic-version", b"cache-control", b"set-cookie", b"retry-after",
-})  # fmt: skip
-OWN_PREFIX: Final = b"x-sidecar-"
+_CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 _TRACE: Final = frozenset({b"traceparent", b"tracestate"})
-_ACCEPT_ENCODING: Final = b"accept-encoding"
+# A caller must not be able to strip these by naming them in Connection (the hop-by-hop abuse class).
+_PROTECTED: Final = _CREDENTIALS | _TRACE | {
+    b"content-type", b"content-encoding", b"accept", b"accept-encoding", b"anthropic-version", b"cache-control", b"set-cookie",
+    b"retry-after",
+}  # fmt: skip
+_OWN_PREFIX: Final = b"x-sidecar-"
+_ORDINARY: Final = b""  # the class of every field that simply passes
+_SPECIAL: Final = _REWRITTEN | _CREDENTIALS | _TRACE | {b"accept-encoding", b"content-encoding", b"content-type"}
 
-# Field names come from peers: remember only so many spellings.
+# Field names come from peers: remember the class of only so many spellings.
 _REMEMBERED_MAX: Final = 2048
-_lowered: dict[bytes, bytes] = {}
+_classes: dict[bytes, bytes] = {}
 
 
-def lower_name(name: bytes) -> bytes:
-    """Return a field name in lower case; underscores in our own prefix count as hyphens."""
-    known = _lowered.get(name)
-    if known is None:
-        known = name.lower()
-        if known.replace(b"_", b"-").startswith(OWN_PREFIX):
-            known = known.replace(b"_", b"-")
-        if len(_lowered) < _REMEMBERED_MAX:
-            _lowered[name] = known
-    return known
+def classify(name: bytes) -> bytes:
+    """Return a field name in lower case where it means something to us, else b"".
+
+    Underscores in our own prefix count as hyphens: some servers read the two as one.
+    """
+    low = name.lower()
+    if low.replace(b"_", b"-").startswith(_OWN_PREFIX):
+        low = low.replace(b"_", b"-")
+    elif low not in _SPECIAL:
+        low = _ORDINARY
+    if len(_classes) < _REMEMBERED_MAX:
+        _classes[name] = low
+    return low
 
 
 class Framing(Enum):
@@ -54,49 +60,64 @@ class Framing(Enum):
     CLOSE = "close"
 
 
-def read_wanted(headers: Headers) -> Wanted:
-    """Read in one pass what the sidecar itself needs to know of a request's head."""
+def read_request(headers: Headers) -> Wanted:
+    """Read in one pass what the sidecar needs to know of a request's head, and what of it goes on."""
     own: dict[str, str] = {}
+    fields: list[tuple[bytes, bytes]] = []
     expects = upgrade = False
     nominated: frozenset[bytes] = frozenset()
     accept = content = b""
     length: int | None = None
     for name, value in headers:
-        low = lower_name(name)
-        if low == b"connection":
-            nominated |= nominated_names(value)
-        elif low == _ACCEPT_ENCODING:
-            accept = accept + b", " + value if accept else value
-        elif low == b"content-encoding":
-            content = content + b", " + value if content else value
+        low = _classes.get(name)
+        if low is None:
+            low = classify(name)
+        if not low or (low not in _REWRITTEN and not low.startswith(_OWN_PREFIX)):
+            fields.append((low, b"%b: %b" % (name, value)))
+            if low == b"accept-encoding":
+                accept = accept + b", " + value if accept else value
+            elif low == b"content-encoding":
+                content = content + b", " + value if content else value
         elif low == b"content-length":
             length = int(value)
+        elif low == b"connection":
+            nominated |= nominated_names(value)
         elif low == b"expect":
             expects = value.strip().lower() == b"100-continue"
         elif low == b"upgrade":
             upgrade = True
-        elif low.startswith(OWN_PREFIX):
+        elif low.startswith(_OWN_PREFIX):
             own[low.decode("ascii", "replace")] = value.decode("utf-8", "replace").strip()
-    return Wanted(own, expects, nominated, accept, content, length, upgrade and b"upgrade" in nominated)
+    if nominated:
+        fields = [field for field in fields if _name_of(field[1]) not in nominated]
+    return Wanted(own, fields, expects, accept, content, length, upgrade and b"upgrade" in nominated)
 
 
 def nominated_names(value: bytes) -> frozenset[bytes]:
-    """Return the field names that a Connection value nominates, without protected ones."""
+    """Return the field names that a Connection value nominates, without protected ones (RFC 9110 section 7.6.1)."""
     low = value.lower()
-    if low in (b"keep-alive", b"close"):
+    if low == b"keep-alive" or low == b"close":
         return frozenset()
     return frozenset(token.strip() for token in low.split(b",")) - _PROTECTED
 
 
-def forwarded_fields(headers: Iterable[Header], nominated: frozenset[bytes], *, dropped: frozenset[bytes]) -> list[bytes]:
-    """Return the fields to send on, each as `Name: value`, in order."""
-    kept: list[bytes] = []
-    for name, value in headers:
-        low = lower_name(name)
-        if low in _REWRITTEN or low in dropped or low.startswith(OWN_PREFIX) or low in nominated:
-            continue
-        kept.append(name + b": " + value)
-    return kept
+def _name_of(line: bytes) -> bytes:
+    return line.partition(b":")[0].lower()
+
+
+def forwarded_fields(fields: Sequence[tuple[bytes, bytes]], dropped: frozenset[bytes]) -> list[bytes]:
+    """Return the fields to send on, each as `Name: value`, in order, without those of the classes `dropped`."""
+    if not dropped:
+        return [line for _, line in fields]
+    return [line for low, line in fields if not low or low not in dropped]
+
+
+def dropped_names(*, trace: bool, codings: bool, credential: bool) -> frozenset[bytes]:
+    """Return the end-to-end names that are replaced: by our trace context, codings, or credential."""
+    names = _TRACE if trace else frozenset()
+    if codings:
+        names = names | {b"accept-encoding"}
+    return names | _CREDENTIALS if credential else names
 
 
 def narrow_codings(accept: bytes, readable: frozenset[str]) -> bytes | None:
@@ -112,36 +133,59 @@ def narrow_codings(accept: bytes, readable: frozenset[str]) -> bytes | None:
     return b", ".join(kept) or b"identity"
 
 
-_DROPPED_TRACE: Final = _TRACE
-_DROPPED_NOTHING: Final[frozenset[bytes]] = frozenset()
-_DROPPED_CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
+class AnswerHead(NamedTuple):
+    """A final response head: what it means to us, and what of it goes on."""
+
+    status: int
+    reason: bytes
+    framing: Framing
+    fields: list[bytes]  # as `Name: value`, without hop-by-hop fields and the length
+    length_field: bytes | None  # Content-Length as it came
+    content_type: str  # in lower case
+    content_encoding: str
 
 
-def dropped_names(*, trace: bool, codings: bool, credential: bool) -> frozenset[bytes]:
-    """Return the end-to-end names that are replaced: our trace context, codings, or credential."""
-    names = _DROPPED_TRACE if trace else _DROPPED_NOTHING
-    if codings:
-        names = names | {_ACCEPT_ENCODING}
-    return names | _DROPPED_CREDENTIALS if credential else names
+# RFC 9112 section 4. The parser lets control characters through, which must not reach a caller.
+_REASON: Final = re.compile(rb"[\t -~\x80-\xff]*")
 
 
-def has_no_body(method: str, status: int) -> bool:
-    """Tell whether an answer ends at its head, whatever its fields say (RFC 9112 section 6.3)."""
-    return method == "HEAD" or status in (204, 304) or 100 <= status < 200
+def read_answer(method: str, status: int, reason: bytes, headers: Iterable[Header]) -> AnswerHead:
+    """Read a response head in one pass.
 
-
-def read_framing(method: str, status: int, headers: Iterable[Header]) -> tuple[Framing, int | None]:
-    """Return how an answer's end is told, and its length where that is told."""
-    if has_no_body(method, status):
-        return Framing.NONE, None
-    length: int | None = None
+    Raises ValueError for a transfer coding that is not `chunked` alone, a status below 100, and
+    control characters in the reason phrase.
+    """
+    if status < 100 or (reason != b"OK" and not _REASON.fullmatch(reason)):
+        raise ValueError("malformed status line")
+    fields: list[bytes] = []
+    framing = Framing.CLOSE
+    length_field: bytes | None = None
+    content_type = content_encoding = ""
+    nominated: frozenset[bytes] = frozenset()
     for name, value in headers:
-        low = lower_name(name)
-        if low == b"transfer-encoding":
-            return Framing.CHUNKED, None
+        low = _classes.get(name)
+        if low is None:
+            low = classify(name)
         if low == b"content-length":
-            length = int(value)
-    return (Framing.CLOSE, None) if length is None else (Framing.LENGTH, length)
+            length_field = b"%b: %b" % (name, value)
+            framing = Framing.LENGTH if framing is Framing.CLOSE else framing
+        elif low == b"transfer-encoding":
+            if value.strip().lower() != b"chunked":
+                raise ValueError("unknown transfer coding")
+            framing = Framing.CHUNKED
+        elif low == b"connection":
+            nominated |= nominated_names(value)
+        elif not low or (low not in HOP_BY_HOP and not low.startswith(_OWN_PREFIX)):
+            fields.append(b"%b: %b" % (name, value))
+            if low == b"content-type":
+                content_type = value.decode("latin-1").lower()
+            elif low == b"content-encoding":
+                content_encoding = value.decode("latin-1")
+    if nominated:
+        fields = [line for line in fields if _name_of(line) not in nominated]
+    if method == "HEAD" or status == 204 or status == 304:  # RFC 9112 section 6.3: no body, whatever the fields say
+        framing = Framing.NONE
+    return AnswerHead(status, reason, framing, fields, length_field, content_type, content_encoding)
 
 
 def client_framing(framing: Framing, http_version: tuple[int, int], *, endless: bool) -> Framing:
@@ -153,15 +197,3 @@ def client_framing(framing: Framing, http_version: tuple[int, int], *, endless: 
     if framing is Framing.NONE or (framing is Framing.LENGTH and not endless):
         return framing
     return Framing.CHUNKED if http_version >= (1, 1) else Framing.CLOSE
-
-
-def read_media_type(headers: Iterable[Header]) -> tuple[str, str]:
-    """Return an answer's Content-Type and Content-Encoding, "" where there is none."""
-    content_type = content_encoding = ""
-    for name, value in headers:
-        low = lower_name(name)
-        if low == b"content-type":
-            content_type = value.decode("latin-1")
-        elif low == b"content-encoding":
-            content_encoding = value.decode("latin-1")
-    return content_type, content_encoding

@@ -10,7 +10,9 @@ from typing import Final, NamedTuple
 
 from sidecar.exchange import Headers, TraceContext
 
-_TRACEPARENT: Final = re.compile(rb"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
+_TRACEPARENT: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT_BYTES: Final = 55  # of version 00; a later one may go on after another dash
+_SAMPLED: Final = frozenset(b"13579bdf")  # last digits of flags with the lowest bit set
 _TRACEPARENT_BYTES_MAX: Final = 512  # a future version may append fields; nothing sane is longer
 _MEMBER: Final = re.compile(
     rb"(?:[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})"  # key
@@ -65,19 +67,18 @@ def begin_trace(headers: Headers, draw: Callable[[int], int], ratio: float) -> T
 
 def parse_traceparent(value: bytes) -> RemoteParent | None:
     """Return what `value` says, or None where it is malformed, of version ff, or all-zero."""
-    if len(value) > _TRACEPARENT_BYTES_MAX:
+    if len(value) != _TRACEPARENT_BYTES:
+        value = value.strip(b" \t")
+        goes_on = value[:2] != b"00" and value[_TRACEPARENT_BYTES : _TRACEPARENT_BYTES + 1] == b"-"
+        if len(value) > _TRACEPARENT_BYTES_MAX or not (goes_on or len(value) == _TRACEPARENT_BYTES):
+            return None
+    if _TRACEPARENT.match(value) is None:
         return None
-    found = _TRACEPARENT.fullmatch(value.strip(b" \t"))
-    if found is None:
-        return None
-    version, trace, span, flags, more = found.groups()
-    if more is not None and version == b"00":
-        return None
-    trace_id = int(trace, 16)
-    span_id = int(span, 16)
+    trace_id = int(value[3:35], 16)
+    span_id = int(value[36:52], 16)
     if not trace_id or not span_id:
         return None
-    return RemoteParent(trace_id, span_id, bool(int(flags, 16) & 1))
+    return RemoteParent(trace_id, span_id, value[54] in _SAMPLED)
 
 
 def join_tracestate(values: list[bytes]) -> str:
@@ -104,4 +105,4 @@ def format_traceparent(trace: TraceContext, attempt: int = 0) -> bytes:
 
 def attempt_span_id(trace: TraceContext, attempt: int) -> int:
     """Return the span id of attempt number `attempt` (from 0), without drawing again."""
-    return trace.attempt_span_id if attempt == 0 else ((trace.attempt_span_id + attempt) & _SPAN_MASK) or 1
+    return trace.attempt_span_id if attempt == 0 else (trace.attempt_span_id - 1 + attempt) % _SPAN_MASK + 1

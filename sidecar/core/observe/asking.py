@@ -117,7 +117,7 @@ class UsageRemover:
 def _filter_event(event: bytes) -> bytes:
     """Return a whole event without what asking added; b"" or its leading blank lines if that was all."""
     line = event.strip(b"\r\n")
-    if line[:5] != b"data:" or _CR in line or _LF in line:
+    if line[:5] != b"data:" or _LF in line or (_CR in event and _BARE_CR.search(event)):
         return event
     try:
         usage = _decode_event(line[5:]).usage

@@ -42,8 +42,8 @@ class PriceTable:
 
     def __init__(self, prices: dict[str, Price]) -> None:
         self._plain = {pattern: price for pattern, price in prices.items() if "*" not in pattern}
-        patterns = sorted((pattern for pattern in prices if "*" in pattern), key=lambda pattern: len(pattern.replace("*", "")), reverse=True)
-        self._globs = [(re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL), prices[pattern]) for pattern in patterns]
+        patterns = sorted((pattern for pattern in prices if "*" in pattern), key=_count_literals, reverse=True)
+        self._globs = [(_compile(pattern), prices[pattern]) for pattern in patterns]
         self._remembered: dict[tuple[str, str], Price | None] = {}
 
     def find(self, provider: str, model: str) -> Price | None:
@@ -83,6 +83,16 @@ class PriceTable:
 
     def _search_globs(self, name: str) -> Price | None:
         return next((price for pattern, price in self._globs if pattern.fullmatch(name)), None)
+
+
+def _count_literals(pattern: str) -> int:
+    return len(pattern) - pattern.count("*")
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    """Atomic groups: no pattern can be made to backtrack by a model name from outside."""
+    first, *middle, last = map(re.escape, pattern.split("*"))
+    return re.compile(first + "".join(f"(?>.*?{part})" for part in middle) + ".*" + last, re.DOTALL)
 
 
 def read_prices(tree: object, source: str) -> PriceTable:

@@ -54,7 +54,7 @@ class EventSplitter:
             return []
         if self._after_cr and piece[:1] == b"\n":
             piece = piece[1:]
-        self._after_cr = piece[-1:] == b"\r" or (self._after_cr and not piece)
+        self._after_cr = piece[-1:] == b"\r"
         lines = piece.splitlines(keepends=True)
         rest = lines.pop() if lines and lines[-1][-1:] not in (b"\n", b"\r") else b""
         events: list[bytes] = []

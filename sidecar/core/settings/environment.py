@@ -56,7 +56,7 @@ def read_environment(environ: Mapping[str, str], parse: ParseText) -> tuple[list
             found.append(Assignment(path, f"{text}ms" if text.isdecimal() else text, variable))
     found += [Assignment(path, environ[variable], variable) for variable, path in _SHORT.items() if environ.get(variable)]
     long = [name for name in environ if name.startswith(PREFIX) and environ[name]]
-    for variable in sorted(long, key=lambda name: (name.count("__"), name)):
+    for variable in sorted(long):  # a section's name sorts before those of its keys
         result = _read_long(variable, environ[variable], parse)
         if isinstance(result, Fault):
             faults.append(result)

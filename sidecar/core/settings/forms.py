@@ -47,7 +47,7 @@ def is_base_url(text: str) -> bool:
         port = parts.port
     except ValueError:
         return False
-    if parts.scheme not in ("http", "https") or port == 0 or parts.netloc.endswith(":"):
+    if parts.scheme not in ("http", "https") or port == 0:
         return False
     host = parts.netloc if port is None else parts.netloc.rpartition(":")[0]
     return _is_host(host) and not _has_dot_segment(parts.path)

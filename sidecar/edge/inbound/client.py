@@ -10,7 +10,8 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.http import RawRequestMessage
 
 from sidecar.errors import BAD_REQUEST, ClientFault, ClientGone
 from sidecar.exchange import Call
@@ -42,14 +43,15 @@ class _Written(web.StreamResponse):
 class ClientConnection(web.RequestHandler):
     """A caller's connection: aiohttp's, and it tells when the caller reads too slowly."""
 
-    __slots__ = ("_go_on", "_pause", "begun_at", "on_malformed")
+    __slots__ = ("_awaited", "_go_on", "_pause", "begun_at", "on_malformed")
 
     def __init__(self, *args: object, on_malformed: Callable[[], bytes], **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]
         self.on_malformed = on_malformed
         self._pause: Callable[[], None] | None = None
         self._go_on: Callable[[], None] | None = None
-        self.begun_at = 0.0  # when a request's head began to come; 0: none has; -1: a call is being carried
+        self._awaited: StreamReader | None = None
+        self.begun_at = 0.0  # when a head began to come; 0: none has; -1: a call is being carried
 
     def watch(self, pause: Callable[[], None] | None, go_on: Callable[[], None] | None) -> None:
         """Tell `pause` when the write buffer is full, `go_on` when it has drained."""
@@ -62,6 +64,17 @@ class ClientConnection(web.RequestHandler):
         if not self.begun_at and data:
             self.begun_at = asyncio.get_running_loop().time()
         super().data_received(data)
+        if self._awaited is not None and self.is_malformed:
+            self._awaited.set_exception(web.RequestPayloadError("not well-formed"))
+
+    @property
+    def is_malformed(self) -> bool:
+        """Whether bytes came that are not HTTP. The parser does not tell whoever waits for the rest of a body."""
+        return bool(self._messages) and not isinstance(self._messages[-1][0], RawRequestMessage)
+
+    def await_body(self, content: StreamReader | None) -> None:
+        """Tell `content` if the rest of it turns out malformed; None: it is no longer waited for."""
+        self._awaited = content
 
     def pause_writing(self) -> None:
         """The caller reads too slowly (asyncio)."""
@@ -88,19 +101,21 @@ class ClientConnection(web.RequestHandler):
 class HttpClient:
     """One call over HTTP (ports.Client)."""
 
-    __slots__ = ("_call", "_connection", "_content", "_continue", "_idle_s", "_transport", "keep")
+    __slots__ = ("_call", "_connection", "_content", "_continue", "_idle_s", "_resets", "_transport", "keep")
 
     def __init__(self, request: web.BaseRequest, connection: ClientConnection, call: Call, *, idle_s: float) -> None:
         self._call = call
         self._connection = connection
         self._content = request.content
-        self._continue = call.wanted.expects_continue
+        # RFC 9110 section 10.1.1: HTTP/1.0 knows no interim answers.
+        self._continue = call.wanted.expects_continue and call.http_version >= (1, 1)
         self._idle_s = idle_s
         transport = connection.transport
         if transport is None:
             raise ClientGone
         self._transport = transport
         self.keep = False
+        self._resets = False
 
     @property
     def call(self) -> Call:
@@ -132,15 +147,21 @@ class HttpClient:
 
     async def read_more(self) -> bytes:
         """Return the next piece of the body, b"" at its end (ports.Client)."""
+        connection, content = self._connection, self._content
         try:
+            if connection.is_malformed and not content.is_eof():
+                raise web.RequestPayloadError("not well-formed")
+            connection.await_body(content)
             async with asyncio.timeout(self._idle_s):
-                return await self._content.readany()
+                return await content.readany()
         except TimeoutError:
             raise ClientFault(BAD_REQUEST, f"the request's body stopped for {self._idle_s:g} s") from None
         except (web.RequestPayloadError, ConnectionError):
             if self._transport.is_closing():
                 raise ClientGone from None
             raise ClientFault(BAD_REQUEST, "the request's body is not well-formed") from None
+        finally:
+            connection.await_body(None)
 
     def write(self, data: bytes) -> None:
         """Send bytes to the caller (ports.Client)."""
@@ -157,17 +178,19 @@ class HttpClient:
     def break_off(self, *, unmistakably: bool) -> None:
         """Close without an end (ports.Client)."""
         self.keep = False
-        if unmistakably and not self._transport.is_closing():
-            asyncio.get_running_loop().call_later(_LAST_BYTES_S, _reset, self._transport)
-        else:
+        if not unmistakably or self._transport.is_closing():
             self._transport.close()
+            return
+        self._resets = True
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None:  # from here on whoever closes it resets it
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
-
-def _reset(transport: asyncio.Transport) -> None:
-    sock = transport.get_extra_info("socket")
-    if sock is not None and not transport.is_closing():
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    transport.abort()
+    async def settle(self) -> None:
+        """Wait until the last bytes have left, where the connection is to be reset: the call is over, the socket is not."""
+        if self._resets:
+            await asyncio.sleep(_LAST_BYTES_S)
+            self._transport.abort()
 
 
 KEEP: Final = _Written(keep=True)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from aiohttp import http_parser, web
 
 from sidecar.config import Timeouts
-from sidecar.core.attempt.heads import read_wanted
+from sidecar.core.attempt.heads import read_request
 from sidecar.edge.inbound.client import CLOSE, KEEP, ClientConnection, HttpClient
 from sidecar.errors import ClientGone
 from sidecar.exchange import Call
@@ -99,7 +99,7 @@ class DataServer:
         call = Call(
             id=self._draw_id(), method=request.method, target=request.raw_path, headers=headers,
             http_version=(request.version.major, request.version.minor), has_body=request.body_exists, keep_alive=request.keep_alive,
-            wanted=read_wanted(headers), accepted=accepted, accepted_ns=self._clock.wall_ns(),
+            wanted=read_request(headers), accepted=accepted, accepted_ns=self._clock.wall_ns(),
         )  # fmt: skip
         try:
             client = HttpClient(request, connection, call, idle_s=self._timeouts.idle)
@@ -108,8 +108,10 @@ class DataServer:
         connection.begun_at = -1.0
         try:
             await self._carry(client)
+            await client.settle()
         finally:
-            connection.begun_at = 0.0
+            # What comes of a body that nobody read is no head.
+            connection.begun_at = 0.0 if request.content.is_eof() else -1.0
         return KEEP if client.keep else CLOSE
 
     def _look_over(self) -> None:

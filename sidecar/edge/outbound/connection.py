@@ -12,8 +12,8 @@ from typing import Final
 
 import httptools
 
-from sidecar.core.attempt.heads import Framing, read_framing
-from sidecar.edge.outbound.telling import Keeper, Listener, ResponseHead
+from sidecar.core.attempt.heads import Framing, read_answer
+from sidecar.edge.outbound.telling import Keeper, Listener
 from sidecar.errors import UPSTREAM_MALFORMED, UPSTREAM_RESET, ErrorKind
 from sidecar.exchange import Header
 
@@ -27,30 +27,9 @@ class Connection(asyncio.Protocol):
     """A connection that carries one request at a time."""
 
     __slots__ = (
-        "_clean",
-        "_ended",
-        "_framing",
-        "_head_bytes",
-        "_head_bytes_max",
-        "_headers",
-        "_interim",
-        "_keeper",
-        "_listener",
-        "_lost",
-        "_method",
-        "_parser",
-        "_pieces",
-        "_poller",
-        "_reason",
-        "_spill",
-        "_whole",
-        "_writable",
-        "admitted",
-        "expires_at",
-        "idle_since",
-        "paused",
-        "transport",
-        "used",
+        "_clean", "_ended", "_framing", "_head_bytes", "_head_bytes_max", "_headers", "_interim", "_keeper", "_listener",
+        "_lost", "_method", "_parser", "_pieces", "_poller", "_reason", "_spill", "_whole", "_writable", "admitted",
+        "expires_at", "idle_since", "paused", "transport", "used",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -244,9 +223,10 @@ class Connection(asyncio.Protocol):
             if self._interim > _INTERIM_MAX or status == 101:
                 raise ValueError("unexpected interim answer")
             return
-        self._framing, length = read_framing(self._method, status, self._headers)
+        head = read_answer(self._method, status, self._reason, self._headers)
+        self._framing = head.framing
         if self._listener is not None:
-            self._listener.on_head(ResponseHead(status, self._reason, self._headers, self._framing, length))
+            self._listener.on_head(head)
         if self._framing is Framing.NONE:
             # The parser does not know about HEAD: whatever length is told, the answer ends here.
             self._ended = True

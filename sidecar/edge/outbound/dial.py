@@ -27,6 +27,7 @@ class Dialler:
         self._place = place
         self._resolver = resolver
         self._proxy: EgressProxy | None = find_egress_proxy(place.scheme, place.host, place.port, environ)
+        self._way = place.host if self._proxy is None else f"{place.host} through {self._proxy.host}"
         self._tls: ssl.SSLContext | None = None
 
     async def dial(self, make: Callable[[], Connection], now: float, timeout_s: float) -> Connection:
@@ -35,11 +36,11 @@ class Dialler:
             async with asyncio.timeout(timeout_s):
                 return await self._dial(make, now)
         except TimeoutError:
-            raise UpstreamFault(CONNECT_TIMEOUT, f"no connection to {self._place.host} within {timeout_s:g} s") from None
+            raise UpstreamFault(CONNECT_TIMEOUT, f"no connection to {self._way} within {timeout_s:g} s") from None
         except ssl.SSLError as error:
             raise UpstreamFault(TLS_FAILED, f"{self._place.host}: {_tell_tls(error)}") from None
         except OSError as error:
-            raise UpstreamFault(UNREACHABLE, f"{self._place.host}: {error.strerror or 'connection failed'}") from None
+            raise UpstreamFault(UNREACHABLE, f"{self._way}: {error.strerror or 'connection failed'}") from None
 
     async def _dial(self, make: Callable[[], Connection], now: float) -> Connection:
         hop = self._proxy or self._place

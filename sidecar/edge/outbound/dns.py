@@ -1,18 +1,21 @@
 """Names to addresses, remembered for a while (P5).
 
 One lookup per name is under way at a time, and belongs to nobody: a caller that leaves does not
-take it along. When a name is due again and cannot be resolved, its last addresses stay in use:
-a dead resolver must not take a running service down.
+take it along. When a name is due again and cannot be resolved, or not soon, its last addresses stay
+in use (RFC 8767): a dead resolver must not take a running service down.
 """
 
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sidecar.config import Dns
 from sidecar.edge.tasks import spawn
 from sidecar.errors import UNRESOLVED, UpstreamFault
+
+# For so long a new answer is waited for where there is an old one (RFC 8767 section 5 suggests 1.8 s).
+_STALE_AFTER_S: Final = 1.0
 
 AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 Lookup = Callable[[str, int], Awaitable[list[AddressInfo]]]
@@ -50,7 +53,10 @@ class Resolver:
             self._under_way[key] = task
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
         try:
-            return await asyncio.shield(task)
+            if entry is None:
+                return await asyncio.shield(task)
+            done, _ = await asyncio.wait((task,), timeout=_STALE_AFTER_S)
+            return task.result() if done else entry.addresses
         except OSError as error:
             raise UpstreamFault(UNRESOLVED, f"{host}: {error.strerror or 'name resolution failed'}") from None
 

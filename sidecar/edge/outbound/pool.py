@@ -13,11 +13,13 @@ from typing import Final
 from sidecar.config import Upstream
 from sidecar.edge.outbound.connection import Connection
 from sidecar.edge.outbound.dial import Dialler
-from sidecar.errors import CONNECT_TIMEOUT, POOL_FULL, SidecarFault, UpstreamFault
+from sidecar.errors import POOL_FULL, UPSTREAM_RESET, SidecarFault, UpstreamFault
 from sidecar.ports import Clock
 
 # Waiters per connection before calls are refused at once: more would only wait out their deadline.
 _WAITERS_PER_CONNECTION: Final = 10
+# A call that waited for the permit to dial until its very last moment may still try.
+_TIMEOUT_S_MIN: Final = 0.001
 # Ages differ by up to this share, so that connections opened together are not all renewed together.
 _AGE_SPREAD: Final = 0.1
 
@@ -66,17 +68,23 @@ class Pool:
         Raises UpstreamFault, or SidecarFault(pool_full) where too many wait already.
         """
         now = self._clock.now()
-        connection = None if fresh else self.take_idle(now)
-        if connection is not None:
-            return connection
-        if self._open >= self._settings.connections:
-            connection = await self._wait(timeout_s)
+        gives_up_at = now + timeout_s
+        while True:
+            connection = None if fresh else self.take_idle(now)
             if connection is not None:
                 return connection
-            timeout_s -= self._clock.now() - now
-        else:
-            self._open += 1
-        return await self._dial(max(timeout_s, 0.001))
+            if self._idle and self._open >= self._settings.connections:
+                self._idle[0].abort()  # an idle connection must not keep out a call that needs a new one
+            if self._open < self._settings.connections:
+                self._open += 1
+                return await self._dial(gives_up_at - now)
+            connection = await self._wait(gives_up_at - now)
+            now = self._clock.now()
+            if connection is None:
+                return await self._dial(gives_up_at - now)
+            if connection.is_alive(now):
+                return connection
+            connection.abort()  # closed on its way to us: its room is given up, and we begin again
 
     async def _wait(self, timeout_s: float) -> Connection | None:
         """Wait for a connection, or for the permit to dial one (None)."""
@@ -102,20 +110,20 @@ class Pool:
     def _give_back(self, given: Connection | None) -> None:
         if given is None:
             self._release_permit()
-        else:
+        elif not given.lost:  # a lost one has given up its room already
             self.take_back(given, reusable=True)
 
     async def _dial(self, timeout_s: float) -> Connection:
         """Dial with a permit already held."""
         try:
-            connection = await self._dialler.dial(self._make, self._clock.now(), timeout_s)
+            connection = await self._dialler.dial(self._make, self._clock.now(), max(timeout_s, _TIMEOUT_S_MIN))
         except BaseException:
             self._release_permit()
             raise
         connection.admitted = True
         if connection.lost:  # closed between the handshake and here
             self._release_permit()
-            raise UpstreamFault(CONNECT_TIMEOUT, f"{self.name}: the new connection was closed at once")
+            raise UpstreamFault(UPSTREAM_RESET, f"{self.name}: the new connection was closed at once")
         return connection
 
     def _make(self) -> Connection:

@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from sidecar.core.attempt.compose import LAST_CHUNK, frame_chunk
 from sidecar.core.attempt.deadlines import Deadlines
-from sidecar.core.attempt.heads import Framing
+from sidecar.core.attempt.heads import AnswerHead, Framing
 from sidecar.core.observe.contract import BodyFilter, Observer
 from sidecar.edge.outbound.connection import Connection
-from sidecar.edge.outbound.telling import ResponseHead
 from sidecar.errors import IDLE_TIMEOUT, STREAM_CUT, UPSTREAM_MALFORMED, UPSTREAM_RESET, ClientGone, ErrorKind, UpstreamFault
 from sidecar.ports import Client
 
@@ -25,16 +25,16 @@ class Relay:
     """The answer to one request (ports.Answer)."""
 
     __slots__ = (
-        "_client", "_connection", "_deadlines", "_ended", "_fault", "_filter", "_framing", "_head", "_held", "_now", "_observer", "_timer",
-        "_unsent", "_waiter", "_write", "connected_at", "first_byte_at", "head_at", "last_at", "observer_failed", "reused", "sent_at",
-        "sent_bytes",
+        "_client", "_connection", "_deadlines", "_ended", "_ends_itself", "_fault", "_filter", "_framing", "_head", "_held", "_now",
+        "_observer", "_timer", "_unsent", "_waiter", "_whole", "_write", "connected_at", "first_byte_at", "head_at", "last_at",
+        "observer_failed", "reused", "sent_at", "sent_bytes",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, deadlines: Deadlines, now: Callable[[], float], connected_at: float) -> None:
         self._connection = connection
         self._deadlines = deadlines
         self._now = now
-        self._head: ResponseHead | None = None
+        self._head: AnswerHead | None = None
         self._held: list[bytes] = []
         self._ended = False
         self._fault: UpstreamFault | ClientGone | None = None
@@ -46,6 +46,8 @@ class Relay:
         self._observer: Observer | None = None
         self._filter: BodyFilter | None = None
         self._unsent = 0
+        self._ends_itself = False
+        self._whole = True
         self.connected_at = connected_at
         self.reused = connection.used > 0
         self.sent_at: float | None = None
@@ -59,6 +61,7 @@ class Relay:
 
     def start(self, method: str, data: bytes, *, whole: bool) -> None:
         """Send the request, or if it is not `whole` the beginning of it, and start the clock."""
+        self._whole = whole
         self._connection.send(method, data, self, whole=whole)
         self.sent_at = self.last_at = self._now()
         self._unsent = self._connection.unsent_bytes
@@ -72,6 +75,7 @@ class Relay:
 
     def end_request(self, data: bytes) -> None:
         """Send the last bytes of a streamed request body."""
+        self._whole = True
         self._connection.end_request(data)
         self.last_at = self._now()
 
@@ -85,7 +89,7 @@ class Relay:
         """Whether anything came back, or ever will: a head, or a failure."""
         return self._head is not None or self._fault is not None
 
-    async def until_head(self) -> ResponseHead:
+    async def until_head(self) -> AnswerHead:
         """Wait for the response head. Raises UpstreamFault."""
         while self._head is None:
             if self._fault is not None:
@@ -93,20 +97,30 @@ class Relay:
             await self._wait()
         return self._head
 
-    def commit(self, client: Client, head: bytes, framing: Framing, observer: Observer | None, body_filter: BodyFilter | None) -> None:
+    def commit(
+        self, client: Client, head: bytes, framing: Framing, observer: Observer | None, body_filter: BodyFilter | None, *, ends_itself: bool
+    ) -> None:
         """Send the head and what is held of the body to the client; from here on, pieces pass at once.
 
-        This is the commit point: after it the attempt can no longer be replaced.
+        This is the commit point: after it the attempt can no longer be replaced. `ends_itself`: the
+        end of the body is passed on as it comes; otherwise whoever judges the answer writes it.
         """
         self._client, self._framing, self._observer, self._filter = client, framing, observer, body_filter
-        self._write = client.write
+        self._ends_itself = ends_itself
+        client.watch(self._hold, self._go_on)
         held, self._held = self._held, []
-        client.watch(self._connection.pause, self._go_on)
-        client.write(head)
+        first = [head]  # one write for all that is here: each is a system call
+        self._write = first.append
         for data in held:
-            self._pass_on(data, self.last_at)
+            self._forward(data, self.last_at)
         if self._ended:
             self._close_body()
+        self._write = client.write
+        client.write(b"".join(first) if len(first) > 1 else head)
+        for data in held:
+            self._look_at(data, self.last_at)
+        if self._ended:
+            self._close_observer()
 
     async def until_end(self) -> None:
         """Wait until the answer is whole. Raises UpstreamFault if it broke off, ClientGone if nobody reads it."""
@@ -122,6 +136,8 @@ class Relay:
             self._timer = None
         if not self._ended:
             self._connection.abort()
+            self._close_observer()
+            self._observer = None
         if self._client is not None:
             self._client.watch(None, None)
             self._client = None
@@ -129,10 +145,13 @@ class Relay:
 
     # -- connection.Listener ---------------------------------------------------------------
 
-    def on_head(self, head: ResponseHead) -> None:
+    def on_head(self, head: AnswerHead) -> None:
         """The head came."""
         self._head = head
         self.head_at = self.last_at = self._now()
+        if self._timer is not None and self._deadlines.idle_s < self._deadlines.first_byte_s:
+            self._timer.cancel()  # it would fire too late
+            self._arm()
         self._wake()
 
     def on_body(self, data: bytes) -> None:
@@ -141,7 +160,8 @@ class Relay:
         if self._write is None:
             self._held.append(data)
         else:
-            self._pass_on(data, now)
+            self._forward(data, now)
+            self._look_at(data, now)
 
     def on_end(self) -> None:
         """The answer is whole."""
@@ -149,6 +169,7 @@ class Relay:
         self.last_at = self._now()
         if self._write is not None:
             self._close_body()
+            self._close_observer()
         self._wake()
 
     def on_lost(self, kind: ErrorKind, detail: str) -> None:
@@ -159,10 +180,13 @@ class Relay:
 
     # --------------------------------------------------------------------------------------
 
-    def _pass_on(self, data: bytes, now: float) -> None:
-        out = data if self._filter is None else self._filter.feed(data)
-        if out:
-            self._send(out, now)
+    def _forward(self, data: bytes, now: float) -> None:
+        if self._filter is not None:
+            data = self._filter.feed(data)
+        if data:
+            self._send(data, now)
+
+    def _look_at(self, data: bytes, now: float) -> None:
         if self._observer is not None:
             try:
                 self._observer.feed(data, now)
@@ -173,18 +197,18 @@ class Relay:
         if self.first_byte_at is None:
             self.first_byte_at = now
         self.sent_bytes += len(data)
-        if self._write is None:
+        if self._write is None or self._framing is Framing.NONE:
             return
-        if self._framing is Framing.CHUNKED:
-            self._write(b"%x\r\n%b\r\n" % (len(data), data))
-        elif self._framing is not Framing.NONE:
-            self._write(data)
+        self._write(frame_chunk(data) if self._framing is Framing.CHUNKED else data)
 
     def _close_body(self) -> None:
-        if self._filter is not None:
-            rest = self._filter.flush()
-            if rest:
-                self._send(rest, self.last_at)
+        rest = b"" if self._filter is None else self._filter.flush()
+        if rest:
+            self._send(rest, self.last_at)
+        if self._ends_itself and self._framing is Framing.CHUNKED and self._write is not None:
+            self._write(LAST_CHUNK)
+
+    def _close_observer(self) -> None:
         if self._observer is not None:
             try:
                 self._observer.finish(self.last_at)
@@ -196,9 +220,16 @@ class Relay:
         self._observer = None
         self.observer_failed = True
 
+    # An answer that has ended has no connection any more: it may be carrying another call by now.
+
+    def _hold(self) -> None:
+        if not self._ended:
+            self._connection.pause()
+
     def _go_on(self) -> None:
-        self.last_at = self._now()  # the silence was the client's, not the upstream's
-        self._connection.resume()
+        if not self._ended:
+            self.last_at = self._now()  # the silence was the client's, not the upstream's
+            self._connection.resume()
 
     def _fail(self, fault: UpstreamFault | ClientGone) -> None:
         if self._fault is None and not self._ended:
@@ -221,10 +252,12 @@ class Relay:
         self._timer = asyncio.get_running_loop().call_at(due, self._expire)
 
     def _expire(self) -> None:
+        if self._ended:
+            return
         now = self._now()
         unsent = self._connection.unsent_bytes
-        if self._head is None and unsent < self._unsent:
-            self.last_at = now  # a large request is still on its way: nobody is late yet
+        if self._head is None and (unsent < self._unsent or not (self._whole or unsent)):
+            self.last_at = now  # the request is still on its way, or still coming in: the upstream is not late yet
         self._unsent = unsent
         due, kind = self._deadlines.next_due(head_seen=self._head is not None, since=self.last_at)
         if now < due:

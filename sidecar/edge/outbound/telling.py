@@ -2,31 +2,17 @@
 
 from typing import TYPE_CHECKING, Protocol
 
-from sidecar.core.attempt.heads import Framing
+from sidecar.core.attempt.heads import AnswerHead
 from sidecar.errors import ErrorKind
-from sidecar.exchange import Header
 
 if TYPE_CHECKING:
     from sidecar.edge.outbound.connection import Connection
 
 
-class ResponseHead:
-    """A final response head as it came."""
-
-    __slots__ = ("framing", "headers", "length", "reason", "status")
-
-    def __init__(self, status: int, reason: bytes, headers: list[Header], framing: Framing, length: int | None) -> None:
-        self.status = status
-        self.reason = reason
-        self.headers = headers
-        self.framing = framing
-        self.length = length
-
-
 class Listener(Protocol):
     """Whoever waits for an answer on a connection."""
 
-    def on_head(self, head: ResponseHead) -> None:
+    def on_head(self, head: AnswerHead) -> None:
         """Take the head of the final response."""
         ...
 

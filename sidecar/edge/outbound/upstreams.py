@@ -10,6 +10,7 @@ from sidecar.edge.outbound.dial import Dialler
 from sidecar.edge.outbound.dns import Resolver
 from sidecar.edge.outbound.pool import Pool
 from sidecar.edge.outbound.relay import Relay
+from sidecar.errors import CONNECT_TIMEOUT, TOTAL_TIMEOUT, UpstreamFault
 from sidecar.ports import Clock
 
 
@@ -37,14 +38,19 @@ class Upstreams:
     async def reach(self, name: str, deadlines: Deadlines, *, fresh: bool) -> Relay:
         """Return an attempt on a connection to `name`; nothing is sent yet. Raises Fault.
 
-        `fresh`: not on a connection that was used before.
+        `fresh`: not on a connection that has been idle.
         """
         pool = self._pools[name]
         now = self._clock.now()
         connection = None if fresh else pool.take_idle(now)
         if connection is None:
             wait_s = min(deadlines.connect_s, deadlines.total_at - now)
-            connection = await pool.connect(wait_s, fresh=fresh)
+            try:
+                connection = await pool.connect(wait_s, fresh=fresh)
+            except UpstreamFault as fault:
+                if fault.kind is CONNECT_TIMEOUT and wait_s < deadlines.connect_s:
+                    raise UpstreamFault(TOTAL_TIMEOUT, "the call's time ran out before there was a connection") from None
+                raise
             now = self._clock.now()
         return Relay(connection, deadlines, self._clock.now, now)
 

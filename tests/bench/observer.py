@@ -1,0 +1,108 @@
+"""What observing costs: per ordinary streamed chunk, per unary answer, per request peeked at.
+
+Each beside msgspec's full decoding of the same JSON in the same run. Run: python tests/bench/observer.py
+"""
+
+import gzip
+import json
+import timeit
+from collections.abc import Callable
+from pathlib import Path
+from sys import path as module_path
+
+module_path.insert(0, str(Path(__file__).parents[2]))
+
+import msgspec
+
+from sidecar.config import Limits
+from sidecar.core.observe.asking import UsageRemover, add_usage_request
+from sidecar.core.observe.dialects import OPENAI_CHAT
+from sidecar.core.observe.observer import observe
+
+EDGES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+LIMITS = Limits()
+CHUNK = (
+    b'{"id":"chatcmpl-CkW5rT0aB2JH6Yc1qzO0Yt9bX0a1b","object":"chat.completion.chunk","created":1763600000,"model":"gpt-4o-mini-2024-07-18",'
+    b'"service_tier":"default","system_fingerprint":"fp_560af6e559","choices":[{"index":0,"delta":{"content":" the"},"logprobs":null,'
+    b'"finish_reason":null}],"usage":null,"obfuscation":"aZ3kQ9xw"}'
+)
+EVENT = b"data: " + CHUNK + b"\n\n"
+REQUEST = json.dumps(
+    {
+        "model": "gpt-4o-mini",
+        "messages": [{"role": "system", "content": "You are helpful."}, {"role": "user", "content": "Hello there, how are you?"}],
+        "stream": True,
+        "temperature": 0.7,
+    }
+).encode()
+ANSWER = json.dumps(
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": "gpt-4o-mini-2024-07-18",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello! How can I help?"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 19, "completion_tokens": 9, "total_tokens": 28, "prompt_tokens_details": {"cached_tokens": 0}},
+    }
+).encode()
+
+
+def measure(call: Callable[[], object], per_call: int = 1, number: int = 100_000) -> float:
+    """Microseconds, the best of five."""
+    return min(timeit.repeat(call, number=number // per_call, repeat=5)) / number * 1e6
+
+
+def stream(piece: bytes, encoding: str = "") -> Callable[[], None]:
+    """A call that feeds `piece` to an observer which has seen a stream's beginning."""
+    observer = observe(
+        OPENAI_CHAT, status=200, content_type="text/event-stream", content_encoding=encoding, limits=LIMITS, gap_edges=EDGES
+    )
+    if not encoding:
+        observer.feed(EVENT, 0.0)
+    clock = iter(range(1 << 30))
+    return lambda: observer.feed(piece, next(clock) * 0.02)
+
+
+def read_stream(body: bytes, encoding: str) -> None:
+    """A whole stream through a fresh observer."""
+    observer = observe(
+        OPENAI_CHAT, status=200, content_type="text/event-stream", content_encoding=encoding, limits=LIMITS, gap_edges=EDGES
+    )
+    observer.feed(body, 1.0)
+    observer.finish(1.0)
+
+
+def read_answer() -> None:
+    """A unary answer from head to end."""
+    observer = observe(OPENAI_CHAT, status=200, content_type="application/json", content_encoding="", limits=LIMITS, gap_edges=EDGES)
+    observer.feed(ANSWER, 1.0)
+    observer.finish(1.0)
+
+
+def main() -> None:
+    """Print the table."""
+    decode = msgspec.json.Decoder().decode
+    half = len(EVENT) // 2
+    # Pieces that begin and end within an event: the slow way through the splitter.
+    askew = EVENT[half:] + EVENT[:half]
+    askew_feed = stream(askew)
+    stream_bytes = EVENT * 100
+    remover_feed = UsageRemover().feed
+    zipped = gzip.compress(stream_bytes)
+    rows = [
+        ("chunk, one per piece", measure(stream(EVENT)), measure(lambda: decode(CHUNK))),
+        ("chunk, ten per piece", measure(stream(EVENT * 10), 10), measure(lambda: decode(CHUNK))),
+        ("chunk, pieces cut within events", measure(askew_feed), measure(lambda: decode(CHUNK))),
+        ("chunk, CRLF", measure(stream(EVENT.replace(b"\n", b"\r\n"))), measure(lambda: decode(CHUNK))),
+        ("chunk, gzip, hundred per piece", measure(lambda: read_stream(zipped, "gzip"), 100), measure(lambda: decode(CHUNK))),
+        ("chunk, usage taken out", measure(lambda: remover_feed(EVENT)), measure(lambda: decode(CHUNK))),
+        ("unary answer", measure(read_answer), measure(lambda: decode(ANSWER))),
+        ("request peeked at", measure(lambda: OPENAI_CHAT.ask(REQUEST)), measure(lambda: decode(REQUEST))),
+        ("usage asked for", measure(lambda: add_usage_request(REQUEST)), measure(lambda: decode(REQUEST))),
+    ]
+    print("| what | µs | full decoding alone, µs |\n|---|---|---|")
+    for name, spent, baseline in rows:
+        print(f"| {name} | {spent:.2f} | {baseline:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

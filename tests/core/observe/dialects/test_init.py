@@ -1,0 +1,40 @@
+"""Which dialect a request speaks."""
+
+import pytest
+
+from sidecar.core.observe.contract import Dialect
+from sidecar.core.observe.dialects import OPAQUE, OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, dialect_for
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "dialect"),
+    [
+        ("POST", "/v1/chat/completions", OPENAI_CHAT),
+        ("POST", "/openai/v1/chat/completions", OPENAI_CHAT),
+        ("POST", "/openai/deployments/my-gpt/chat/completions", OPENAI_CHAT),
+        ("POST", "/chat/completions", OPENAI_CHAT),
+        ("POST", "/v1/completions", OPENAI_COMPLETIONS),
+        ("POST", "/v1/embeddings", OPENAI_EMBEDDINGS),
+        ("GET", "/v1/chat/completions", OPAQUE),
+        ("post", "/v1/chat/completions", OPAQUE),
+        ("POST", "/v1/chat/completions/", OPAQUE),
+        ("POST", "/v1/chat/completions/chatcmpl-1", OPAQUE),
+        ("POST", "/v1/mycompletions", OPAQUE),
+        ("POST", "/v1/responses", OPAQUE),
+        ("POST", "/", OPAQUE),
+        ("POST", "", OPAQUE),
+    ],
+)
+def test_dialects(method: str, path: str, dialect: Dialect) -> None:
+    """The method and the path's end decide."""
+    assert dialect_for(method, path) is dialect
+
+
+def test_operations() -> None:
+    """Operations have the names of the GenAI conventions."""
+    assert [dialect.operation for dialect in (OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPAQUE)] == [
+        "chat",
+        "text_completion",
+        "embeddings",
+        "http",
+    ]

@@ -1,0 +1,174 @@
+"""The price table: which price a model gets, what an answer costs, and what is wrong with a table."""
+
+import datetime
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sidecar.core.observe.pricing import PriceTable, read_prices
+from sidecar.errors import ConfigError
+from sidecar.exchange import Cost, Usage
+
+BUILT_IN = Path(__file__).parents[3] / "sidecar" / "data" / "prices.yaml"
+
+
+def entry(model: str, price: float = 1.0, **members: Any) -> dict[str, Any]:
+    """An entry of a table."""
+    return {"model": model, "input": price, "output": price, "date": "2026-01-31", "source": "s", **members}
+
+
+def table(*models: str) -> PriceTable:
+    """A table in which the n-th model costs n."""
+    return read_prices({"prices": [entry(model, number) for number, model in enumerate(models, 1)]}, "test")
+
+
+def rate(prices: PriceTable, model: str, provider: str = "openai") -> float | None:
+    """The input price found."""
+    price = prices.find(provider, model)
+    return None if price is None else price.input
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("gpt-4o", 1),
+        ("gpt-4o-2024-08-06", 1),
+        ("gpt-4o-2024-05-13", 3),
+        ("gpt-4o-mini", 2),
+        ("gpt-4o-mini-2024-07-18", 2),
+        ("gpt-4o-latest", 1),
+        ("gpt-4o-0613", 1),
+        ("gpt-4o@20250101", 1),
+        ("gpt-4o-20250101", 1),
+        ("gpt-4o-audio-preview", None),
+        ("gpt-4", None),
+        ("xgpt-4o", None),
+        ("", None),
+    ],
+)
+def test_versions_go_by_their_family(model: str, expected: float | None) -> None:
+    """A dated name has its family's price, or its own; another member of the family has neither."""
+    assert rate(table("gpt-4o", "gpt-4o-mini", "gpt-4o-2024-05-13"), model) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "expected"),
+    [
+        ("llama-70b", "vllm", 4),
+        ("llama-7b", "vllm", 2),
+        ("llama-7b-chat", "vllm", 3),
+        ("llama-7b-chat", "groq", 5),
+        ("other", "groq", 5),
+        ("other", "vllm", None),
+        ("llama-70b-chat", "vllm", 3),
+        ("llama-70b", "groq", 6),
+    ],
+)
+def test_the_most_specific_pattern_wins(model: str, provider: str, expected: float | None) -> None:
+    """Provider before none, plain before pattern, more literal characters before fewer, whatever the order."""
+    prices = table("*-vision", "llama-*", "llama-*-chat", "llama-70b", "groq/*", "groq/llama-70b")
+    assert rate(prices, model, provider) == expected
+
+
+def test_patterns_are_no_regular_expressions() -> None:
+    """Only the star is special, and no pattern can be made to search long."""
+    prices = table("a.b*", "*a*a*a*a*a*a*a*a*b")
+    assert rate(prices, "a.bc") == 1
+    assert rate(prices, "axbc") is None
+    assert rate(prices, "a" * 5000) is None
+    assert rate(prices, "xaaaaaaaab") == 2
+
+
+def test_every_kind_has_its_price() -> None:
+    """Each kind of token is counted at its own price, per million."""
+    prices = read_prices({"prices": [entry("m", 1, output=10, cached=0.1, cache_write=2, reasoning=20)]}, "test")
+    usage = Usage(1_000_000, 2_000_000, 3_000_000, 4_000_000, 5_000_000)
+    assert prices.price("p", "m", usage) == Cost(1 + 0.2 + 6 + 40 + 100, "table")
+
+
+def test_prices_left_out() -> None:
+    """The cache's prices are the input's and reasoning costs what output costs, unless they are given, even as 0."""
+    prices = read_prices({"prices": [entry("m", 1, output=10), entry("n", 1, cached=0)]}, "test")
+    assert prices.price("p", "m", Usage(0, 1_000_000, 1_000_000, 0, 1_000_000)) == Cost(12.0, "table")
+    assert prices.price("p", "n", Usage(0, 1_000_000, 0, 0, 0)) == Cost(0.0, "table")
+
+
+def test_unknown_model_is_unpriced() -> None:
+    """A model without a price costs None, not nothing."""
+    assert table("m").price("p", "unknown", Usage(5, 0, 0, 5, 0)) is None
+
+
+def test_remembers_a_bounded_number() -> None:
+    """Ever new model names are priced rightly and do not pile up."""
+    prices = table("m-*")
+    for number in range(3000):
+        assert rate(prices, f"m-{number}x") == 1
+        assert rate(prices, f"n-{number}x") is None
+    assert rate(prices, "m-0x") == 1
+
+
+def test_memory_is_bounded() -> None:
+    """Twenty thousand long names leave no more behind than a thousand would."""
+    prices = table("m-*")
+    tracemalloc.start()
+    for number in range(20_000):
+        prices.find("openai", f"m-{number:0250}")
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 1 << 20
+
+
+def test_all_problems_at_once() -> None:
+    """Everything that is wrong is told together, each with its place, what was found and what is allowed."""
+    tree = {
+        "prices": [
+            entry("good"),
+            7,
+            entry("a", -1, outputs=2, date="soon"),
+            {"model": "**", "input": True, "output": float("inf"), "date": datetime.date(2026, 1, 1), "source": 5},
+            entry("good"),
+            {},
+        ]
+    }
+    with pytest.raises(ConfigError) as caught:
+        read_prices(tree, "prices.yaml")
+    assert caught.value.source == "prices.yaml"
+    found = [(problem.path, problem.found) for problem in caught.value.problems]
+    assert found == [
+        ("prices[1]", "7"),
+        ("prices[2].outputs", "an unknown key"),
+        ("prices[2].input", "-1"),
+        ("prices[2].output", "-1"),
+        ("prices[2].date", "'soon'"),
+        ("prices[3].model", "'**'"),
+        ("prices[3].input", "True"),
+        ("prices[3].output", "inf"),
+        ("prices[3].source", "5"),
+        ("prices[4].model", "'good'"),
+        ("prices[5].model", "nothing"),
+        ("prices[5].input", "nothing"),
+        ("prices[5].output", "nothing"),
+        ("prices[5].date", "nothing"),
+        ("prices[5].source", "nothing"),
+    ]
+
+
+@pytest.mark.parametrize("tree", [None, [], "x", {}, {"prices": None}, {"prices": {"a": 1}}])
+def test_no_table_at_all(tree: object) -> None:
+    """What is no table is one problem."""
+    with pytest.raises(ConfigError, match="a list of entries"):
+        read_prices(tree, "test")
+
+
+def test_built_in_table() -> None:
+    """The table that comes with the package is sound and prices what is well known."""
+    prices = read_prices(yaml.safe_load(BUILT_IN.read_text()), "prices.yaml")
+    assert rate(prices, "gpt-4o-mini-2024-07-18") == 0.15
+    assert rate(prices, "claude-sonnet-4-5-20250929", "anthropic") == 3.0
+    assert rate(prices, "gemini-2.5-flash", "gcp.gemini") == 0.3
+    assert prices.price("openai", "sim-small", Usage(1000, 200, 0, 100, 0)) == Cost((1000 * 0.15 + 200 * 0.075 + 100 * 0.6) / 1e6, "table")
+    assert prices.price("openai", "sim-large", Usage(0, 0, 1_000_000, 0, 0)) == Cost(3.125, "table")
+    assert rate(prices, "sim-unknown") is None

@@ -1,0 +1,196 @@
+"""Spans of a record."""
+
+import pytest
+
+from sidecar import catalogue
+from sidecar.config import BUILT_IN_UPSTREAMS, Upstream
+from sidecar.core.observe.dialects import dialect_for
+from sidecar.edge.telemetry.spans import Span, SpanBuilder, SpanKind, count_spans
+from sidecar.exchange import Asked, Ending, Record, UsageSource
+from tests.edge.telemetry.records import ACCEPTED_NS, TRACE, make_attempt, make_record, make_seen, make_streamed
+
+EVERYTHING_ASKED = dialect_for("POST", "/v1/chat/completions").ask(
+    b'{"model":"m","stream":true,"n":2,"max_tokens":5,"seed":1,"top_k":3,"top_p":0.5,"temperature":1.0,"frequency_penalty":0.1,'
+    b'"presence_penalty":0.2,"stop":["a"],"reasoning_effort":"low","service_tier":"flex","response_format":{"type":"json_object"}}'
+)
+TYPES = {"string": str, "int": int, "double": float, "boolean": bool, "string[]": (list, tuple)}
+
+
+def build(record: Record) -> list[Span]:
+    """Return the record's spans, with the built-in upstreams and routes."""
+    return SpanBuilder(BUILT_IN_UPSTREAMS, {"openai": "/openai/"}).build(record)
+
+
+def test_three_spans_hang_together() -> None:
+    """Server, GenAI and attempt span are parent and child in the caller's trace."""
+    server, genai, attempt = build(make_record())
+    assert {span.trace_id for span in (server, genai, attempt)} == {TRACE.trace_id}
+    assert (server.parent_id, server.parent_is_remote) == (TRACE.remote_span_id, True)
+    assert (genai.parent_id, genai.parent_is_remote) == (server.span_id, False)
+    assert attempt.parent_id == genai.span_id
+    assert (server.span_id, genai.span_id, attempt.span_id) == (TRACE.server_span_id, TRACE.client_span_id, TRACE.attempt_span_id)
+    assert {span.tracestate for span in (server, genai, attempt)} == {"congo=t61"}
+
+
+def test_names_and_kinds_follow_the_conventions() -> None:
+    """Server by method and route, GenAI by operation and model, attempt by method."""
+    server, genai, attempt = build(make_record())
+    assert (server.name, server.kind) == ("POST /openai/v1/chat/completions", SpanKind.SERVER)
+    assert (genai.name, genai.kind) == ("chat gpt-4o", SpanKind.CLIENT)
+    assert (attempt.name, attempt.kind) == ("POST", SpanKind.CLIENT)
+    assert build(make_record(asked=Asked()))[1].name == "chat"
+    assert build(make_record(template=""))[0].name == "POST"
+
+
+def test_times_are_wall_times() -> None:
+    """Monotonic moments are shown as nanoseconds since the epoch, to the microsecond."""
+    server, genai, attempt = build(make_record())
+    assert (server.start_ns, server.end_ns) == (ACCEPTED_NS, ACCEPTED_NS + 2_000_000_000)
+    assert (genai.start_ns, genai.end_ns) == (server.start_ns, server.end_ns)
+    assert abs(attempt.start_ns - ACCEPTED_NS - 10_000_000) < 1000
+
+
+def test_the_genai_span_tells_what_is_known() -> None:
+    """Models, id, reasons, usage with its parts, and cost are attributes."""
+    asked = Asked(model="gpt-4o", stream=True, params={"gen_ai.request.temperature": 0.5})
+    attributes = build(make_streamed(asked=asked))[1].attributes
+    assert attributes == {
+        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.model": "gpt-4o-2024-08-06", "gen_ai.response.id": "chatcmpl-1", "gen_ai.response.finish_reasons": ["stop"],
+        "gen_ai.request.stream": True, "gen_ai.request.temperature": 0.5, "gen_ai.response.time_to_first_chunk": 0.25,
+        "server.address": "api.openai.com", "server.port": 443,
+        "gen_ai.usage.input_tokens": 16, "gen_ai.usage.output_tokens": 47, "gen_ai.usage.cache_read.input_tokens": 3,
+        "gen_ai.usage.cache_write.input_tokens": 1, "gen_ai.usage.reasoning.output_tokens": 7,
+        "llm_sidecar.usage.source": "reported", "llm_sidecar.cost_usd": 0.25, "llm_sidecar.cost.source": "table",
+    }  # fmt: skip
+
+
+def test_what_is_not_known_is_not_there() -> None:
+    """Without model, usage and cost there are no such attributes, least of all zeros."""
+    seen = make_seen(model=None, response_id=None)
+    record = make_record(asked=Asked(), seen=seen, usage=None, usage_source=UsageSource.ABSENT, cost=None)
+    names = build(record)[1].attributes
+    assert not any("usage." in name and name != "llm_sidecar.usage.source" for name in names)
+    assert not {"gen_ai.request.model", "gen_ai.response.model", "gen_ai.response.id", "llm_sidecar.cost_usd"} & set(names)
+
+
+def test_the_server_span_tells_what_the_caller_got() -> None:
+    """Path, route, status, sizes, our request id and overhead are attributes of the server span."""
+    attributes = build(make_record())[0].attributes
+    assert attributes["url.path"] == attributes["http.route"] == "/openai/v1/chat/completions"
+    assert attributes["http.response.status_code"] == 200
+    assert attributes["llm_sidecar.request.id"] == "req-1"
+    assert attributes["llm_sidecar.overhead.request"] == 0.00004
+    assert "error.type" not in attributes
+
+
+def test_the_attempt_tells_where_it_went() -> None:
+    """The full URL is the upstream's and has the prefix taken off; retries are numbered."""
+    spans = build(make_record(attempts=(make_attempt(status=503, outcome="upstream_error"), make_attempt())))
+    first, second = spans[2].attributes, spans[3].attributes
+    assert first["url.full"] == "https://api.openai.com/v1/chat/completions"
+    assert (first["server.address"], first["server.port"]) == ("api.openai.com", 443)
+    assert (first["error.type"], "http.request.resend_count" in first) == ("503", False)
+    assert second["http.request.resend_count"] == 1
+    assert spans[2].is_error
+    assert not spans[3].is_error
+    assert spans[2].span_id != spans[3].span_id
+
+
+def test_an_upstreams_own_path_and_port_are_kept() -> None:
+    """The URL of an attempt is built on the upstream's base URL."""
+    builder = SpanBuilder({"local": Upstream("http://10.0.0.7:8000/base/")}, {"r": "/llm/"})
+    record = make_record(route="r", path="/llm/v1/x", attempts=(make_attempt(upstream="local"),))
+    attributes = builder.build(record)[2].attributes
+    assert attributes["url.full"] == "http://10.0.0.7:8000/base/v1/x"
+    assert (attributes["server.address"], attributes["server.port"]) == ("10.0.0.7", 8000)
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "server_failed", "client_failed"),
+    [
+        (Ending.COMPLETED, 200, False, False),
+        (Ending.CLIENT_GONE, None, False, False),
+        (Ending.REJECTED, 404, False, True),
+        (Ending.RATE_LIMITED, 429, False, True),
+        (Ending.UPSTREAM_ERROR, 503, True, True),
+        (Ending.IN_BAND_ERROR, 200, True, True),
+        (Ending.CUT, 200, True, True),
+        (Ending.CONNECT_FAILED, 502, True, True),
+        (Ending.SIDECAR_FAULT, 500, True, True),
+    ],
+)
+def test_failure_is_whose_it_is(ending: Ending, status: int | None, server_failed: bool, client_failed: bool) -> None:
+    """A 4xx is an error of the client spans only, a caller that left is none at all."""
+    attempt = make_attempt(status=status, outcome=str(ending))
+    spans = build(make_record(ending=ending, status=status, error_type="x" if client_failed else None, attempts=(attempt,)))
+    assert [span.is_error for span in spans] == [server_failed, client_failed, client_failed]
+    assert [span.is_error for span in spans] == ["error.type" in span.attributes for span in spans]
+
+
+@pytest.mark.parametrize(
+    ("ending", "reasons", "choices", "shown"),
+    [
+        (Ending.COMPLETED, ["stop"], 1, ["stop"]),
+        (Ending.CUT, [], 1, ["error"]),
+        (Ending.CLIENT_GONE, [], 3, ["error", "error", "error"]),
+        (Ending.CUT, ["stop"], 2, ["stop", "error"]),
+        (Ending.CUT, ["stop", "length"], 2, ["stop", "length"]),
+        (Ending.CUT, [], 10**9, ["error"] * 128),
+    ],
+)
+def test_missing_finish_reasons_are_errors(ending: Ending, reasons: list[str], choices: int, shown: list[str]) -> None:
+    """Where a reason was expected and never arrived, it is `error`; a hostile choice count is bounded."""
+    asked = Asked(model="m", params={} if choices == 1 else {"gen_ai.request.choice.count": choices})
+    attributes = build(make_record(ending=ending, seen=make_seen(finish_reasons=reasons), asked=asked))[1].attributes
+    assert attributes["gen_ai.response.finish_reasons"] == shown
+
+
+def test_embeddings_have_no_finish_reason() -> None:
+    """A failed embedding does not invent one."""
+    record = make_record(operation="embeddings", ending=Ending.CUT, seen=make_seen(finish_reasons=[]))
+    assert "gen_ai.response.finish_reasons" not in build(record)[1].attributes
+
+
+def test_opaque_traffic_has_http_spans_only() -> None:
+    """Where the form is not understood the attempt hangs under the server span."""
+    server, attempt = build(make_record(operation="http"))
+    assert attempt.parent_id == server.span_id
+    assert not any(name.startswith("gen_ai") for span in (server, attempt) for name in span.attributes)
+
+
+def test_unknown_methods_are_other() -> None:
+    """A made-up method does not become a span name."""
+    server, *_, attempt = build(make_record(method="BREW"))
+    assert server.name.startswith("_OTHER ")
+    assert attempt.name == "_OTHER"
+    assert server.attributes["http.request.method_original"] == attempt.attributes["http.request.method_original"] == "BREW"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        make_record(), make_streamed(), make_record(operation="http"), make_record(attempts=()),
+        make_record(trace=TRACE._replace(remote_span_id=None)), make_record(asked=EVERYTHING_ASKED),
+        make_record(upstream="", attempts=(), ending=Ending.CLIENT_FAULT, status=404, error_id="no_route", template="", route=""),
+        make_record(method="BREW", ending=Ending.CUT, error_type="stream_cut", attempts=(make_attempt(), make_attempt())),
+        make_streamed(seen=make_seen(service_tier="default", first_chunk=101.0)),
+    ],
+)  # fmt: skip
+def test_every_attribute_is_declared(record: Record) -> None:
+    """Each span carries only attributes of the catalogue, of the declared type; the count is known before."""
+    spans = build(record)
+    assert len(spans) == count_spans(record)
+    for span in spans:
+        declared = catalogue.SERVER_SPAN if span.kind is SpanKind.SERVER else catalogue.ATTEMPT_SPAN
+        if "gen_ai.operation.name" in span.attributes:
+            declared = catalogue.GENAI_SPAN
+        types = {attribute.name: TYPES[attribute.type] for attribute in declared.attributes}
+        for name, value in span.attributes.items():
+            assert isinstance(value, types[name]), name
+            assert (type(value) is bool) == (types[name] is bool), name
+
+
+def test_a_record_without_a_trace_has_no_spans() -> None:
+    """Nothing is built where no identities were fixed."""
+    assert build(make_record(trace=None)) == []

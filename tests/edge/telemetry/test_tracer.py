@@ -1,0 +1,248 @@
+"""The tracer: what a record costs the loop, what is lost, and that shutdown ends."""
+
+import asyncio
+import io
+import logging
+import threading
+from collections.abc import Sequence
+from time import perf_counter, thread_time
+
+import pytest
+
+from sidecar.config import BUILT_IN_UPSTREAMS, Limits, Log, Settings, Tracing
+from sidecar.edge.telemetry.collector import Outcome
+from sidecar.edge.telemetry.logs import EventLog, set_up
+from sidecar.edge.telemetry.meter import Meter
+from sidecar.edge.telemetry.otlp import Export
+from sidecar.edge.telemetry.spans import Span, SpanBuilder
+from sidecar.edge.telemetry.tracer import Tracer, start_tracing
+from tests.edge.telemetry.records import make_record
+
+EXPORT = Export("http://unused", "http/protobuf", (), 1.0, False, None, None, None, 30, 9, 0.005)
+
+
+class Scripted:
+    """A collector that waits, fails or takes what it gets."""
+
+    batch_records: int | None = None
+
+    def __init__(self, *outcomes: Outcome | Exception) -> None:
+        self.outcomes = list(outcomes) or [Outcome("")]  # the last one for ever
+        self.taken: list[Span] = []
+        self.batches: list[int] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.entered = threading.Event()
+        self.closed = False
+        self.pending: list[Span] = []
+        self.work_s = 0.0
+
+    def add(self, spans: Sequence[Span]) -> None:
+        """Take note."""
+        self.pending.extend(spans)
+        end = thread_time() + self.work_s
+        while thread_time() < end:
+            pass
+
+    def send(self, stopping: threading.Event) -> Outcome:
+        """Do as scripted, once the gate is open."""
+        self.entered.set()
+        self.open.wait(20)
+        outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        pending, self.pending = self.pending, []
+        self.batches.append(len(pending))
+        if not outcome.failure:
+            self.taken.extend(pending)
+        return outcome
+
+    def discard(self) -> None:
+        """Forget."""
+        self.pending.clear()
+
+    def close(self) -> None:
+        """Take note."""
+        self.closed = True
+
+
+class Bench:
+    """A tracer, its collector and its counters."""
+
+    def __init__(self, collector: Scripted, *, export: Export = EXPORT, cpu_share: float = 1.0) -> None:
+        self.meter = Meter(Limits(), [], version="1", python="3")
+        self.collector = collector
+        self.tracer = Tracer(export, cpu_share, SpanBuilder(BUILT_IN_UPSTREAMS, {}), lambda: collector, self.meter, EventLog("error"))
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """Spans exported, and dropped by reason."""
+        reasons = ("queue_full", "export_failed", "shutdown")
+        return {"exported": self.meter.spans_exported.value} | {reason: self.meter.spans_dropped(reason).value for reason in reasons}
+
+
+async def wait_for(event: threading.Event) -> None:
+    """Wait until a thread sets the event."""
+    assert await asyncio.to_thread(event.wait, 10)
+
+
+async def test_kept_records_are_exported() -> None:
+    """Every span of a kept record arrives; records that are not kept, or have no trace, cost nothing."""
+    bench = Bench(Scripted())
+    bench.tracer.start()
+    for record in (make_record(), make_record(kept=False), make_record(trace=None), make_record(operation="http")):
+        bench.tracer.observe(record)
+    await bench.tracer.shutdown()
+    assert bench.counts == {"exported": 5, "queue_full": 0, "export_failed": 0, "shutdown": 0}
+    assert len(bench.collector.taken) == 5
+    assert bench.collector.closed
+
+
+async def test_batches_are_bounded() -> None:
+    """No batch is larger than configured."""
+    bench = Bench(Scripted())
+    for _ in range(10):
+        bench.tracer.observe(make_record())
+    bench.tracer.start()
+    await bench.tracer.shutdown()
+    assert max(bench.collector.batches) == 9
+    assert bench.counts["exported"] == 30
+
+
+async def test_a_full_queue_drops_and_counts() -> None:
+    """Beyond the queue's size whole records are dropped, each span counted."""
+    bench = Bench(Scripted())
+    for _ in range(15):
+        bench.tracer.observe(make_record())
+    assert bench.counts["queue_full"] == 5 * 3
+    bench.tracer.start()
+    await bench.tracer.shutdown()
+    assert bench.counts["exported"] == 30
+
+
+@pytest.mark.parametrize("outcome", [Outcome("HTTP 503"), RuntimeError("secret")])
+async def test_what_was_not_taken_is_counted(outcome: Outcome | Exception) -> None:
+    """A failed batch is lost and counted, and the next one is tried."""
+    bench = Bench(Scripted(outcome, Outcome("")))
+    bench.tracer.start()
+    bench.tracer.observe(make_record())
+    await wait_for(bench.collector.entered)
+    bench.tracer.observe(make_record())
+    await bench.tracer.shutdown()
+    assert bench.counts == {"exported": 3, "queue_full": 0, "export_failed": 3, "shutdown": 0}
+    assert len(bench.collector.taken) == 3
+
+
+async def test_a_partial_success_is_split() -> None:
+    """Of a batch taken in part, the rejected spans count as failed, the rest as exported."""
+    bench = Bench(Scripted(Outcome("", 2)))
+    bench.tracer.start()
+    bench.tracer.observe(make_record())
+    await bench.tracer.shutdown()
+    assert bench.counts == {"exported": 1, "queue_full": 0, "export_failed": 2, "shutdown": 0}
+
+
+async def test_shutdown_is_bounded_and_counts_what_is_left() -> None:
+    """With a hanging collector shutdown ends in time; batch in hand and queue are counted as lost, once."""
+    bench = Bench(Scripted())
+    bench.collector.open.clear()
+    bench.tracer.start()
+    bench.tracer.observe(make_record())
+    await wait_for(bench.collector.entered)
+    for _ in range(4):
+        bench.tracer.observe(make_record())
+    before = perf_counter()
+    await bench.tracer.shutdown(0.1)
+    assert perf_counter() - before < 1
+    assert bench.counts == {"exported": 0, "queue_full": 0, "export_failed": 0, "shutdown": 15}
+    bench.tracer.observe(make_record())
+    assert bench.counts["shutdown"] == 18
+    bench.collector.open.set()
+    await asyncio.to_thread(vars(bench.tracer)["_thread"].join, 10)
+    assert bench.counts["exported"] == 0
+    assert bench.collector.closed
+
+
+async def test_shutting_down_twice_does_nothing_more() -> None:
+    """A second shutdown returns at once and counts nothing."""
+    bench = Bench(Scripted())
+    bench.tracer.start()
+    await bench.tracer.shutdown()
+    await bench.tracer.shutdown()
+    assert bench.counts["shutdown"] == 0
+
+
+async def test_a_collector_that_cannot_be_made_costs_spans_only() -> None:
+    """If the way out cannot be set up, records are lost and counted, and shutdown still ends."""
+    bench = Bench(Scripted())
+
+    def fail() -> Scripted:
+        raise OSError("no certificate")
+
+    tracer = Tracer(EXPORT, 1.0, SpanBuilder({}, {}), fail, bench.meter, EventLog("error"))
+    tracer.start()
+    for _ in range(12):
+        tracer.observe(make_record())
+    await tracer.shutdown(0.5)
+    assert bench.counts == {"exported": 0, "queue_full": 6, "export_failed": 0, "shutdown": 30}
+
+
+async def test_work_stays_within_its_share() -> None:
+    """With a tenth of a core, one millisecond of work takes ten of time."""
+    collector = Scripted()
+    collector.work_s = 0.002
+    bench = Bench(collector, export=EXPORT._replace(queue_spans=300, batch_spans=300), cpu_share=0.1)
+    for _ in range(16):
+        bench.tracer.observe(make_record())
+    before = perf_counter()
+    bench.tracer.start()
+    await wait_for(collector.entered)
+    took_s = perf_counter() - before
+    await bench.tracer.shutdown()
+    assert took_s > 0.25  # 16 records of 2 ms at a tenth, the rest after the last slice left out
+    assert bench.counts["exported"] == 48
+
+
+async def test_no_endpoint_no_tracer() -> None:
+    """Without an endpoint there is no tracer and no thread."""
+    threads = threading.active_count()
+    meter = Meter(Limits(), [], version="1", python="3")
+    assert start_tracing(Settings(), {}, {}, meter, EventLog(), "1.0") is None
+    assert threading.active_count() == threads
+
+
+async def test_an_endpoint_starts_one() -> None:
+    """With an endpoint there is a running tracer, whose idle shutdown is immediate."""
+    meter = Meter(Limits(), [], version="1", python="3")
+    settings = Settings(tracing=Tracing(endpoint="http://127.0.0.1:9"))
+    tracer = start_tracing(settings, {}, {}, meter, EventLog(), "1.0")
+    assert tracer is not None
+    before = perf_counter()
+    await tracer.shutdown()
+    assert perf_counter() - before < 1
+
+
+def test_losses_are_logged() -> None:
+    """What was lost is said once, with the reason and without any header."""
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    stream = io.StringIO()
+    try:
+        log = set_up(Log(), stream)
+        meter = Meter(Limits(), [], version="1", python="3")
+        export = EXPORT._replace(headers=(("authorization", "sk-secret"),))
+        tracer = Tracer(export, 1.0, SpanBuilder({}, {}), lambda: Scripted(Outcome("HTTP 500")), meter, log)
+        for _ in range(12):
+            tracer.observe(make_record())
+
+        async def run() -> None:
+            tracer.start()
+            await tracer.shutdown()
+
+        asyncio.run(run())
+    finally:
+        root.handlers[:], root.level = before
+    lines = stream.getvalue().splitlines()
+    assert sum('"event":"span_export_failed"' in line and "HTTP 500" in line for line in lines) == 1
+    assert sum('"event":"spans_dropped"' in line for line in lines) == 1
+    assert "sk-secret" not in stream.getvalue()

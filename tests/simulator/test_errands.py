@@ -1,0 +1,88 @@
+"""sidecar/simulator/errands.py"""
+
+import json
+from collections import Counter
+
+import pytest
+
+from sidecar.simulator.errands import FAULTS, Errand, choose_errand
+from sidecar.simulator.request import Rejection, form_of, read_ask
+from sidecar.simulator.script import Fault, read_script
+
+_ODD_EVERY = 9
+_ERRANDS = [choose_errand(1, number, odd_every=_ODD_EVERY) for number in range(300)]
+
+
+def _script_of(errand: Errand) -> str | None:
+    return dict(errand.headers).get("x-sim-script")
+
+
+def test_reproducible() -> None:
+    """The n-th errand of a seed is always the same, and differs between seeds."""
+    assert choose_errand(1, 17, odd_every=_ODD_EVERY) == _ERRANDS[17]
+    assert choose_errand(2, 17).body != choose_errand(1, 17).body
+
+
+def test_each_fault_occurs() -> None:
+    """A run of 300 meets every fault and every kind of call."""
+    faults = {read_script(_script_of(errand)).fault for errand in _ERRANDS}
+    assert faults >= set(FAULTS)
+    assert {errand.kind for errand in _ERRANDS} == {"stream", "whole", "tools", "embeddings", "completion", "models"}
+    assert any(errand.leaves_after_s for errand in _ERRANDS) and any(errand.leaves_after_chunks for errand in _ERRANDS)
+
+
+def test_odd_ones_are_as_many_as_asked() -> None:
+    """One in so many goes wrong, and none where none is asked for."""
+    assert sum(_script_of(errand) is not None for errand in _ERRANDS) == 300 // _ODD_EVERY
+    assert not any(_script_of(choose_errand(1, number)) for number in range(50))
+
+
+def test_requests_are_well_formed() -> None:
+    """The provider understands every request but those meant to be wrong."""
+    for errand in _ERRANDS:
+        form = form_of(errand.path)
+        if form is None:
+            assert (errand.method, errand.body) == ("GET", b"")
+            continue
+        try:
+            read_ask(form, errand.body)
+        except Rejection:
+            assert _script_of(errand) == "{}"
+
+
+def test_tags_are_unique() -> None:
+    """Every errand can be told from every other in the ledger."""
+    assert max(Counter(dict(errand.headers)["x-sim-tag"] for errand in _ERRANDS).values()) == 1
+
+
+def test_sizes_differ() -> None:
+    """Most requests are small, some are large."""
+    sizes = sorted(len(errand.body) for errand in _ERRANDS)
+    assert sizes[len(sizes) // 2] < 4_000
+    assert sizes[-1] > 10_000
+
+
+def test_leaving_callers_leave_long_before_the_end() -> None:
+    """What a leaving caller would get lasts much longer, so that nobody can doubt who ended it."""
+    for errand in _ERRANDS:
+        script = read_script(_script_of(errand))
+        if errand.leaves_after_s is not None:
+            assert script.ttft_ms is not None and script.ttft_ms > 50_000 * errand.leaves_after_s
+        if errand.leaves_after_chunks is not None:
+            limit = json.loads(errand.body).get("max_completion_tokens", 200)
+            assert script.gap_ms is not None and (limit - errand.leaves_after_chunks) * script.gap_ms > 1000
+
+
+@pytest.mark.parametrize("number", range(len(FAULTS)))
+def test_stream_faults_meet_streams(number: int) -> None:
+    """A fault that only a stream can have meets a stream."""
+    errand = choose_errand(1, number, odd_every=1)
+    if FAULTS[number] in (Fault.STALL, Fault.CUT, Fault.NO_DONE, Fault.TRICKLE):
+        assert json.loads(errand.body)["stream"] is True
+
+
+def test_think_time() -> None:
+    """Pauses are drawn around their mean."""
+    pauses = [choose_errand(1, number, think_s=0.5).think_s for number in range(2000)]
+    assert sum(pauses) / len(pauses) == pytest.approx(0.5, rel=0.1)
+    assert choose_errand(1, 1).think_s == 0

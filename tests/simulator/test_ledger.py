@@ -1,0 +1,113 @@
+"""sidecar/simulator/ledger.py"""
+
+from hashlib import sha256
+
+import pytest
+
+from sidecar.simulator.ledger import NOTHING, Entry, Ledger, Tokens
+from sidecar.simulator.profile import Prices
+from sidecar.simulator.reply import Marks, Outcome
+
+_PRICES = Prices(input=2.5, output=10.0, cached=1.25)
+
+
+def _entry(number: int = 1, tag: str = "") -> Entry:
+    """An entry of a stream: 3 tokens, 1 of them reasoning, ending at bytes 10, 20, 30, usage at 40."""
+    entry = Entry(number, "POST", "/v1/chat/completions", 100.0)
+    entry.model, entry.status, entry.tag, entry.is_billed = "m", 200, tag, True
+    entry.prompt_tokens, entry.cached_tokens, entry.prices = 2000, 1024, _PRICES
+    entry.marks = Marks((10, 20, 30), (10,), 40, streamed=True)
+    return entry
+
+
+def test_cost() -> None:
+    """Cached tokens have their own price, output its own, uncached input the rest; per million."""
+    assert Tokens(prompt=2000, completion=300, cached=1024).cost_usd(_PRICES) == pytest.approx((976 * 2.5 + 1024 * 1.25 + 300 * 10) / 1e6)
+
+
+def test_what_was_written() -> None:
+    """Times, bytes and digest are those of the body as it went out."""
+    entry = _entry()
+    entry.wrote(b"", 101.0)
+    entry.wrote(b"x" * 9, 102.0)
+    assert (entry.first_byte_s, entry.first_token_s) == (101.0, None)
+    entry.wrote(b"y", 103.0)
+    assert (entry.first_token_s, entry.body_bytes) == (103.0, 10)
+    assert entry.tell()["sha256"] == sha256(b"x" * 9 + b"y").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("written", "true", "is_reported"),
+    [(0, Tokens(2000, 0, 1024, 0), False), (29, Tokens(2000, 2, 1024, 1), False), (40, Tokens(2000, 3, 1024, 1), True)],
+)
+def test_true_and_reported(written: int, true: Tokens, is_reported: bool) -> None:
+    """Tokens are true once sent, and reported once the usage was sent in full."""
+    entry = _entry()
+    entry.wrote(b"x" * written, 1.0)
+    assert (entry.true_tokens, entry.is_reported) == (true, is_reported)
+    assert entry.reported_tokens == (true if is_reported else NOTHING)
+
+
+def test_what_is_not_billed() -> None:
+    """An error answer costs nothing, whatever the prompt."""
+    entry = _entry()
+    entry.is_billed = False
+    assert entry.true_tokens == NOTHING
+
+
+def test_totals() -> None:
+    """Totals add up by model, status and outcome, true and reported apart."""
+    ledger = Ledger()
+    for number, written in enumerate((40, 15)):
+        entry = _entry(number)
+        ledger.begin(entry)
+        assert ledger.open_count == 1
+        entry.wrote(b"x" * written, 1.0)
+        ledger.seal(entry, Outcome.COMPLETE if written == 40 else Outcome.CUT, 2.0)
+    totals = ledger.tell_totals()
+    assert (totals["requests"], totals["open"]) == (2, 0)
+    assert (totals["true"]["completion"], totals["reported"]["completion"]) == (4, 3)
+    assert totals["reported"]["cost_usd"] == pytest.approx(Tokens(2000, 3, 1024, 1).cost_usd(_PRICES))
+    assert [(row["outcome"], row["requests"]) for row in totals["rows"]] == [("complete", 1), ("cut", 1)]
+
+
+@pytest.mark.parametrize("is_sealed_first", [True, False])
+def test_a_repeated_request_counts_once(is_sealed_first: bool) -> None:
+    """The same tag again is the same request: the later attempt counts, tokens of both do."""
+    ledger, first, second = Ledger(), _entry(1, "t"), _entry(2, "t")
+    ledger.begin(first)
+    first.wrote(b"x" * 15, 1.0)
+    if is_sealed_first:
+        ledger.seal(first, Outcome.RESET, 2.0)
+    ledger.begin(second)
+    if not is_sealed_first:
+        ledger.seal(first, Outcome.RESET, 2.0)
+    second.wrote(b"x" * 40, 3.0)
+    ledger.seal(second, Outcome.COMPLETE, 4.0)
+    assert first.tell()["superseded"]
+    assert {row.outcome: row.requests for row in ledger.rows} == {Outcome.RESET: 0, Outcome.COMPLETE: 1}
+    assert ledger.tell_totals()["true"]["completion"] == 4
+
+
+def test_bounds() -> None:
+    """Only the last entries are kept; totals count all."""
+    ledger = Ledger(entries_max=2)
+    for number in range(3):
+        entry = _entry(number)
+        ledger.begin(entry)
+        ledger.seal(entry, Outcome.COMPLETE, 1.0)
+    assert [entry.number for entry in ledger.entries] == [1, 2]
+    assert ledger.tell_totals()["requests"] == 3
+
+
+def test_clear() -> None:
+    """Clearing forgets what is over; what is open still counts when it ends."""
+    ledger, over, still_open = Ledger(), _entry(1), _entry(2)
+    ledger.begin(over)
+    ledger.begin(still_open)
+    ledger.seal(over, Outcome.COMPLETE, 1.0)
+    ledger.clear()
+    assert ledger.entries == (still_open,)
+    assert ledger.tell_totals()["requests"] == 0
+    ledger.seal(still_open, Outcome.COMPLETE, 2.0)
+    assert (ledger.tell_totals()["requests"], ledger.open_count) == (1, 0)

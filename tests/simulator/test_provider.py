@@ -1,0 +1,136 @@
+"""sidecar/simulator/provider.py"""
+
+import json
+from typing import Any
+
+import pytest
+
+from sidecar.simulator.ledger import Entry
+from sidecar.simulator.profile import Profile
+from sidecar.simulator.provider import Provider, Received
+from sidecar.simulator.reply import Reply
+from sidecar.simulator.script import Fault
+
+_LONG = "x" * 8000  # 2,000 tokens
+
+
+def _post(provider: Provider, headers: dict[str, str] | None = None, **members: Any) -> tuple[Entry, Reply]:
+    tree = {"model": "sim-small", "messages": [{"role": "user", "content": "hello"}]} | members
+    entry, reply = provider.receive(Received("POST", "/v1/chat/completions", headers or {}, json.dumps(tree).encode()), 1.0)
+    assert entry is not None
+    return entry, reply
+
+
+def _body(reply: Reply) -> Any:
+    return json.loads(b"".join(step.body for step in reply.steps))
+
+
+def _control(provider: Provider, method: str, path: str, body: bytes = b"") -> Any:
+    entry, reply = provider.receive(Received(method, path, {}, body), 1.0)
+    assert entry is None
+    return _body(reply)
+
+
+def test_same_seed_same_bytes() -> None:
+    """Two providers of a seed send the same bytes for the same sequence of requests, each its own."""
+    ours, theirs, other = (Provider(Profile(seed=seed)) for seed in (1, 1, 2))
+    for _ in range(3):
+        assert _post(ours)[1] == _post(theirs)[1]
+    fourth, fifth = _post(ours)[1], _post(ours)[1]
+    assert fourth != fifth
+    assert fourth != [_post(other)[1] for _ in range(4)][-1]
+
+
+def test_a_seed_of_its_own() -> None:
+    """A request with x-sim-seed gets the same answer whenever it comes."""
+    provider = Provider(Profile())
+    first = _post(provider, headers={"x-sim-seed": "abc"})[1]
+    _post(provider)
+    assert _post(provider, headers={"x-sim-seed": "abc"})[1] == first
+
+
+@pytest.mark.parametrize(
+    ("headers", "members", "status", "code"),
+    [
+        ({"authorization": "Bearer sk-bad"}, {}, 401, "invalid_api_key"), ({}, {"model": "no-such-model"}, 404, "model_not_found"),
+        ({}, {"model": None}, 400, None), ({}, {"model": "sim-embed"}, 403, None),
+        ({"x-sim-script": "{"}, {}, 400, None), ({"x-sim-script": '{"status": 529}'}, {}, 529, None),
+    ],
+)  # fmt: skip
+def test_errors(headers: dict[str, str], members: dict[str, Any], status: int, code: str | None) -> None:
+    """Mistakes get the status and code that OpenAI gives them."""
+    entry, reply = _post(Provider(Profile()), headers=headers, **members)
+    assert (reply.status, entry.status, _body(reply)["error"]["code"]) == (status, status, code)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/models", 200), ("GET", "/v1/models/sim-small", 200), ("GET", "/v1/models/none", 404),
+        ("GET", "/v1/chat/completions", 404), ("POST", "/v1/audio/speech", 404),
+    ],
+)  # fmt: skip
+def test_other_paths(method: str, path: str, status: int) -> None:
+    """Models are listed, everything else is not there; all of it is in the ledger."""
+    provider = Provider(Profile())
+    entry, reply = provider.receive(Received(method, path, {}, b""), 1.0)
+    assert reply.status == status
+    assert entry is not None and provider.ledger.entries == (entry,)
+
+
+def test_headers_of_an_answer() -> None:
+    """Answers tell the request's id and what is left of the limits."""
+    entry, reply = _post(Provider(Profile()))
+    head = reply.steps[0].wire.partition(b"\r\n\r\n")[0].decode()
+    fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
+    assert fields["x-request-id"] == entry.request_id
+    assert 0 <= int(fields["x-ratelimit-remaining-requests"]) < int(fields["x-ratelimit-limit-requests"])
+    assert int(fields["openai-processing-ms"]) > 0
+
+
+def test_the_queue() -> None:
+    """Queued scripts are followed in order, by requests that bring none."""
+    provider = Provider(Profile())
+    assert _control(provider, "POST", "/_sim/script", b'[{"status": 503}, {"status": 500}]') == {"queued": 2}
+    assert [_post(provider, headers=headers)[1].status for headers in ({}, {"x-sim-script": "{}"}, {}, {})] == [503, 200, 500, 200]
+    assert "error" in _control(provider, "POST", "/_sim/script", b"{")
+    _control(provider, "POST", "/_sim/script", b'{"status": 503}')
+    assert _control(provider, "DELETE", "/_sim/script") == {"dropped": 1}
+    assert _post(provider)[1].status == 200
+
+
+def test_rates_yield_to_scripts() -> None:
+    """The profile's faults strike requests without a script only."""
+    provider = Provider(Profile(faults={Fault.UNAVAILABLE: 1.0}))
+    assert _post(provider)[1].status == 503
+    assert _post(provider, headers={"x-sim-script": "{}"})[1].status == 200
+
+
+def test_cached_tokens() -> None:
+    """A long prompt is cached the second time, and a failed call caches nothing."""
+    provider = Provider(Profile())
+    messages = [{"role": "user", "content": _LONG}]
+    _post(provider, headers={"x-sim-script": '{"status": 500}'}, messages=messages)
+    told = [_body(_post(provider, messages=messages)[1])["usage"]["prompt_tokens_details"]["cached_tokens"] for _ in range(2)]
+    assert told == [0, 1920]
+
+
+def test_what_the_entry_says() -> None:
+    """The entry knows the caller's tag, its trace and which headers came."""
+    entry, _ = _post(Provider(Profile()), headers={"x-sim-tag": "t", "traceparent": "00-1-2-01"}, stream=True)
+    told = entry.tell()
+    assert (told["tag"], told["traceparent"], told["model"], told["stream"]) == ("t", "00-1-2-01", "sim-small", True)
+    assert told["header_names"] == ["x-sim-tag", "traceparent"]
+
+
+def test_control() -> None:
+    """The ledger, its totals and the connections can be read, by tag too, and the ledger cleared."""
+    provider = Provider(Profile(), lambda: [{"peer": "me"}])
+    for tag in ("a", "b"):
+        _post(provider, headers={"x-sim-tag": tag})
+    assert [entry["number"] for entry in _control(provider, "GET", "/_sim/ledger")] == [1, 2]
+    assert [entry["number"] for entry in _control(provider, "GET", "/_sim/ledger?tag=b")] == [2]
+    assert _control(provider, "GET", "/_sim/totals")["open"] == 2
+    assert _control(provider, "GET", "/_sim/connections") == [{"peer": "me"}]
+    assert _control(provider, "DELETE", "/_sim/ledger") == {"cleared": True}
+    assert "error" in _control(provider, "GET", "/_sim/nothing")

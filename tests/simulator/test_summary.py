@@ -1,0 +1,74 @@
+"""sidecar/simulator/summary.py"""
+
+import pytest
+
+from sidecar.simulator.accounts import Account, Tally
+from sidecar.simulator.summary import Pulse, quantile, summarise
+from sidecar.simulator.traffic import Sight
+
+
+def _account(requests: int = 2, output: int = 10, cost_usd: float = 0.25) -> Account:
+    tally = Tally()
+    tally.endings = {"completed": requests, "cut": 1, "rejected": 1}
+    tally.tokens |= {"input": 5, "cache_read": 3, "output": output}
+    tally.cost_usd = cost_usd
+    return {"m": tally}
+
+
+def _sight(ended_s: float, lasted_s: float = 1.0, *, is_complete: bool = True, chunks: int = 10) -> Sight:
+    started_s = ended_s - lasted_s
+    return Sight(
+        1, "stream", 200, is_complete, False, None, None, "", 0, started_s, started_s, started_s + lasted_s / 2, ended_s, chunks,
+        is_stream=True,
+    )  # fmt: skip
+
+
+def test_agreement() -> None:
+    """Where both accounts are equal the table shows both and says so."""
+    text, agrees = summarise(_account(), _account(output=12), _account())
+    assert agrees
+    assert text.endswith("The sidecar and the provider agree.")
+    rows = [line.split() for line in text.splitlines()]
+    assert ["m", "sidecar", "4", "1", "5", "3", "10", "0", "0.250000"] in rows
+    assert ["generated", "4", "1", "5", "3", "12", "0", "0.250000"] in rows
+    assert ["cut", "1", "/", "1"] in rows
+    assert "2 tokens (0.000000 USD) were generated" in text
+
+
+def test_disagreement() -> None:
+    """Where they differ the verdict says in what."""
+    text, agrees = summarise(_account(), _account(), _account(requests=3))
+    assert not agrees
+    assert "The sidecar and the provider differ:\n  m: requests that ended completed: provider 2, sidecar 3" in text
+    assert "agree" not in text
+
+
+def test_a_model_that_only_one_side_knows() -> None:
+    """A model missing from one account is shown as nothing there."""
+    text, agrees = summarise({}, {}, {"": _account()["m"]})
+    assert not agrees
+    assert "(no model)" in text
+
+
+def test_pulse() -> None:
+    """The line shows the last ten seconds of what callers felt, and totals of the sidecar."""
+    pulse = Pulse()
+    pulse.note(_sight(1.0, 9.0))
+    pulse.note(_sight(95.0, 2.0))
+    pulse.note(_sight(96.0, 2.0, is_complete=False))
+    line = pulse.tell(100.0, _account())
+    assert "p50 2000 ms" in line and "first token p50 1000 ms" in line and "10 tok/s" in line
+    assert "requests      4  errors    1" in line and "cost 0.2500 USD" in line
+    assert pulse.seen_count == 3
+
+
+def test_pulse_of_nothing() -> None:
+    """What was not measured is shown as a dash, never as 0."""
+    line = Pulse().tell(100.0, {})
+    assert "0 ms" not in line and "0 tok/s" not in line
+
+
+@pytest.mark.parametrize(("values", "share", "expected"), [([], 0.5, None), ([7.0], 0.95, 7.0), ([3.0, 1.0, 2.0], 0.5, 2.0)])
+def test_quantile(values: list[float], share: float, expected: float | None) -> None:
+    """Quantiles are values that occurred."""
+    assert quantile(values, share) == expected
