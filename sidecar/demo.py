@@ -161,4 +161,3 @@ def _show_places(side: Running, simulator: Simulator, out: TextIO) -> None:
         f"provider    {simulator.url}/v1   (simulated; what it did: {simulator.url}/_sim/ledger)\n",
         file=out, flush=True,
     )  # fmt: skip
-

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import msgspec
+
 from sidecar.core.attempt.compose import address_request, replaced_fields, trace_fields
 from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.attempt.endings import name_error
@@ -16,48 +18,42 @@ from sidecar.errors import BAD_REQUEST, ErrorKind
 from sidecar.exchange import Asked, Attempt, Call, Cost, Ending, Record, Seen, TraceContext, Usage, UsageSource
 from sidecar.ports import Answer, Client
 
+_UNENDED, _ABSENT, _REPORTED = Ending.SIDECAR_FAULT, UsageSource.ABSENT, UsageSource.REPORTED
 _NOTHING_ASKED: Final = Asked()
 _NO_DEADLINES: Final = Deadlines(0.0, 0.0, 0.0, 0.0)
 
 
-class Exchange:
+class Exchange(msgspec.Struct):
     """One call from accept to record; every step of the path reads it and adds to it."""
 
-    __slots__ = (
-        "answer", "asked", "attempts", "began", "body", "call", "client", "committed", "committed_at", "deadlines", "dialect", "ending",
-        "framing", "head", "kind", "match", "observer", "path", "place", "query", "request_bytes", "speakable", "status", "streamed",
-        "trace", "usage_added", "waited_s", "whole",
-    )  # fmt: skip
-
-    def __init__(self, client: Client, trace: TraceContext | None) -> None:
-        self.client = client
-        self.call: Call = client.call
-        self.trace = trace
-        self.path = ""
-        self.query = ""
-        self.match: Match | None = None
-        self.dialect: Dialect = OPAQUE
-        self.place: Place = NOWHERE
-        self.deadlines = _NO_DEADLINES
-        self.body = b""
-        self.whole = True  # the body was read to its end; False: the rest is still to come
-        self.request_bytes = 0
-        self.asked = _NOTHING_ASKED
-        self.usage_added = False  # we asked for usage on the caller's behalf
-        self.waited_s = 0.0  # for the request's body
-        self.began: float | None = None  # the current attempt
-        self.answer: Answer | None = None
-        self.attempts: list[Attempt] = []
-        self.head: AnswerHead | None = None
-        self.observer: Observer | None = None
-        self.framing = Framing.NONE  # towards the client
-        self.streamed = False  # the answer is a stream of events
-        self.speakable = False  # and one into which we can put an event of our own
-        self.committed = False
-        self.committed_at: float | None = None
-        self.status: int | None = None  # what the client got
-        self.ending: Ending | None = None
-        self.kind: ErrorKind | None = None  # of the fault that ended it
+    client: Client
+    call: Call
+    trace: TraceContext | None
+    path: str = ""
+    query: str = ""
+    match: Match | None = None
+    dialect: Dialect = OPAQUE
+    place: Place = NOWHERE
+    deadlines: Deadlines = _NO_DEADLINES
+    body: bytes = b""
+    whole: bool = True  # the body was read to its end; False: the rest is still to come
+    request_bytes: int = 0
+    asked: Asked = _NOTHING_ASKED
+    usage_added: bool = False  # we asked for usage on the caller's behalf
+    waited_s: float = 0.0  # for the request's body
+    began: float | None = None  # the current attempt
+    answer: Answer | None = None
+    attempts: list[Attempt] = msgspec.field(default_factory=list)
+    head: AnswerHead | None = None
+    observer: Observer | None = None
+    framing: Framing = Framing.NONE  # towards the client
+    streamed: bool = False  # the answer is a stream of events
+    speakable: bool = False  # and one into which we can put an event of our own
+    committed: bool = False
+    committed_at: float | None = None
+    status: int | None = None  # what the client got
+    ending: Ending | None = None
+    kind: ErrorKind | None = None  # of the fault that ended it
 
     @property
     def attempts_made(self) -> int:
@@ -102,7 +98,7 @@ def compose_request(exchange: Exchange, *, propagates: bool) -> tuple[bytes, boo
 def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float) -> Record:
     """Return what happened, once and for all. Lets go of the connection."""
     call, place, match, answer, observer = exchange.call, exchange.place, exchange.match, exchange.answer, exchange.observer
-    ending = exchange.ending or Ending.SIDECAR_FAULT
+    ending = exchange.ending or _UNENDED
     exchange.close_attempt(now, ending)
     seen = observer.seen if observer is not None else Seen()
     usage = seen.usage
@@ -112,7 +108,7 @@ def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float) -
         exchange.dialect.operation, exchange.dialect.name, call.method,
         exchange.status, ending, None if exchange.kind is None else exchange.kind.id,
         name_error(ending, exchange.status, exchange.kind, seen.error_type),
-        exchange.streamed, exchange.asked, seen, usage, UsageSource.ABSENT if usage is None else UsageSource.REPORTED, cost, unpriced,
+        exchange.streamed, exchange.asked, seen, usage, _ABSENT if usage is None else _REPORTED, cost, unpriced,
         call.accepted, call.accepted_ns, now, None if answer is None else answer.first_byte_at, exchange.request_bytes,
         0 if answer is None else answer.sent_bytes, _request_overhead(exchange, answer),
         None if exchange.committed_at is None or answer is None or answer.head_at is None else exchange.committed_at - answer.head_at,
@@ -152,6 +148,9 @@ def _request_overhead(exchange: Exchange, answer: Answer | None) -> float | None
     """
     if answer is None or answer.sent_at is None or not exchange.attempts:
         return None
-    *failed, last = exchange.attempts
-    waited_s = exchange.waited_s + answer.connected_at - last.started + sum(attempt.ended - attempt.started for attempt in failed)
-    return max(0.0, answer.sent_at - exchange.call.accepted - waited_s)
+    attempts = exchange.attempts
+    waited_s = exchange.waited_s + answer.connected_at - attempts[-1].started
+    if len(attempts) > 1:
+        waited_s += sum(attempt.ended - attempt.started for attempt in attempts[:-1])
+    spent_s = answer.sent_at - exchange.call.accepted - waited_s
+    return spent_s if spent_s > 0.0 else 0.0

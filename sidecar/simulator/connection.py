@@ -239,4 +239,3 @@ class Connection(asyncio.Protocol):
         if self._transport and not self._transport.is_closing():
             self._transport.write(compose_plain(status, render_error(status, message), [("connection", "close")]).steps[0].wire)
             self._transport.close()
-

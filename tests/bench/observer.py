@@ -53,9 +53,7 @@ def measure(call: Callable[[], object], per_call: int = 1, number: int = 100_000
 
 def stream(piece: bytes, encoding: str = "") -> Callable[[], None]:
     """A call that feeds `piece` to an observer which has seen a stream's beginning."""
-    observer = observe(
-        OPENAI_CHAT, status=200, content_type="text/event-stream", content_encoding=encoding, limits=LIMITS, gap_edges=EDGES
-    )
+    observer = observe(OPENAI_CHAT, status=200, content_type="text/event-stream", content_encoding=encoding, limits=LIMITS, gap_edges=EDGES)
     if not encoding:
         observer.feed(EVENT, 0.0)
     clock = iter(range(1 << 30))
@@ -64,9 +62,7 @@ def stream(piece: bytes, encoding: str = "") -> Callable[[], None]:
 
 def read_stream(body: bytes, encoding: str) -> None:
     """A whole stream through a fresh observer."""
-    observer = observe(
-        OPENAI_CHAT, status=200, content_type="text/event-stream", content_encoding=encoding, limits=LIMITS, gap_edges=EDGES
-    )
+    observer = observe(OPENAI_CHAT, status=200, content_type="text/event-stream", content_encoding=encoding, limits=LIMITS, gap_edges=EDGES)
     observer.feed(body, 1.0)
     observer.finish(1.0)
 

@@ -3,14 +3,13 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from sidecar.config import Timeouts
 from tests.rig.caller import Caller, compose
-from tests.rig.side import CHAT, Side, running
+from tests.rig.side import CHAT, Side, facing, running
 from tests.rig.streams import write_chunk, write_head
 from tests.rig.upstream import BlackHole, End, Script, Upstream
 
@@ -21,16 +20,6 @@ EVENT = write_chunk(b'data: {"model":"m","choices":[{"index":0,"delta":{"content
 STREAM = {"model": "m", "messages": [], "stream": True, "stream_options": {"include_usage": True}}
 
 Leave = Callable[[int], Awaitable[None]]
-
-
-@asynccontextmanager
-async def both(**changes: object) -> AsyncIterator[tuple[Upstream, Side]]:
-    """Run an upstream of the rig and a sidecar in front of it."""
-    upstream = Upstream()
-    await upstream.start()
-    async with running(upstream.url, **changes) as side:
-        yield upstream, side
-    await upstream.stop()
 
 
 async def repeat(leave: Leave, at_once: int = AT_ONCE) -> None:
@@ -87,7 +76,7 @@ async def test_a_caller_that_leaves_takes_the_upstream_call_along(phase: str, re
         "paused": Script([write_head("chunked", 0), *[write_chunk(b": " + b"x" * 65536 + b"\n\n")] * 40], End.HANG),
     }
     delays: list[float] = []
-    async with both() as (upstream, side):
+    async with facing() as (upstream, side):
         await side.gauges()
         tasks = len(asyncio.all_tasks())
 
@@ -148,7 +137,7 @@ async def test_a_caller_that_leaves_the_queue_for_a_connection_takes_nobodys_pla
     """Whoever waits for a free connection and leaves is forgotten; the next in the queue is served."""
     delays: list[float] = []
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-    async with both(connections=1) as (upstream, side):
+    async with facing(connections=1) as (upstream, side):
         upstream.scripts["busy"] = Script([0.5, whole])
         upstream.scripts["next"] = Script([whole])
         holder = await Caller.connect(side.url)
@@ -176,7 +165,7 @@ async def test_a_caller_that_leaves_the_queue_for_a_connection_takes_nobodys_pla
 
 async def test_a_caller_that_leaves_within_its_own_body_is_gone() -> None:
     """Half a request is no request: nothing is sent on, and the record says that the caller left."""
-    async with both() as (upstream, side):
+    async with facing() as (upstream, side):
         for _ in range(50):
             caller = await Caller.connect(side.url)
             caller.send(compose(CHAT, STREAM)[:-5])

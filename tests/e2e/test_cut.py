@@ -2,14 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 
 import openai
 import pytest
 
 from tests.rig.caller import Caller, compose
-from tests.rig.side import CHAT, Side, running
+from tests.rig.side import CHAT, Side, facing
 from tests.rig.streams import Short, draw_short_streams, write_chunk, write_head
 from tests.rig.upstream import End, Script, Upstream
 
@@ -21,16 +20,6 @@ EVENTS = [
     b'data: {"model":"m","choices":[{"index":0,"delta":{"content":" two"}}]}\n\n',
     b'data: {"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
 ]
-
-
-@asynccontextmanager
-async def both() -> AsyncIterator[tuple[Upstream, Side]]:
-    """Run an upstream of the rig and a sidecar in front of it."""
-    upstream = Upstream()
-    await upstream.start()
-    async with running(upstream.url) as side:
-        yield upstream, side
-    await upstream.stop()
 
 
 def cuts(end: End) -> Iterator[tuple[Short, int]]:
@@ -72,7 +61,7 @@ async def test_a_stream_cut_at_any_byte_is_shown_and_counted_as_cut(end: End) ->
     places = cuts(end)
     wrong: list[str] = []
     endings: Counter[str] = Counter()
-    async with both() as (upstream, side):
+    async with facing() as (upstream, side):
 
         async def work() -> None:
             for stream, sent_bytes in places:
@@ -95,7 +84,7 @@ async def test_a_stream_cut_at_any_byte_is_shown_and_counted_as_cut(end: End) ->
 @pytest.mark.parametrize("framing", ["chunked", "close", "length"])
 async def test_a_stream_without_done_after_its_finish_reason_is_whole(framing: str) -> None:
     """Many providers send no [DONE]: after a finish reason the framing's own end is enough."""
-    async with both() as (upstream, side):
+    async with facing() as (upstream, side):
         for count in range(50):
             usage = b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n' if count % 2 else b""
             events = [*EVENTS, usage] if usage else EVENTS
@@ -120,7 +109,7 @@ async def test_a_whole_answer_cut_at_any_byte_has_no_clean_end(framing: str) -> 
     head = write_head(framing, len(body)).replace(b"text/event-stream; charset=utf-8", b"application/json")
     wire = head + (write_chunk(body) + b"0\r\n\r\n" if framing == "chunked" else body)
     wrong = []
-    async with both() as (upstream, side):
+    async with facing() as (upstream, side):
         for sent_bytes in range(len(head), len(wire)):
             name = f"whole-{sent_bytes}"
             upstream.scripts[name] = Script([wire[:sent_bytes], 0], End.FIN)
@@ -136,7 +125,7 @@ async def test_a_whole_answer_cut_at_any_byte_has_no_clean_end(framing: str) -> 
 
 async def test_a_cut_stream_raises_in_the_sdk() -> None:
     """Who reads a stream that breaks off by the official SDK gets what came, and then an exception."""
-    async with both() as (upstream, side):
+    async with facing() as (upstream, side):
         upstream.scripts["cut"] = Script([write_head("chunked", 0), 0, *map(write_chunk, EVENTS[:2])], End.FIN)
         async with openai.AsyncOpenAI(base_url=f"{side.url}/openai/v1", api_key="sk-x", max_retries=0) as client:
             stream = await client.chat.completions.create(

@@ -1,82 +1,22 @@
-"""Clients as applications use them, through the sidecar and direct: the same answers, the same errors, the same bytes.
+"""The official SDK, through the sidecar and direct: the same answers, the same errors.
 
 The simulated provider answers a call by its seed and its script alone, so any difference is the sidecar's.
 """
 
 import asyncio
 import json
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import httpx
 import openai
 import pytest
 from pydantic import BaseModel
 
 from sidecar.simulator.accounts import read_samples
-from tests.rig.process import RunningSidecar, run_sidecar, run_simulator
+from tests.rig.calls import CHATS, SCRIPT, STREAMS, TOOLS, Bases, chat
+from tests.rig.process import RunningSidecar
 
-MESSAGES: Any = [{"role": "user", "content": "Why was order 7 late?"}]
-TOOLS: Any = [
-    {
-        "type": "function",
-        "function": {
-            "name": "look_up",
-            "parameters": {"type": "object", "properties": {"place": {"type": "string"}, "days": {"type": "integer"}}},
-        },
-    }
-]
-SCRIPT = {"tokens": 12}
-# Fields that each server writes for itself.
-OWN_FIELDS = ("x-sidecar-request-id", "x-sidecar-upstream", "x-sidecar-attempts")
-
-
-class Bases(NamedTuple):
-    """Two ways to the same provider."""
-
-    direct: str
-    through: str
-    sidecar: RunningSidecar
-
-
-@pytest.fixture(scope="module")
-def bases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bases]:
-    """A provider that never waits, and a sidecar in front of it, each in its own process."""
-    folder = tmp_path_factory.mktemp("sdk")
-    with run_simulator(folder, {"speed": 0}) as provider, run_sidecar(folder, provider) as sidecar:
-        yield Bases(f"{provider}/v1", f"{sidecar.url}/openai/v1", sidecar)
-
-
-def chat(**more: Any) -> dict[str, Any]:
-    """Return the arguments of a chat completion with a seed and a script of its own."""
-    script = {**SCRIPT, **more.pop("script", {})}
-    headers = {"x-sim-seed": json.dumps([more, script], sort_keys=True), "x-sim-script": json.dumps(script)}
-    return {"model": "sim-small", "messages": MESSAGES, "extra_headers": headers, **more}
-
-
-CHATS = {
-    "whole": chat(),
-    "tools": chat(tools=TOOLS),
-    "two choices": chat(n=2),
-    "json": chat(response_format={"type": "json_object"}),
-    "reasoning": chat(model="sim-reasoning"),
-    "refusal": chat(script={"refusal": True}),
-    "bounded": chat(max_completion_tokens=3),
-    "gzip": chat(script={"gzip": True}),
-    "close-delimited": chat(script={"fault": "close_delimited"}),
-    "interim answers": chat(script={"fault": "informational"}),
-}
-STREAMS = {
-    **CHATS,
-    "usage asked": chat(stream_options={"include_usage": True}),
-    "usage refused": chat(stream_options={"include_usage": False}),
-    "crlf": chat(script={"newline": "crlf", "comments": True, "bom": True}),
-    "byte by byte": chat(script={"chunk_bytes": 1, "tokens": 4}),
-    "no done": chat(script={"fault": "no_done"}),
-}
 ERRORS: dict[str, tuple[dict[str, Any], type[openai.APIStatusError]]] = {
     "400": (chat(messages=[]), openai.BadRequestError),
     "401": (chat(extra_headers={"authorization": "Bearer sk-bad"}), openai.AuthenticationError),
@@ -169,15 +109,13 @@ def test_a_streamed_tool_call_comes_together(both: tuple[openai.OpenAI, openai.O
     assert json.loads(through["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"]).keys() == {"place", "days"}
 
 
-COMPLETION = {"model": "sim-small", "prompt": "Once", "extra_headers": {"x-sim-seed": "c", "x-sim-script": json.dumps(SCRIPT)}}
-EMBEDDING = {"model": "sim-embed", "extra_headers": {"x-sim-seed": "e"}}
+COMPLETION: Any = {"model": "sim-small", "prompt": "Once", "extra_headers": {"x-sim-seed": "c", "x-sim-script": json.dumps(SCRIPT)}}
+EMBEDDING: Any = {"model": "sim-embed", "extra_headers": {"x-sim-seed": "e"}}
 CALLS: dict[str, Callable[[openai.OpenAI], Any]] = {
-    "completion": lambda client: plain(client.completions.create(**COMPLETION)),  # type: ignore[arg-type]
-    "streamed completion": lambda client: plain(list(client.completions.create(**COMPLETION, stream=True))),  # type: ignore[arg-type]
-    "embedding": lambda client: plain(client.embeddings.create(**EMBEDDING, input="one")),  # type: ignore[arg-type]
-    "embeddings as numbers": lambda client: plain(
-        client.embeddings.create(**EMBEDDING, input=["one", "two"], encoding_format="float")  # type: ignore[arg-type]
-    ),
+    "completion": lambda client: plain(client.completions.create(**COMPLETION)),
+    "streamed completion": lambda client: plain(list(client.completions.create(**COMPLETION, stream=True))),
+    "embedding": lambda client: plain(client.embeddings.create(**EMBEDDING, input="one")),
+    "embeddings as numbers": lambda client: plain(client.embeddings.create(**EMBEDDING, input=["one", "two"], encoding_format="float")),
     "models": lambda client: plain(client.models.list()),
     "model": lambda client: plain(client.models.retrieve("sim-small")),
 }
@@ -250,78 +188,3 @@ def count_endings(sidecar: RunningSidecar, model: str) -> dict[str, float]:
         for name, labels, value in read_samples(sidecar.scrape())
         if name == "llm_sidecar_requests_total" and labels["model"] == model and value
     }
-
-
-# -- bytes ---------------------------------------------------------------------------------
-
-
-def fields_of(response: httpx.Response) -> list[tuple[str, str]]:
-    """Return an answer's fields without those that each hop writes for itself."""
-    own = (*OWN_FIELDS, "connection", "transfer-encoding", "x-request-id")
-    return [(name, value) for name, value in response.headers.multi_items() if name not in own]
-
-
-@pytest.mark.parametrize("what", STREAMS)
-def test_bytes_are_the_same_though_usage_was_asked_for(bases: Bases, what: str) -> None:
-    """The caller of a stream sees the same bytes and fields as without us, and the sidecar has the usage all the same."""
-    arguments = {**STREAMS[what], "stream": True}
-    headers = {**arguments.pop("extra_headers"), "authorization": "Bearer sk-x"}
-    with httpx.Client() as client:
-        before = count_usage(bases.sidecar)
-        direct, through = (
-            client.post(f"{base}/chat/completions", json=arguments, headers=headers) for base in (bases.direct, bases.through)
-        )  # fmt: skip
-    assert through.status_code == direct.status_code == 200
-    assert through.content == direct.content
-    assert fields_of(through) == fields_of(direct)
-    deadline = time.monotonic() + 5
-    while count_usage(bases.sidecar) == before:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    after = count_usage(bases.sidecar)
-    gained = {source for source, value in after.items() if value != before[source]}
-    # A caller that says no is taken at its word; nobody asks for usage in a coding that it would have to take apart.
-    assert gained == ({"absent"} if what == "usage refused" else {"reported"})
-
-
-def count_usage(sidecar: RunningSidecar) -> dict[str, float]:
-    """Return exchanges by where their token counts came from."""
-    return {
-        labels["source"]: value
-        for name, labels, value in read_samples(sidecar.scrape())
-        if name == "llm_sidecar_usage_records_total"
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_curl_sees_the_same(bases: Bases, tmp_path: Path, stream: bool) -> None:
-    """curl, with its Expect and its own framing: the same body and status."""
-    arguments = chat(stream=stream)
-    # Large enough for curl to ask before it sends.
-    body = {"model": "sim-small", "messages": [{"role": "user", "content": "x" * 1_200_000}], "stream": stream}
-    (tmp_path / "body.json").write_text(json.dumps(body), encoding="utf-8")
-    seen = []
-    for base in (bases.direct, bases.through):
-        fields = [f"{name}: {value}" for name, value in arguments["extra_headers"].items()]
-        done = subprocess.run(
-            ["curl", "-sS", "-N", "--max-time", "20", "-w", "\n%{http_code}", *[part for field in fields for part in ("-H", field)],
-             "-H", "content-type: application/json", "--data-binary", f"@{tmp_path / 'body.json'}", f"{base}/chat/completions"],
-            capture_output=True, check=True,
-        )  # fmt: skip
-        seen.append(without_cache(done.stdout))
-    assert seen[1] == seen[0]
-    assert seen[1].endswith(b"\n200")
-
-
-def without_cache(body: bytes) -> bytes:
-    """Return an answer without the one number that the provider's memory of prompts changes from call to call."""
-    start = body.find(b'"cached_tokens":')
-    return body if start < 0 else body[:start] + body[body.index(b",", start) :]
-
-
-@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "PUT"])
-def test_httpx_sees_the_same_of_what_is_not_understood(bases: Bases, method: str) -> None:
-    """Any method and path goes through, query and all."""
-    with httpx.Client() as client:
-        direct, through = (client.request(method, f"{base}/models?limit=2&after=%2F") for base in (bases.direct, bases.through))
-    assert (through.status_code, through.content, fields_of(through)) == (direct.status_code, direct.content, fields_of(direct))

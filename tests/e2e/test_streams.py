@@ -72,7 +72,8 @@ async def test_every_stream_passes_as_it_came_and_is_recorded_as_it_was() -> Non
                 shapes["pieces"] += len(stream.pieces)
                 shapes["long"] += len(stream.body) > LONG_BYTES
                 answer, record = await carry(side, upstream, stream)
-                wrong.extend(f"{stream.name} ({stream.framing}, gzip {stream.gzip}): {text}" for text in differences(stream, answer, record))
+                shape = f"{stream.name} ({stream.framing}, gzip {stream.gzip})"
+                wrong.extend(f"{shape}: {text}" for text in differences(stream, answer, record))
 
         async with asyncio.TaskGroup() as group:
             for _ in range(CALLERS):

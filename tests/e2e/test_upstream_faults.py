@@ -5,9 +5,6 @@ import json
 import logging
 import socket
 import time
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,9 +13,9 @@ from sidecar.config import Timeouts
 from sidecar.errors import ERRORS
 from sidecar.exchange import Record
 from tests.rig.caller import Answer, Caller, compose, fetch
-from tests.rig.side import CHAT, Side, running
+from tests.rig.side import CHAT, Side, facing, running
 from tests.rig.streams import write_chunk, write_head
-from tests.rig.upstream import BlackHole, End, Script, Upstream, Visit
+from tests.rig.upstream import BlackHole, End, Script
 
 WHOLE = {"model": "m", "messages": []}
 STREAM = {**WHOLE, "stream": True, "stream_options": {"include_usage": True}}
@@ -27,16 +24,6 @@ FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n
 GOOD = b'{"model":"m","choices":[{"index":0,"finish_reason":"stop"}]}'
 JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 STATUS = {kind.id: kind.status for kind in ERRORS}
-
-
-@asynccontextmanager
-async def both(**changes: Any) -> AsyncIterator[tuple[Upstream, Side]]:
-    """Run an upstream of the rig and a sidecar in front of it."""
-    upstream = Upstream()
-    await upstream.start()
-    async with running(upstream.url, **changes) as side:
-        yield upstream, side
-    await upstream.stop()
 
 
 async def ask(side: Side, body: Any = None, name: str = "it") -> tuple[Answer, Record, float]:
@@ -102,6 +89,14 @@ async def test_a_connection_that_is_never_made_is_502_in_time() -> None:
 # -- before the head -----------------------------------------------------------------------
 
 
+def repeated(first: bytes, again: bytes, times: int) -> list[bytes | float]:
+    """Return steps that write the same bytes again and again, each in a turn of its own."""
+    steps: list[bytes | float] = [first]
+    for _ in range(times):
+        steps += [again, 0]
+    return steps
+
+
 class Case(NamedTuple):
     """What the upstream does in place of a good answer, and what must come of it."""
 
@@ -127,11 +122,11 @@ CASES = {
         "upstream_malformed", "malformed",
     ),
     "an endless head": Case(
-        Script([JSON_HEAD, *[b"x-more: " + b"y" * 4000 + b"\r\n", 0] * 60], End.HANG), "upstream_malformed", "malformed"
+        Script(repeated(JSON_HEAD, b"x-more: " + b"y" * 4000 + b"\r\n", 60), End.HANG), "upstream_malformed", "malformed"
     ),
-    "an endless header": Case(Script([JSON_HEAD + b"x-more: ", *[b"y" * 16_000, 0] * 20], End.HANG), "upstream_malformed", "malformed"),
+    "an endless header": Case(Script(repeated(JSON_HEAD + b"x-more: ", b"y" * 16_000, 20), End.HANG), "upstream_malformed", "malformed"),
     "endless interim answers": Case(
-        Script([b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n", 0] * 40, End.HANG), "upstream_malformed", "malformed"
+        Script(repeated(b"", b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n", 40), End.HANG), "upstream_malformed", "malformed"
     ),
     "switching protocols": Case(
         Script([b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"], End.HANG),
@@ -145,7 +140,7 @@ async def test_what_is_no_answer_is_502(what: str, caplog: pytest.LogCaptureFixt
     """Whatever comes in place of a head, the caller gets one whole answer of ours; nothing is logged as our own fault."""
     case = CASES[what]
     caplog.set_level(logging.DEBUG)
-    async with both(timeouts=Timeouts(first_byte=5)) as (upstream, side):
+    async with facing(timeouts=Timeouts(first_byte=5)) as (upstream, side):
         upstream.scripts["it"] = case.script
         answer, record, lasted = await ask(side)
         await asyncio.sleep(0.02)
@@ -160,7 +155,7 @@ async def test_what_is_no_answer_is_502(what: str, caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize("first_byte_s", [0.4, 1.0])
 async def test_no_head_is_504_in_time(first_byte_s: float) -> None:
     """An upstream that takes the request and says nothing costs timeouts.first_byte."""
-    async with both(timeouts=Timeouts(first_byte=first_byte_s)) as (upstream, side):
+    async with facing(timeouts=Timeouts(first_byte=first_byte_s)) as (upstream, side):
         upstream.scripts["it"] = Script([], End.HANG)
         answer, record, lasted = await ask(side)
         assert upstream.connections == set()
@@ -170,7 +165,7 @@ async def test_no_head_is_504_in_time(first_byte_s: float) -> None:
 
 async def test_interim_answers_are_not_the_answer() -> None:
     """100 and 103 before the head are passed over, in the same read or another."""
-    async with both() as (upstream, side):
+    async with facing() as (upstream, side):
         head = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
         upstream.scripts["it"] = Script([head, 0.01, head + JSON_HEAD + b"Content-Length: %d\r\n\r\n" % len(GOOD) + GOOD])
         answer, record, _ = await ask(side)
@@ -185,7 +180,7 @@ async def test_interim_answers_are_not_the_answer() -> None:
 @pytest.mark.parametrize("idle_s", [0.4, 1.0])
 async def test_silence_within_a_stream_is_told_within_the_stream(idle_s: float) -> None:
     """A stream that stalls ends after timeouts.idle with an error event, and not with a clean end."""
-    async with both(timeouts=Timeouts(idle=idle_s)) as (upstream, side):
+    async with facing(timeouts=Timeouts(idle=idle_s)) as (upstream, side):
         upstream.scripts["it"] = Script([write_head("chunked", 0), 0, write_chunk(EVENT), 0.2, write_chunk(EVENT)], End.HANG)
         answer, record, lasted = await ask(side, STREAM)
         assert upstream.connections == set()
@@ -200,7 +195,7 @@ async def test_silence_within_a_stream_is_told_within_the_stream(idle_s: float) 
 
 async def test_slow_is_not_silent() -> None:
     """Pauses shorter than timeouts.idle may go on for longer than it."""
-    async with both(timeouts=Timeouts(idle=0.3)) as (upstream, side):
+    async with facing(timeouts=Timeouts(idle=0.3)) as (upstream, side):
         steps: list[bytes | float] = [write_head("chunked", 0), 0]
         for _ in range(6):
             steps += [write_chunk(EVENT), 0.15]
@@ -213,8 +208,11 @@ async def test_slow_is_not_silent() -> None:
 @pytest.mark.parametrize("asked_s", [None, 0.5])
 async def test_the_total_ends_a_stream_that_never_does(asked_s: float | None) -> None:
     """timeouts.total, or the caller's own x-sidecar-timeout, holds even while bytes come."""
-    async with both(timeouts=Timeouts(total=0.5 if asked_s is None else 30)) as (upstream, side):
-        upstream.scripts["it"] = Script([write_head("chunked", 0), *[write_chunk(EVENT), 0.05] * 100], End.HANG)
+    async with facing(timeouts=Timeouts(total=0.5 if asked_s is None else 30)) as (upstream, side):
+        steps: list[bytes | float] = [write_head("chunked", 0)]
+        for _ in range(100):
+            steps += [write_chunk(EVENT), 0.05]
+        upstream.scripts["it"] = Script(steps, End.HANG)
         fields = [] if asked_s is None else [("x-sidecar-timeout", str(asked_s))]
         began = time.monotonic()
         answer = await fetch(side.url, compose(CHAT, STREAM, name="it", fields=fields))
@@ -230,7 +228,7 @@ async def test_the_total_ends_a_stream_that_never_does(asked_s: float | None) ->
 
 async def test_the_total_before_a_head_is_504() -> None:
     """A total shorter than timeouts.first_byte is told by its own name."""
-    async with both(timeouts=Timeouts(total=0.4, first_byte=5)) as (upstream, side):
+    async with facing(timeouts=Timeouts(total=0.4, first_byte=5)) as (upstream, side):
         upstream.scripts["it"] = Script([], End.HANG)
         answer, record, lasted = await ask(side)
     check_refusal(answer, record, "total_timeout", "total_timeout")
@@ -240,7 +238,7 @@ async def test_the_total_before_a_head_is_504() -> None:
 @pytest.mark.parametrize("end", [End.FIN, End.RST])
 async def test_fewer_bytes_than_promised_is_cut(end: End) -> None:
     """Where Content-Length promises more than comes, the caller sees a connection that breaks, never a short answer."""
-    async with both() as (upstream, side):
+    async with facing() as (upstream, side):
         upstream.scripts["it"] = Script([JSON_HEAD + b"Content-Length: 500\r\n\r\n" + GOOD, 0.01], end)
         answer, record, _ = await ask(side)
     assert (answer.status, answer.whole) == (200, False)
@@ -250,7 +248,7 @@ async def test_fewer_bytes_than_promised_is_cut(end: End) -> None:
 
 async def test_more_bytes_than_promised_reach_nobody() -> None:
     """What follows the promised length belongs to no call: it is dropped, and the connection with it."""
-    async with both() as (upstream, side):
+    async with facing() as (upstream, side):
         extra = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen"
         upstream.scripts["it"] = Script([JSON_HEAD + b"Content-Length: %d\r\n\r\n" % len(GOOD) + GOOD + extra])
         upstream.scripts["next"] = Script([JSON_HEAD + b"Content-Length: 4\r\n\r\nmine"])
@@ -262,10 +260,13 @@ async def test_more_bytes_than_promised_reach_nobody() -> None:
     assert (bytes(first.body), bytes(second.body)) == (GOOD, b"mine")
 
 
-@pytest.mark.parametrize("broken", [b"zz\r\n", b"-1\r\n", b"5;" + b"x" * 200_000, b"fffffffffffffffff\r\n"], ids=["size", "sign", "ext", "huge"])
+BROKEN = {"size": b"zz\r\n", "sign": b"-1\r\n", "endless extension": b"5;" + b"x" * 200_000, "huge": b"fffffffffffffffff\r\n"}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 async def test_broken_chunks_are_cut(broken: bytes) -> None:
     """Chunks that cannot be read end the answer as cut, whatever follows."""
-    async with both() as (upstream, side):
+    async with facing() as (upstream, side):
         upstream.scripts["it"] = Script([write_head("chunked", 0), 0, write_chunk(EVENT), 0, broken, 0, write_chunk(FINISH)], End.HANG)
         answer, record, _ = await ask(side, STREAM)
         assert upstream.connections == set()
@@ -277,7 +278,7 @@ async def test_broken_chunks_are_cut(broken: bytes) -> None:
 
 async def test_an_answer_that_ends_by_closing_is_whole() -> None:
     """Without a length the close is the end; towards the caller it becomes chunks, and its connection is kept."""
-    async with both() as (upstream, side):
+    async with facing() as (upstream, side):
         upstream.scripts["it"] = Script([JSON_HEAD + b"\r\n", 0, GOOD[:20], 0.01, GOOD[20:]], End.FIN)
         caller = await Caller.connect(side.url)
         for _ in range(2):
@@ -285,53 +286,3 @@ async def test_an_answer_that_ends_by_closing_is_whole() -> None:
             assert (bytes(answer.body), answer.whole, answer.field("transfer-encoding")) == (GOOD, True, "chunked")
             assert (await side.records.of(answer.request_id)).ending == "completed"
         caller.leave()
-
-
-# -- between calls -------------------------------------------------------------------------
-
-
-async def test_a_connection_closed_while_idle_is_never_used() -> None:
-    """The upstream closes a connection that it had promised to keep: the next call takes another, and nobody notices."""
-    async with both() as (upstream, side):
-        upstream.scripts["it"] = Script([JSON_HEAD + b"Content-Length: %d\r\n\r\n" % len(GOOD) + GOOD, 0.002], End.FIN)
-        caller = await Caller.connect(side.url)
-        for _ in range(100):
-            answer = await caller.ask(compose(CHAT, WHOLE, name="it"))
-            assert answer.status == 200
-            await asyncio.sleep(0.006)
-        caller.leave()
-        assert side.records.endings == {"completed": 100}
-        assert len(upstream.visits) == 100
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_connection_closed_around_its_reuse(method: str) -> None:
-    """The news of a close may cross the next request: what may be repeated is, what may not is told, nothing runs twice."""
-    calls, statuses = 400, Counter[int]()
-    async with both() as (upstream, side):
-        head = JSON_HEAD + b"Content-Length: %d\r\n\r\n" % len(GOOD)
-        delays = [0, 0.0001, 0.0003, 0.0006, 0.001, 0.002]
-
-        def choose(visit: Visit) -> Script:
-            return Script([head + GOOD, delays[len(upstream.visits) % len(delays)]], End.FIN)
-
-        upstream.otherwise = choose
-        caller = await Caller.connect(side.url)
-        for number in range(calls):
-            body = WHOLE if method == "POST" else None
-            answer = await caller.ask(compose(f"/openai/v1/models?n={number}" if body is None else CHAT, body, method=method, name=f"n{number}"))
-            statuses[answer.status] += 1
-            if answer.status != 200:
-                assert answer.field("x-sidecar-error") == "upstream_reset"
-            await asyncio.sleep(delays[number * 7 % len(delays)])
-        caller.leave()
-        await side.records.until(calls)
-        assert len(side.records.all) == calls
-        times = Counter(visit.name for visit in upstream.visits)
-        assert (await side.gauges())["in_flight"] == 0
-    print(f"\n{method} around the close of a kept connection: {dict(statuses)} of {calls}; {upstream.accepted} connections")
-    assert set(statuses) <= {200, 502}
-    if method == "GET":
-        assert statuses == {200: calls}
-    else:
-        assert max(times.values()) == 1, "a POST that may have been taken is not sent again"

@@ -11,6 +11,7 @@ from sidecar.config import Admin, Route, Settings, Upstream
 from sidecar.exchange import Record
 from sidecar.simulator.accounts import read_samples
 from tests.rig.caller import compose, fetch
+from tests.rig.upstream import Upstream as Told
 
 PREFIX: Final = "/openai"
 CHAT: Final = "/openai/v1/chat/completions"
@@ -97,3 +98,15 @@ async def running(url: str, *, environ: Mapping[str, str] | None = None, **chang
         yield Side(sidecar, records)
     finally:
         await sidecar.stop(grace_s=0)
+
+
+@contextlib.asynccontextmanager
+async def facing(**changes: Any) -> AsyncIterator[tuple[Told, Side]]:
+    """Run an upstream of the rig, and a sidecar in front of it."""
+    upstream = Told()
+    await upstream.start()
+    try:
+        async with running(upstream.url, **changes) as side:
+            yield upstream, side
+    finally:
+        await upstream.stop()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from hashlib import sha256
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import httptools
@@ -184,17 +185,18 @@ class Connection(asyncio.Protocol):
         await self._end(script.end)
 
     async def _end(self, end: End) -> None:
-        if self._transport is None or end in (End.KEEP, End.HANG):
+        transport = self._transport
+        if transport is None or end in (End.KEEP, End.HANG):
             return
         if end is End.FIN:
-            self._transport.close()
+            transport.close()
             return
-        while self._transport is not None and self._transport.get_write_buffer_size():
+        while transport.get_write_buffer_size() and not transport.is_closing():
             await asyncio.sleep(0)
         await asyncio.sleep(0)  # what was written arrives first
-        if self._transport is not None:
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            self._transport.abort()
+        if not transport.is_closing():
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            transport.abort()
 
     def abort(self) -> None:
         """Close at once."""
@@ -221,13 +223,12 @@ class BlackHole:
     @property
     def waiting(self) -> int:
         """Connections towards it that are still being made, those that fill its queue left out (Linux, proc(5))."""
-        ours = {sock.getsockname()[1] for sock in self._filling}
+        own = {sock.getsockname()[1] for sock in self._filling}
         found = 0
-        with open("/proc/net/tcp", encoding="ascii") as table:
-            for line in table.readlines()[1:]:
-                _, local, remote, state = line.split()[:4]
-                is_waiting = state == "02" and int(remote.split(":")[1], 16) == self.port  # 02: SYN_SENT
-                found += is_waiting and int(local.split(":")[1], 16) not in ours
+        for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+            _, local, remote, state = line.split()[:4]
+            is_meant = int(remote.split(":")[1], 16) == self.port and int(local.split(":")[1], 16) not in own
+            found += is_meant and state == "02"  # SYN_SENT
         return found
 
     def close(self) -> None:

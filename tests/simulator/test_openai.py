@@ -103,9 +103,7 @@ def test_text_completion(plan_chat: Callable[..., Plan]) -> None:
 def test_embeddings(plan_chat: Callable[..., Plan]) -> None:
     """The same text has the same vector, as floats and in base64 (little-endian float32)."""
     floats = json.loads(render_whole(plan_chat(form=Form.EMBEDDING, model="sim-embed", input=["a", "b", "a"], dimensions=8)))
-    packed = json.loads(
-        render_whole(plan_chat(form=Form.EMBEDDING, model="sim-embed", input="a", dimensions=8, encoding_format="base64"))
-    )
+    packed = json.loads(render_whole(plan_chat(form=Form.EMBEDDING, model="sim-embed", input="a", dimensions=8, encoding_format="base64")))
     first, second, third = (each["embedding"] for each in floats["data"])
     assert len(first) == 8
     assert first == third != second

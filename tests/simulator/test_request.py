@@ -66,9 +66,7 @@ def test_stop(stop: object, stops: tuple[str, ...]) -> None:
     assert _read(stop=stop).stops == stops
 
 
-@pytest.mark.parametrize(
-    ("given", "tokens"), [("abcd", (1,)), (["abcd", "abcdefgh"], (1, 2)), ([1, 2, 3], (3,)), ([[1, 2], [3]], (2, 1))]
-)
+@pytest.mark.parametrize(("given", "tokens"), [("abcd", (1,)), (["abcd", "abcdefgh"], (1, 2)), ([1, 2, 3], (3,)), ([[1, 2], [3]], (2, 1))])
 def test_embedding_inputs(given: object, tokens: tuple[int, ...]) -> None:
     """Inputs are texts or token numbers, one or several."""
     assert _read(Form.EMBEDDING, input=given).prompt_tokens == tokens

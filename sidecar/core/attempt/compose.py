@@ -11,6 +11,7 @@ from sidecar.errors import Fault
 from sidecar.exchange import Call, TraceContext
 
 _READABLE_CODINGS: Final = CODINGS | {"identity"}
+_CHUNKED, _CLOSE = Framing.CHUNKED, Framing.CLOSE
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _PHRASES: Final = {
     400: b"Bad Request", 404: b"Not Found", 413: b"Content Too Large", 429: b"Too Many Requests", 500: b"Internal Server Error",
@@ -71,13 +72,14 @@ def own_fields(call_id: str, upstream: str, attempts: int) -> list[bytes]:
 def compose_response(call: Call, head: AnswerHead, framing: Framing, own: Sequence[bytes]) -> tuple[bytes, bool]:
     """Return the response head for the caller, and whether its connection may be kept."""
     lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason), *head.fields]
-    if framing is Framing.CHUNKED:
+    if framing is _CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
-    elif head.length_field is not None and framing is not Framing.CLOSE:
+    elif head.length_field is not None and framing is not _CLOSE:
         lines.append(head.length_field)
     lines += own
-    keeps = call.keep_alive and framing is not Framing.CLOSE
-    _tell_connection(lines, call, keeps)
+    keeps = call.keep_alive and framing is not _CLOSE
+    if not keeps or call.http_version < (1, 1):
+        lines.append(b"Connection: keep-alive" if keeps else b"Connection: close")
     lines.append(b"\r\n")
     return b"\r\n".join(lines), keeps
 
@@ -93,13 +95,7 @@ def compose_refusal(call: Call, fault: Fault, body: bytes, *, own: Sequence[byte
     lines.append(b"x-sidecar-error: " + fault.kind.id.encode("ascii"))
     if fault.retry_after_s is not None:
         lines.append(b"Retry-After: %d" % max(1, round(fault.retry_after_s)))
-    _tell_connection(lines, call, keeps)
+    if not keeps or call.http_version < (1, 1):
+        lines.append(b"Connection: keep-alive" if keeps else b"Connection: close")
     lines.append(b"\r\n")
     return b"\r\n".join(lines) + (b"" if call.method == "HEAD" else body), keeps
-
-
-def _tell_connection(lines: list[bytes], call: Call, keeps: bool) -> None:
-    if not keeps:
-        lines.append(b"Connection: close")
-    elif call.http_version < (1, 1):
-        lines.append(b"Connection: keep-alive")

@@ -4,13 +4,13 @@ The clock is projected, never ticked: whoever holds the timer asks `next_due` wh
 arms it again if the moment has moved on. So a chunk costs one assignment, not a new timer.
 """
 
-from typing import NamedTuple
+import msgspec
 
 from sidecar.config import Timeouts
 from sidecar.errors import FIRST_BYTE_TIMEOUT, IDLE_TIMEOUT, TOTAL_TIMEOUT, ErrorKind
 
 
-class Deadlines(NamedTuple):
+class Deadlines(msgspec.Struct, frozen=True, gc=False):
     """The limits of one exchange: seconds, and the moment after which nothing may go on."""
 
     connect_s: float

@@ -48,6 +48,9 @@ _BY_KIND: Final = {
 }
 
 
+_COMPLETED, _CLIENT_GONE = Ending.COMPLETED, Ending.CLIENT_GONE
+
+
 def end_with_fault(kind: ErrorKind) -> Ending:
     """Return the ending of an exchange that a fault ended."""
     return _BY_KIND[kind]
@@ -61,7 +64,7 @@ def end_with_answer(status: int, error_type: str | None) -> Ending:
         return Ending.UPSTREAM_ERROR
     if status >= 400:
         return Ending.REJECTED
-    return Ending.COMPLETED if error_type is None else Ending.IN_BAND_ERROR
+    return _COMPLETED if error_type is None else Ending.IN_BAND_ERROR
 
 
 def name_error(ending: Ending, status: int | None, kind: ErrorKind | None, seen_type: str | None) -> str | None:
@@ -70,7 +73,7 @@ def name_error(ending: Ending, status: int | None, kind: ErrorKind | None, seen_
     None for a success and for a caller that left: intentional cancellation is not an error
     (OpenTelemetry, recording errors).
     """
-    if ending in (Ending.COMPLETED, Ending.CLIENT_GONE):
+    if ending is _COMPLETED or ending is _CLIENT_GONE:
         return None
     if kind is not None:
         return kind.id

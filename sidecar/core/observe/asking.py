@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from sidecar.core.observe.salvage import UNREADABLE
+from sidecar.core.observe.sse import BYTE_ORDER_MARK
 
 HELD_BYTES_MAX: Final = 64 * 1024  # of an event that is not yet whole
 PLACES_MAX: Final = 16  # where `usage` is looked for in one event
@@ -116,7 +117,7 @@ class UsageRemover:
 
 def _filter_event(event: bytes) -> bytes:
     """Return a whole event without what asking added; b"" or its leading blank lines if that was all."""
-    line = event.strip(b"\r\n")
+    line = event.strip(b"\r\n").removeprefix(BYTE_ORDER_MARK)
     if line[:5] != b"data:" or _LF in line or (_CR in event and _BARE_CR.search(event)):
         return event
     try:

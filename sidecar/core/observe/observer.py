@@ -37,7 +37,7 @@ def observe(
         inner = WholeObserver(dialect, seen, limits.observed)
     else:
         return BlindObserver(seen)
-    coding = content_encoding.strip().lower()
+    coding = content_encoding.strip().lower() if content_encoding else ""
     if coding in ("", "identity"):
         return inner
     if coding in CODINGS:

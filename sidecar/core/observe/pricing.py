@@ -137,9 +137,7 @@ def _make_price(entry: dict[str, Any]) -> Price:
 def _check_entry(path: str, entry: object) -> list[ConfigProblem]:
     if not isinstance(entry, dict):
         return [ConfigProblem(path, _show(entry), "a mapping with model, input, output, date and source")]
-    problems = [
-        ConfigProblem(f"{path}.{name}", "an unknown key", ", ".join(sorted(_MEMBERS))) for name in entry if name not in _MEMBERS
-    ]
+    problems = [ConfigProblem(f"{path}.{name}", "an unknown key", ", ".join(sorted(_MEMBERS))) for name in entry if name not in _MEMBERS]
     model = entry.get("model")
     if not isinstance(model, str) or not model.strip("*/ "):
         problems.append(ConfigProblem(f"{path}.model", _show(model), "a model name, with * for any characters"))

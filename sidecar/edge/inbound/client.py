@@ -101,7 +101,7 @@ class ClientConnection(web.RequestHandler):
 class HttpClient:
     """One call over HTTP (ports.Client)."""
 
-    __slots__ = ("_call", "_connection", "_content", "_continue", "_idle_s", "_resets", "_transport", "keep")
+    __slots__ = ("_call", "_connection", "_content", "_continue", "_idle_s", "resets", "_transport", "keep")
 
     def __init__(self, request: web.BaseRequest, connection: ClientConnection, call: Call, *, idle_s: float) -> None:
         self._call = call
@@ -115,7 +115,7 @@ class HttpClient:
             raise ClientGone
         self._transport = transport
         self.keep = False
-        self._resets = False
+        self.resets = False
 
     @property
     def call(self) -> Call:
@@ -181,16 +181,15 @@ class HttpClient:
         if not unmistakably or self._transport.is_closing():
             self._transport.close()
             return
-        self._resets = True
+        self.resets = True
         sock = self._transport.get_extra_info("socket")
         if sock is not None:  # from here on whoever closes it resets it
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
     async def settle(self) -> None:
-        """Wait until the last bytes have left, where the connection is to be reset: the call is over, the socket is not."""
-        if self._resets:
-            await asyncio.sleep(_LAST_BYTES_S)
-            self._transport.abort()
+        """Where the connection is to be reset, wait until the last bytes have left: the call is over, the socket is not."""
+        await asyncio.sleep(_LAST_BYTES_S)
+        self._transport.abort()
 
 
 KEEP: Final = _Written(keep=True)

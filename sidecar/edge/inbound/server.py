@@ -24,6 +24,8 @@ _LINE_BYTES_MAX: Final = 16 * 1024
 _HEADERS_MAX: Final = 128
 # How often connections are looked over for heads that never come.
 _LOOK_S: Final = 5.0
+# What calls that were cancelled at the end have to tell their callers.
+_LAST_WORDS_S: Final = 0.5
 
 Carry = Callable[[Client], Awaitable[None]]
 
@@ -62,6 +64,7 @@ class DataServer:
         self._draw_id = draw_id
         self._server: asyncio.Server | None = None
         self._connections = _Connections(self._handle, self._connect)
+        self._calls: set[asyncio.Task[Any]] = set()  # in progress
         self._look: asyncio.TimerHandle | None = None
         self._quiet = logging.getLogger("sidecar.http")
         self._quiet.disabled = True  # aiohttp's messages quote the input; what matters is in our records
@@ -75,13 +78,18 @@ class DataServer:
         return bound[0], bound[1]
 
     async def stop(self, grace_s: float) -> None:
-        """Stop listening, let calls end for `grace_s` seconds, then cancel what is left."""
+        """Stop listening, let calls end for `grace_s` seconds, then cancel what is left: each tells its own caller."""
         if self._look is not None:
             self._look.cancel()
         if self._server is not None:
             self._server.close()
         self._connections.pre_shutdown()
-        await self._connections.shutdown(grace_s)
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=grace_s)
+        for call in tuple(self._calls):
+            call.cancel()
+        # aiohttp's own way to cancel closes the connection first: nobody could be told anything.
+        await self._connections.shutdown(_LAST_WORDS_S)
 
     def _connect(self, manager: _Connections) -> ClientConnection:
         return ClientConnection(
@@ -98,7 +106,7 @@ class DataServer:
         headers = request.raw_headers
         call = Call(
             id=self._draw_id(), method=request.method, target=request.raw_path, headers=headers,
-            http_version=(request.version.major, request.version.minor), has_body=request.body_exists, keep_alive=request.keep_alive,
+            http_version=request.version, has_body=request.body_exists, keep_alive=request.keep_alive,
             wanted=read_request(headers), accepted=accepted, accepted_ns=self._clock.wall_ns(),
         )  # fmt: skip
         try:
@@ -106,10 +114,16 @@ class DataServer:
         except ClientGone:
             return CLOSE
         connection.begun_at = -1.0
+        task = asyncio.current_task()
+        if task is not None:
+            self._calls.add(task)
         try:
             await self._carry(client)
-            await client.settle()
+            if client.resets:
+                await client.settle()
         finally:
+            if task is not None:
+                self._calls.discard(task)
             # What comes of a body that nobody read is no head.
             connection.begun_at = 0.0 if request.content.is_eof() else -1.0
         return KEEP if client.keep else CLOSE

@@ -15,9 +15,11 @@ from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.attempt.heads import AnswerHead, Framing
 from sidecar.core.observe.contract import BodyFilter, Observer
 from sidecar.edge.outbound.connection import Connection
+from sidecar.edge.outbound.watch import Watch
 from sidecar.errors import IDLE_TIMEOUT, STREAM_CUT, UPSTREAM_MALFORMED, UPSTREAM_RESET, ClientGone, ErrorKind, UpstreamFault
 from sidecar.ports import Client
 
+_NONE, _CHUNKED = Framing.NONE, Framing.CHUNKED
 _BROKEN_WITHIN: Final = frozenset({UPSTREAM_RESET, UPSTREAM_MALFORMED})
 
 
@@ -26,11 +28,11 @@ class Relay:
 
     __slots__ = (
         "_client", "_connection", "_deadlines", "_ended", "_ends_itself", "_fault", "_filter", "_framing", "_head", "_held", "_now",
-        "_observer", "_timer", "_unsent", "_waiter", "_whole", "_write", "connected_at", "first_byte_at", "head_at", "last_at",
+        "_observer", "_unsent", "_waiter", "_watch", "_whole", "_write", "connected_at", "first_byte_at", "head_at", "last_at",
         "observer_failed", "reused", "sent_at", "sent_bytes",
     )  # fmt: skip
 
-    def __init__(self, connection: Connection, deadlines: Deadlines, now: Callable[[], float], connected_at: float) -> None:
+    def __init__(self, connection: Connection, deadlines: Deadlines, now: Callable[[], float], watch: Watch, connected_at: float) -> None:
         self._connection = connection
         self._deadlines = deadlines
         self._now = now
@@ -39,10 +41,10 @@ class Relay:
         self._ended = False
         self._fault: UpstreamFault | ClientGone | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._watch = watch
         self._client: Client | None = None
         self._write: Callable[[bytes], None] | None = None
-        self._framing = Framing.NONE
+        self._framing = _NONE
         self._observer: Observer | None = None
         self._filter: BodyFilter | None = None
         self._unsent = 0
@@ -65,7 +67,7 @@ class Relay:
         self._connection.send(method, data, self, whole=whole)
         self.sent_at = self.last_at = self._now()
         self._unsent = self._connection.unsent_bytes
-        self._arm()
+        self._watch.add(self, self._deadlines.next_due(head_seen=False, since=self.last_at)[0])
 
     async def send_more(self, data: bytes) -> None:
         """Send another piece of a streamed request body, at the upstream's pace."""
@@ -131,9 +133,7 @@ class Relay:
 
     def release(self) -> None:
         """Let go of everything: the answer has ended, or nobody wants it any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._watch.remove(self)
         if not self._ended:
             self._connection.abort()
             self._close_observer()
@@ -149,9 +149,8 @@ class Relay:
         """The head came."""
         self._head = head
         self.head_at = self.last_at = self._now()
-        if self._timer is not None and self._deadlines.idle_s < self._deadlines.first_byte_s:
-            self._timer.cancel()  # it would fire too late
-            self._arm()
+        if self._deadlines.idle_s < self._deadlines.first_byte_s:  # else the moment known to the watch is early enough
+            self._watch.add(self, self._deadlines.next_due(head_seen=True, since=self.last_at)[0])
         self._wake()
 
     def on_body(self, data: bytes) -> None:
@@ -197,15 +196,15 @@ class Relay:
         if self.first_byte_at is None:
             self.first_byte_at = now
         self.sent_bytes += len(data)
-        if self._write is None or self._framing is Framing.NONE:
+        if self._write is None or self._framing is _NONE:
             return
-        self._write(frame_chunk(data) if self._framing is Framing.CHUNKED else data)
+        self._write(frame_chunk(data) if self._framing is _CHUNKED else data)
 
     def _close_body(self) -> None:
         rest = b"" if self._filter is None else self._filter.flush()
         if rest:
             self._send(rest, self.last_at)
-        if self._ends_itself and self._framing is Framing.CHUNKED and self._write is not None:
+        if self._ends_itself and self._framing is _CHUNKED and self._write is not None:
             self._write(LAST_CHUNK)
 
     def _close_observer(self) -> None:
@@ -247,26 +246,23 @@ class Relay:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _arm(self) -> None:
-        due, _ = self._deadlines.next_due(head_seen=self._head is not None, since=self.last_at)
-        self._timer = asyncio.get_running_loop().call_at(due, self._expire)
-
-    def _expire(self) -> None:
-        if self._ended:
-            return
-        now = self._now()
+    def check(self, now: float) -> float | None:
+        """Give up if it is time to (watch.Watched); return the next moment to ask."""
+        if self._ended or self._fault is not None:
+            return None
         unsent = self._connection.unsent_bytes
         if self._head is None and (unsent < self._unsent or not (self._whole or unsent)):
             self.last_at = now  # the request is still on its way, or still coming in: the upstream is not late yet
         self._unsent = unsent
         due, kind = self._deadlines.next_due(head_seen=self._head is not None, since=self.last_at)
         if now < due:
-            self._arm()
-        elif kind is IDLE_TIMEOUT and self._connection.paused:
+            return due
+        if kind is IDLE_TIMEOUT and self._connection.paused:
             self._fail(ClientGone("the client stopped reading"))
         else:
             self._fail(UpstreamFault(kind, _tell_silence(kind, now - self.last_at)))
             self._connection.abort()
+        return None
 
 
 def _tell_silence(kind: ErrorKind, silent_s: float) -> str:

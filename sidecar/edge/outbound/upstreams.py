@@ -10,6 +10,7 @@ from sidecar.edge.outbound.dial import Dialler
 from sidecar.edge.outbound.dns import Resolver
 from sidecar.edge.outbound.pool import Pool
 from sidecar.edge.outbound.relay import Relay
+from sidecar.edge.outbound.watch import Watch
 from sidecar.errors import CONNECT_TIMEOUT, TOTAL_TIMEOUT, UpstreamFault
 from sidecar.ports import Clock
 
@@ -29,6 +30,7 @@ class Upstreams:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
+        self._watch = Watch(clock.now)
         resolver = Resolver(dns)
         self._pools: dict[str, Pool] = {}
         for name, upstream in settings.items():
@@ -52,7 +54,7 @@ class Upstreams:
                     raise UpstreamFault(TOTAL_TIMEOUT, "the call's time ran out before there was a connection") from None
                 raise
             now = self._clock.now()
-        return Relay(connection, deadlines, self._clock.now, now)
+        return Relay(connection, deadlines, self._clock.now, self._watch, now)
 
     def count_connections(self) -> dict[str, tuple[int, int]]:
         """Return idle and busy connections by upstream."""

@@ -11,6 +11,7 @@ from sidecar.edge.telemetry.labels import LabelBounds
 from sidecar.edge.telemetry.series import Series, SeriesKey
 from sidecar.exchange import Record, UsageSource
 
+_ABSENT, _REPORTED = UsageSource.ABSENT, UsageSource.REPORTED  # a class's members cost five times a module's names
 _OPERATIONS: Final = frozenset(catalogue.OPERATION_DURATION.labels[0].values)
 _METHODS: Final = frozenset(catalogue.METHODS)
 # Below this many tokens the quotient says more about scheduling than about the model.
@@ -104,10 +105,10 @@ class Meter:
     def _observe_usage(self, record: Record, series: Series) -> None:
         source = record.usage_source
         usage = record.usage
-        if usage is None or source is UsageSource.ABSENT:
+        if usage is None or source is _ABSENT:
             self._usage_absent.value += 1
             return
-        if source is UsageSource.REPORTED:
+        if source is _REPORTED:
             self._usage_reported.value += 1
             inputs, outputs = series.usage()
             inputs.observe(usage.input_total)
@@ -115,7 +116,8 @@ class Meter:
         else:
             self._usage_estimated.value += 1
         for counter, count in zip(series.tokens(source), usage, strict=True):
-            counter.value += count
+            if count:
+                counter.value += count
         if record.cost is not None:
             series.cost(record.cost.source).value += record.cost.usd
         elif record.unpriced is not None:

@@ -7,7 +7,31 @@ from hypothesis import strategies as st
 from sidecar.core.identify.targets import split_target
 from sidecar.errors import BAD_TARGET, ClientFault
 
-PIECES = ["/", ".", "..", "%2e", "%2E", "%2f", "%5c", "\\", ";", "?", "#", "a", "v1", "%", "%25", "%00", " ", "\t", "é", "\udcff", ":", "@", "//"]
+PIECES = [
+    "/",
+    ".",
+    "..",
+    "%2e",
+    "%2E",
+    "%2f",
+    "%5c",
+    "\\",
+    ";",
+    "?",
+    "#",
+    "a",
+    "v1",
+    "%",
+    "%25",
+    "%00",
+    " ",
+    "\t",
+    "é",
+    "\udcff",
+    ":",
+    "@",
+    "//",
+]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sidecar.core.identify.tracecontext import attempt_span_id, begin_trace, format_traceparent, join_tracestate, parse_traceparent
 from sidecar.exchange import TraceContext
@@ -108,7 +109,7 @@ def test_what_is_sent_on_can_be_read_again() -> None:
     """The outgoing traceparent names our attempt's span under the caller's trace."""
     trace = TraceContext(int(TRACE, 16), 1, 2, 3, 0xAB, False)
     assert format_traceparent(trace) == f"00-{TRACE}-00000000000000ab-00".encode()
-    again = parse_traceparent(format_traceparent(trace._replace(sampled=True), 1))
+    again = parse_traceparent(format_traceparent(replace(trace, sampled=True), 1))
     assert again == (trace.trace_id, attempt_span_id(trace, 1), True)
 
 

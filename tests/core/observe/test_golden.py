@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from sidecar.config import Limits
@@ -107,5 +108,7 @@ def test_request(case: str) -> None:
     """The request is peeked at as expected."""
     folder = DATA / case
     asked = DIALECTS[folder.parent.name].ask((folder / "request.json").read_bytes())
-    found = asked._asdict() | {"params": {name: list(value) if isinstance(value, tuple) else value for name, value in asked.params.items()}}
+    found = msgspec.structs.asdict(asked) | {
+        "params": {name: list(value) if isinstance(value, tuple) else value for name, value in asked.params.items()}
+    }
     assert found == json.loads((folder / "expected.json").read_text())["asked"]

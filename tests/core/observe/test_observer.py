@@ -26,9 +26,7 @@ def start(
     content_type: str = SSE, *, status: int = 200, encoding: str = "", limits: Limits | None = None, dialect: Any = OPENAI_CHAT
 ) -> Observer:
     """An observer of an answer with this head."""
-    return observe(
-        dialect, status=status, content_type=content_type, content_encoding=encoding, limits=limits or Limits(), gap_edges=EDGES
-    )
+    return observe(dialect, status=status, content_type=content_type, content_encoding=encoding, limits=limits or Limits(), gap_edges=EDGES)
 
 
 def event(content: str = "", reason: str | None = None, index: int = 0, **members: Any) -> bytes:

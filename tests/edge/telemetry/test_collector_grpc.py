@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+from msgspec.structs import replace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceServicer, add_TraceServiceServicer_to_server
 
@@ -61,7 +62,7 @@ def read(endpoint: str, protocol: str, **environ: str) -> Export:
 def test_both_protocols_carry_the_same(servicer: tuple[Servicer, str]) -> None:
     """Spans over gRPC, encoded by the official exporter, equal those over HTTP, encoded by us."""
     running, endpoint = servicer
-    spans = [*BUILDER.build(make_streamed()), *BUILDER.build(make_record(trace=TRACE._replace(remote_span_id=None, tracestate="")))]
+    spans = [*BUILDER.build(make_streamed()), *BUILDER.build(make_record(trace=replace(TRACE, remote_span_id=None, tracestate="")))]
     over_grpc = GrpcCollector(read(endpoint, "grpc"), {"service.name": "s"}, "1.0")
     over_grpc.add(spans)
     assert over_grpc.send(threading.Event()) == Outcome("")

@@ -1,6 +1,7 @@
 """Spans of a record."""
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar import catalogue
 from sidecar.config import BUILT_IN_UPSTREAMS, Upstream
@@ -171,7 +172,7 @@ def test_unknown_methods_are_other() -> None:
     "record",
     [
         make_record(), make_streamed(), make_record(operation="http"), make_record(attempts=()),
-        make_record(trace=TRACE._replace(remote_span_id=None)), make_record(asked=EVERYTHING_ASKED),
+        make_record(trace=replace(TRACE, remote_span_id=None)), make_record(asked=EVERYTHING_ASKED),
         make_record(upstream="", attempts=(), ending=Ending.CLIENT_FAULT, status=404, error_id="no_route", template="", route=""),
         make_record(method="BREW", ending=Ending.CUT, error_type="stream_cut", attempts=(make_attempt(), make_attempt())),
         make_streamed(seen=make_seen(service_tier="default", first_chunk=101.0)),

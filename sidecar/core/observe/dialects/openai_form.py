@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sidecar.core.observe.dialects.openai_plain import read_plain
 from sidecar.core.observe.dialects.openai_request import read_request
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
 from sidecar.core.observe.text import CODE_CHARS_MAX, OTHER, read_code, read_identifier
@@ -81,6 +82,8 @@ class OpenAIForm:
 
     def read_whole(self, body: bytes, seen: Seen) -> None:
         """Note what a complete answer or error body says. Raises ValueError where it is not JSON."""
+        if seen.error_type is None and read_plain(body, seen):
+            return
         try:
             answer = self._decode_answer(body)
         except UNREADABLE:

@@ -1,0 +1,142 @@
+"""A real Prometheus scrapes the sidecar under load, and answers queries for every metric of the catalogue."""
+
+import asyncio
+import contextlib
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from sidecar import catalogue
+from sidecar.catalogue import Kind
+from sidecar.simulator.accounts import read_samples
+from sidecar.simulator.traffic import Sight, Traffic, run_traffic
+from tests.edge.telemetry.receiver import receive
+from tests.rig.process import find_port, run_sidecar, run_simulator
+
+pytestmark = pytest.mark.skipif(not (shutil.which("prometheus") and shutil.which("promtool")), reason="Prometheus is not installed")
+
+LOAD_S = 6.0
+# The conventions' and the catalogue's latency histograms that carry exemplars of kept traces.
+WITH_EXEMPLARS = (
+    catalogue.OPERATION_DURATION, catalogue.TIME_TO_FIRST_CHUNK, catalogue.HTTP_SERVER_DURATION, catalogue.TIME_TO_FIRST_TOKEN,
+)  # fmt: skip
+
+
+class Prometheus:
+    """A running server."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """Return the data of one API call."""
+        response = httpx.get(f"{self._url}/api/v1/{path}", params=parameters)
+        assert response.status_code == 200, response.text
+        return response.json()["data"]
+
+    def query(self, text: str) -> list[dict[str, Any]]:
+        """Return the result of an instant query."""
+        found: list[dict[str, Any]] = self.get("query", query=text)["result"]
+        return found
+
+    @property
+    def target(self) -> dict[str, Any]:
+        """What it says about its one target."""
+        targets: list[dict[str, Any]] = self.get("targets")["activeTargets"]
+        return targets[0]
+
+
+@contextlib.contextmanager
+def scraping(folder: Path, address: str) -> Iterator[Prometheus]:
+    """Run a server that scrapes `address` each second, with storage of exemplars."""
+    port = find_port()
+    config = folder / "prometheus.yml"
+    jobs = [{"job_name": "sidecar", "static_configs": [{"targets": [address]}]}]
+    config.write_text(yaml.safe_dump({"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs}))
+    command = [
+        "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}",
+        "--enable-feature=exemplar-storage",
+    ]  # fmt: skip
+    with (folder / "prometheus.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) as process:
+        try:
+            deadline = time.monotonic() + 20
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if httpx.get(f"http://127.0.0.1:{port}/-/ready").status_code == 200:
+                        break
+                assert process.poll() is None and time.monotonic() < deadline, (folder / "prometheus.log").read_text()
+                time.sleep(0.05)
+            yield Prometheus(f"http://127.0.0.1:{port}")
+        finally:
+            process.terminate()
+            process.wait(15)
+
+
+def load(url: str) -> list[Sight]:
+    """Have callers at work for a while, one call in seven going wrong in some way."""
+    sights: list[Sight] = []
+    traffic = Traffic(f"{url}/openai", seed=7, duration_s=LOAD_S, callers=16, odd_every=7, patience_s=4)
+    asyncio.run(run_traffic(traffic, sights.append))
+    return sights
+
+
+def expose_once(metric: catalogue.Metric) -> str:
+    """Return the name of a series that shows whether a metric is there."""
+    return metric.name + "_count" if metric.kind is Kind.HISTOGRAM else metric.name
+
+
+def test_prometheus_gets_every_metric_and_exemplars_of_real_traces(tmp_path: Path) -> None:
+    """Under load each scrape succeeds, each metric answers a query, and exemplars point at traces that a collector has."""
+    settings = {"timeouts": {"idle": "2s"}, "tracing": {"slow": "5s"}}
+    with (
+        receive() as receiver,
+        run_simulator(tmp_path, {"speed": 20, "seed": 7}) as provider,
+        run_sidecar(tmp_path, provider, {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}, **settings) as side,
+        scraping(tmp_path, side.admin_url.removeprefix("http://")) as prometheus,
+    ):
+        began = time.time()
+        sights = load(side.url)
+        time.sleep(2.5)  # two more scrapes, and what is left of the spans
+        target, scrapes = prometheus.target, prometheus.query("count_over_time(up[1m])")[0]["value"][1]
+        failed = prometheus.query("sum_over_time(up[1m]) != count_over_time(up[1m])")
+        lasted = prometheus.query("max_over_time(scrape_duration_seconds[1m])")[0]["value"][1]
+        metrics = (*catalogue.METRICS, *catalogue.PROCESS_METRICS)
+        silent = [metric.name for metric in metrics if not prometheus.query(expose_once(metric))]
+        busy = [metric.name for metric in metrics if any(float(series["value"][1]) for series in prometheus.query(expose_once(metric)))]
+        counted = sum(float(series["value"][1]) for series in prometheus.query("sum(llm_sidecar_requests_total)"))
+        quantile = prometheus.query("histogram_quantile(0.95, sum by (le) (rate(gen_ai_client_operation_duration_seconds_bucket[1m])))")
+        exemplars = {
+            metric.name: prometheus.get("query_exemplars", query=f"{metric.name}_bucket", start=str(began - 5), end=str(time.time() + 5))
+            for metric in WITH_EXEMPLARS
+        }
+        text, exported = side.scrape(), {span.trace_id.hex() for span in receiver.spans}
+    traced = {
+        name: {exemplar["labels"]["trace_id"] for series in found for exemplar in series["exemplars"]} for name, found in exemplars.items()
+    }
+    print(
+        f"\n{len(sights)} calls, {scrapes} scrapes, the longest {float(lasted) * 1e3:.1f} ms; "
+        f"{len(metrics) - len(silent)} of {len(metrics)} metrics answer, {len(busy)} of them above 0; "
+        f"exemplars {sum(map(len, traced.values()))}, traces at the collector {len(exported)}"
+    )
+    assert (target["health"], target["lastError"], failed) == ("up", "", [])
+    assert silent == []
+    assert counted == len(sights)
+    assert quantile and 0 < float(quantile[0]["value"][1]) < 10
+    assert {name: len(ids) for name, ids in traced.items() if len(ids) < 3} == {}
+    assert set().union(*traced.values()) - exported == set(), "an exemplar points at a trace that nobody has"
+    check_with_promtool(text)
+    assert {name for name, _, _ in read_samples(text) if re.search(r"_created$", name)} == set()
+
+
+def check_with_promtool(text: str) -> None:
+    """Have Prometheus' own linter read a scrape: it says nothing."""
+    done = subprocess.run(["promtool", "check", "metrics"], input=text.encode(), capture_output=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
