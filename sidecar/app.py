@@ -187,7 +187,15 @@ def load_prices(settings: Settings) -> PriceTable:
 
 
 def _read_keys(settings: Settings) -> dict[str, str]:
-    return {name: read_secret(upstream.api_key_file) for name, upstream in settings.upstreams.items() if upstream.api_key_file is not None}
+    keys = {}
+    for name, upstream in settings.upstreams.items():
+        if upstream.api_key_file is not None:
+            try:
+                keys[name] = read_secret(upstream.api_key_file)
+            except ValueError as error:
+                problem = ConfigProblem(f"upstreams.{name}.api_key_file", str(error), "a readable file with one line")
+                raise ConfigError("start", [problem]) from None
+    return keys
 
 
 async def _listen(start: Callable[[str, int], Coroutine[Any, Any, tuple[str, int]]], address: str, setting: str) -> str:

@@ -110,8 +110,9 @@ class Pipeline:
         exchange.match = match
         exchange.dialect = match.dialect
         exchange.place = self._places[match.upstream]
-        exchange.deadlines = set_deadlines(self._settings.timeouts, call.accepted, read_timeout(call.wanted.own))
-        if call.wanted.upgrade:
+        wanted = call.wanted
+        exchange.deadlines = set_deadlines(self._settings.timeouts, call.accepted, read_timeout(wanted.own) if wanted.own else None)
+        if wanted.upgrade:
             raise ClientFault(NOT_UPGRADABLE)
 
     async def _receive(self, exchange: Exchange) -> None:

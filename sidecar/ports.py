@@ -63,7 +63,8 @@ class Client(Protocol):
         """Return the next piece of a body that was not whole, b"" at its end."""
         ...
 
-    def write(self, data: bytes) -> None:
+    @property
+    def write(self) -> Callable[[bytes], None]:
         """Send bytes to the caller."""
         ...
 

@@ -59,3 +59,20 @@ async def test_a_connection_closed_around_its_reuse(method: str) -> None:
         assert statuses == {200: CALLS}
     else:
         assert max(times.values()) == 1, "a POST that may have been taken is not sent again"
+
+
+@pytest.mark.parametrize(("method", "status", "times"), [("GET", 200, 2), ("POST", 502, 1)])
+async def test_a_request_taken_and_not_answered_on_a_kept_connection(method: str, status: int, times: int) -> None:
+    """Whether it was carried out nobody knows: what HTTP calls idempotent is repeated once, a POST never."""
+    async with facing() as (upstream, side):
+        upstream.scripts["first"] = Script([ANSWER])
+        upstream.otherwise = lambda visit: Script([], End.FIN) if len(upstream.visits_of(visit.name)) == 1 else Script([ANSWER])
+        caller = await Caller.connect(side.url)
+        assert (await caller.ask(compose(CHAT, WHOLE, name="first"))).status == 200
+        target, body = (CHAT, WHOLE) if method == "POST" else ("/openai/v1/models", None)
+        answer = await caller.ask(compose(target, body, method=method, name="second"))
+        caller.leave()
+        record = await side.records.of(answer.request_id)
+    assert (answer.status, len(upstream.visits_of("second")), len(record.attempts)) == (status, times, times)
+    assert answer.field("x-sidecar-attempts") == str(times)
+    assert [attempt.reused for attempt in record.attempts] == [True, False][:times]

@@ -12,6 +12,7 @@ from sidecar.exchange import Call, TraceContext
 
 _READABLE_CODINGS: Final = CODINGS | {"identity"}
 _CHUNKED, _CLOSE = Framing.CHUNKED, Framing.CLOSE
+_NOTHING: Final[frozenset[bytes]] = frozenset()
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _PHRASES: Final = {
     400: b"Bad Request", 404: b"Not Found", 413: b"Content Too Large", 429: b"Too Many Requests", 500: b"Internal Server Error",
@@ -30,8 +31,10 @@ def replaced_fields(call: Call, place: Place, trace: bytes | None, *, observed: 
     `trace`: a traceparent and tracestate as fields, b"" to send none in place of the caller's, None
     to leave the caller's. `observed`: only codings that can be read may be offered. `plain`: none.
     """
-    extra = list(place.credential)
     accept = call.wanted.accept_encoding
+    if trace is None and not plain and not place.credential and not (observed and accept):
+        return [], _NOTHING
+    extra = list(place.credential)
     codings = b"identity" if plain else narrow_codings(accept, _READABLE_CODINGS) if observed and accept else None
     if codings is not None:
         extra.append(b"Accept-Encoding: " + codings)

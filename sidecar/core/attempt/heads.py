@@ -6,13 +6,13 @@ it came, in order, case and number.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
 import msgspec
 
-from sidecar.exchange import Header, Headers, Wanted
+from sidecar.exchange import Headers, Wanted
 
 # RFC 9110 section 7.6.1, and Proxy-* of section 11.7, which speak to the next hop only.
 HOP_BY_HOP: Final = frozenset({
@@ -155,43 +155,58 @@ class AnswerHead(msgspec.Struct, frozen=True, gc=False):
 _REASON: Final = re.compile(rb"[\t -~\x80-\xff]*")
 
 
-def read_answer(method: str, status: int, reason: bytes, headers: Iterable[Header]) -> AnswerHead:
-    """Read a response head in one pass.
+def read_answer(method: str, status: int, head: bytes) -> AnswerHead:
+    """Read a final response head, as it came up to the empty line, in one pass.
 
-    Raises ValueError for a transfer coding that is not `chunked` alone, a status below 100, and
-    control characters in the reason phrase.
+    The parser has read the same bytes and found them to be HTTP; fields are passed on as the lines
+    they came as. Raises ValueError for what it lets through and a caller must not see: a status
+    below 100, control characters in the reason phrase, folded lines, bare line feeds, and a
+    transfer coding that is not `chunked` alone.
     """
+    lines = head.split(b"\r\n")
+    reason = lines[0][13:]
     if status < 100 or (reason != b"OK" and not _REASON.fullmatch(reason)):
-        raise ValueError("malformed status line")
+        raise ValueError("malformed head")
+    if head.count(b"\n") >= len(lines) or b"\n " in head or b"\n\t" in head:
+        raise ValueError("malformed head")
     fields: list[bytes] = []
     framing = _CLOSE
     length_field: bytes | None = None
     content_type = content_encoding = ""
     nominated: frozenset[bytes] = frozenset()
-    for name, value in headers:
+    del lines[0]
+    for line in lines:
+        name = line[: line.index(b":")]
         low = _classes.get(name)
         if low is None:
             low = classify(name)
-        if low == b"content-length":
-            length_field = name + b": " + value
+        if not low:
+            fields.append(line)
+        elif low == b"content-type":
+            fields.append(line)
+            content_type = _value_of(line).lower()
+        elif low == b"content-length":
+            length_field = line
             framing = _LENGTH if framing is _CLOSE else framing
         elif low == b"transfer-encoding":
-            if value.strip().lower() != b"chunked":
+            if _value_of(line).lower() != "chunked":
                 raise ValueError("unknown transfer coding")
             framing = _CHUNKED
         elif low == b"connection":
-            nominated |= nominated_names(value)
-        elif not low or (low not in HOP_BY_HOP and not low.startswith(_OWN_PREFIX)):
-            fields.append(name + b": " + value)
-            if low == b"content-type":
-                content_type = value.decode("latin-1").lower()
-            elif low == b"content-encoding":
-                content_encoding = value.decode("latin-1")
+            nominated |= nominated_names(line.partition(b":")[2].strip())
+        elif low not in HOP_BY_HOP and not low.startswith(_OWN_PREFIX):
+            fields.append(line)
+            if low == b"content-encoding":
+                content_encoding = _value_of(line)
     if nominated:
         fields = [line for line in fields if _name_of(line) not in nominated]
     if method == "HEAD" or status == 204 or status == 304:  # RFC 9112 section 6.3: no body, whatever the fields say
         framing = _NONE
     return AnswerHead(status, reason, framing, fields, length_field, content_type, content_encoding)
+
+
+def _value_of(line: bytes) -> str:
+    return line.partition(b":")[2].strip(b" \t").decode("latin-1")
 
 
 def client_framing(framing: Framing, http_version: tuple[int, int], *, endless: bool) -> Framing:

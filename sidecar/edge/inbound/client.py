@@ -43,11 +43,12 @@ class _Written(web.StreamResponse):
 class ClientConnection(web.RequestHandler):
     """A caller's connection: aiohttp's, and it tells when the caller reads too slowly."""
 
-    __slots__ = ("_awaited", "_go_on", "_pause", "begun_at", "on_malformed")
+    __slots__ = ("_awaited", "_go_on", "_held", "_pause", "begun_at", "on_malformed")
 
     def __init__(self, *args: object, on_malformed: Callable[[], bytes], **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]
         self.on_malformed = on_malformed
+        self._held = False
         self._pause: Callable[[], None] | None = None
         self._go_on: Callable[[], None] | None = None
         self._awaited: StreamReader | None = None
@@ -76,6 +77,17 @@ class ClientConnection(web.RequestHandler):
         """Tell `content` if the rest of it turns out malformed; None: it is no longer waited for."""
         self._awaited = content
 
+    def pause_reading(self) -> None:
+        """Stop reading: the call takes less than the caller sends (aiohttp)."""
+        self._held = True
+        super().pause_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read on (aiohttp), which asks for it with every body it has read, held or not."""
+        if self._held:
+            self._held = False
+            super().resume_reading(resume_parser)
+
     def pause_writing(self) -> None:
         """The caller reads too slowly (asyncio)."""
         super().pause_writing()
@@ -101,7 +113,7 @@ class ClientConnection(web.RequestHandler):
 class HttpClient:
     """One call over HTTP (ports.Client)."""
 
-    __slots__ = ("_call", "_connection", "_content", "_continue", "_idle_s", "resets", "_transport", "keep")
+    __slots__ = ("_call", "_connection", "_content", "_continue", "_idle_s", "_transport", "keep", "resets", "write")
 
     def __init__(self, request: web.BaseRequest, connection: ClientConnection, call: Call, *, idle_s: float) -> None:
         self._call = call
@@ -114,6 +126,7 @@ class HttpClient:
         if transport is None:
             raise ClientGone
         self._transport = transport
+        self.write = transport.write  # sends bytes to the caller (ports.Client); the transport's own, for it is called per chunk
         self.keep = False
         self.resets = False
 
@@ -162,10 +175,6 @@ class HttpClient:
             raise ClientFault(BAD_REQUEST, "the request's body is not well-formed") from None
         finally:
             connection.await_body(None)
-
-    def write(self, data: bytes) -> None:
-        """Send bytes to the caller (ports.Client)."""
-        self._transport.write(data)
 
     def watch(self, pause: Callable[[], None] | None, go_on: Callable[[], None] | None) -> None:
         """Be told of a caller that reads too slowly (ports.Client)."""

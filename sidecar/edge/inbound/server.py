@@ -10,12 +10,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from aiohttp import http_parser, web
+from aiohttp import HttpVersion10, HttpVersion11, http_parser, web
 
 from sidecar.config import Timeouts
 from sidecar.core.attempt.heads import read_request
 from sidecar.edge.inbound.client import CLOSE, KEEP, ClientConnection, HttpClient
-from sidecar.errors import ClientGone
+from sidecar.errors import BAD_REQUEST, ClientGone
 from sidecar.exchange import Call
 from sidecar.ports import Client, Clock
 
@@ -84,6 +84,9 @@ class DataServer:
         if self._server is not None:
             self._server.close()
         self._connections.pre_shutdown()
+        for connection in list(self._connections.connections):
+            if isinstance(connection, ClientConnection) and connection.begun_at >= 0:
+                connection.force_close()  # idle: what came on it now would not be answered
         if self._calls:
             await asyncio.wait(self._calls, timeout=grace_s)
         for call in tuple(self._calls):
@@ -103,6 +106,8 @@ class DataServer:
         connection = request.protocol
         if not isinstance(connection, ClientConnection):
             return CLOSE
+        if request.version is not HttpVersion11 and request.version != HttpVersion10:
+            return connection.handle_error(request, BAD_REQUEST.status)  # the parser takes 0.9 and 2.0 for HTTP/1 too
         headers = request.raw_headers
         call = Call(
             id=self._draw_id(), method=request.method, target=request.raw_path, headers=headers,

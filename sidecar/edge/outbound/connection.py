@@ -15,7 +15,6 @@ import httptools
 from sidecar.core.attempt.heads import Framing, read_answer
 from sidecar.edge.outbound.telling import Keeper, Listener
 from sidecar.errors import UPSTREAM_MALFORMED, UPSTREAM_RESET, ErrorKind
-from sidecar.exchange import Header
 
 # More interim answers than any server sends; a hostile one could send them for ever.
 _INTERIM_MAX: Final = 16
@@ -27,8 +26,8 @@ class Connection(asyncio.Protocol):
     """A connection that carries one request at a time."""
 
     __slots__ = (
-        "_clean", "_ended", "_framing", "_head_bytes", "_head_bytes_max", "_headers", "_interim", "_keeper", "_listener",
-        "_lost", "_method", "_parser", "_pieces", "_poller", "_reason", "_spill", "_whole", "_writable", "admitted",
+        "_clean", "_ended", "_framing", "_head", "_head_bytes", "_head_bytes_max", "_interim", "_keeper", "_listener",
+        "_lost", "_method", "_parser", "_pieces", "_poller", "_spill", "_whole", "_writable", "admitted",
         "expires_at", "idle_since", "paused", "transport", "used",
     )  # fmt: skip
 
@@ -52,8 +51,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, method: str) -> None:
         self._method = method
-        self._reason = b""
-        self._headers: list[Header] = []
+        self._head = b""
         self._head_bytes = 0
         self._interim = 0
         self._framing: Framing | None = None
@@ -156,22 +154,30 @@ class Connection(asyncio.Protocol):
         if listener is None:  # an idle connection has nothing to say: whatever this is, it is no answer of ours
             self._drop()
             return
+        if self._framing is None:
+            self._head = self._head + data if self._head else data
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, ValueError):
             self._spill = True
             if not self._ended:
-                self._hand_over(listener)
+                if self._pieces:
+                    listener.on_body(b"".join(self._pieces))
                 self._fail(UPSTREAM_MALFORMED, "the answer is not well-formed HTTP/1.1")
                 return
-        told = self._hand_over(listener)
+        pieces = self._pieces
+        told = bool(pieces)
+        if told:
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
+            self._head_bytes = 0
+            listener.on_body(body)
         if self._ended:
             self._finish(listener)
         elif not told:
-            # A head, a trailer or a chunk extension that never ends. Counted as bytes here and as
-            # fields in on_header, hence twice the limit.
+            # A head, a trailer or a chunk extension that never ends. Trailers are shown to nobody.
             self._head_bytes += len(data)
-            if self._head_bytes > self._head_bytes_max * 2:
+            if self._head_bytes > self._head_bytes_max:
                 self._fail(UPSTREAM_MALFORMED, "the response head or trailer is too large")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -201,29 +207,23 @@ class Connection(asyncio.Protocol):
         if self._ended:
             self._spill = True
 
-    def on_status(self, status: bytes) -> None:
-        """Note the reason phrase, which may come in pieces."""
-        self._reason += status
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Note a field of the head, or count one of the trailers, which nobody is shown."""
-        self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > self._head_bytes_max:
-            raise ValueError("response fields too large")
-        if self._framing is None:
-            self._headers.append((name, value))
-
     def on_headers_complete(self) -> None:
-        """The head is whole; if it is final, hand it over."""
+        """A head is whole; if it is final, hand it over."""
         if self._ended:
             return
+        raw = self._head.lstrip(b"\r\n")  # empty lines before an answer are skipped, as the parser does
+        end = raw.find(b"\r\n\r\n")
+        if not 0 < end <= self._head_bytes_max:
+            raise ValueError("response head too large, or with bare line feeds")
         status = self._parser.get_status_code()
         if 100 <= status < 200:
+            self._head = raw[end + 4 :]
             self._interim += 1
             if self._interim > _INTERIM_MAX or status == 101:
                 raise ValueError("unexpected interim answer")
             return
-        head = read_answer(self._method, status, self._reason, self._headers)
+        self._head = b""
+        head = read_answer(self._method, status, raw[:end])
         self._framing = head.framing
         if self._listener is not None:
             self._listener.on_head(head)
@@ -241,22 +241,11 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """A message has ended: an interim one, or the answer."""
         if self._framing is None:
-            self._headers, self._reason = [], b""
             return
         self._clean = self._parser.should_keep_alive() and self._method != "HEAD"
         self._ended = True
 
     # --------------------------------------------------------------------------------------
-
-    def _hand_over(self, listener: Listener) -> bool:
-        pieces = self._pieces
-        if not pieces:
-            return False
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self._head_bytes = 0
-        listener.on_body(body)
-        return True
 
     def _finish(self, listener: Listener) -> None:
         if self._listener is None:  # the listener gave up while it was told of the last piece

@@ -156,11 +156,21 @@ class Relay:
     def on_body(self, data: bytes) -> None:
         """A piece of the body came."""
         self.last_at = now = self._now()
-        if self._write is None:
+        write = self._write
+        if write is None:
             self._held.append(data)
+            return
+        if self._filter is None and self._framing is _CHUNKED and self.first_byte_at is not None:  # nearly every piece of a stream
+            self.sent_bytes += len(data)
+            write(b"%x\r\n%b\r\n" % (len(data), data))
         else:
             self._forward(data, now)
-            self._look_at(data, now)
+        observer = self._observer
+        if observer is not None:
+            try:
+                observer.feed(data, now)
+            except Exception:
+                self._switch_off()
 
     def on_end(self) -> None:
         """The answer is whole."""

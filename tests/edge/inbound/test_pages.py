@@ -1,0 +1,81 @@
+"""What the admin port answers."""
+
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from sidecar import __version__
+from sidecar.edge.inbound.pages import make_pages
+
+
+class Scrape:
+    """What an exposition renders."""
+
+    def __init__(self, body: bytes, content_type: str, content_encoding: str | None) -> None:
+        self.body = body
+        self.content_type = content_type
+        self.content_encoding = content_encoding
+
+
+class Exposition:
+    """Notes what was negotiated."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.scrape = Scrape(b"metrics", "text/plain; version=0.0.4; charset=utf-8", None)
+
+    async def render(self, accept: str, accept_encoding: str) -> Scrape:
+        self.asked.append((accept, accept_encoding))
+        return self.scrape
+
+
+class Site:
+    """The pages over a fake exposition."""
+
+    def __init__(self) -> None:
+        self.exposition: Any = Exposition()
+        self.is_ready = False
+        self.data_url = ""
+        routes = [("/openai/", "https://api.test"), ("/<b>/", "https://x.test/?a&b")]
+        self.pages = make_pages(self.exposition, lambda: self.is_ready, routes, lambda: self.data_url)
+
+    async def get(self, path: str, **headers: str) -> Any:
+        """Return the answer of a path."""
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.pages[path](make_mocked_request("GET", path, headers=fields))
+
+
+@pytest.mark.parametrize("coding", [None, "gzip"])
+async def test_a_scrape_is_negotiated(coding: str | None) -> None:
+    """What the scraper accepts is passed on, and the answer says what it is."""
+    site = Site()
+    site.exposition.scrape.content_encoding = coding
+    response = await site.get("/metrics", Accept="application/openmetrics-text", Accept_Encoding="gzip")
+    assert site.exposition.asked == [("application/openmetrics-text", "gzip")]
+    assert response.body == b"metrics"
+    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert response.headers.get("Content-Encoding") == coding
+    assert response.headers["Vary"] == "Accept, Accept-Encoding"
+    await site.get("/metrics")
+    assert site.exposition.asked[1] == ("", "")
+
+
+async def test_liveness_is_not_readiness() -> None:
+    """A sidecar that starts or drains lives, and is not ready."""
+    site = Site()
+    assert (await site.get("/-/healthy")).status == 200
+    assert (await site.get("/-/ready")).status == 503
+    site.is_ready = True
+    assert (await site.get("/-/ready")).status == 200
+
+
+async def test_the_page_says_where_things_are() -> None:
+    """Version, links and routes; what comes from a configuration is escaped."""
+    site = Site()
+    site.data_url = "http://127.0.0.1:4000"
+    response = await site.get("/")
+    assert response.content_type == "text/html"
+    for expected in (__version__, 'href="/metrics"', "http://127.0.0.1:4000/openai/", "https://api.test", "/&lt;b&gt;/", "?a&amp;b"):
+        assert expected in response.text
+    assert "<b>" not in response.text

@@ -1,0 +1,140 @@
+"""All upstreams by name, over real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sidecar.config import Dns, Upstream
+from sidecar.core.attempt.deadlines import Deadlines
+from sidecar.core.choose.places import read_places
+from sidecar.edge.clock import SystemClock
+from sidecar.edge.outbound import dial
+from sidecar.edge.outbound.upstreams import Upstreams
+from sidecar.errors import CONNECT_TIMEOUT, POOL_FULL, TOTAL_TIMEOUT, UNREACHABLE, UPSTREAM_RESET, ErrorKind, Fault
+from tests.edge import sockets
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@asynccontextmanager
+async def serving(answer: bytes = ANSWER, *, greeting: bytes = b"") -> AsyncIterator[tuple[str, list[int]]]:
+    """Serve `answer` to each request; yield the url and the numbers of requests by connection."""
+    counts: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = len(counts)
+        counts.append(0)
+        writer.write(greeting)
+        while await reader.readuntil(b"\r\n\r\n"):
+            counts[number] += 1
+            writer.write(answer)
+
+    async with sockets.serving(serve) as port:
+        yield f"http://127.0.0.1:{port}", counts
+
+
+def make(url: str, connections: int = 2) -> Upstreams:
+    """Return the way to one upstream called `up`."""
+    settings = {"up": Upstream(url, connections=connections)}
+    return Upstreams(settings, read_places(settings, {}), Dns(), SystemClock(), {}, head_bytes_max=4096)
+
+
+def limits(*, connect_s: float = 5.0, total_s: float = 60.0) -> Deadlines:
+    """Return the deadlines of a call accepted now."""
+    return Deadlines(connect_s, 5.0, 5.0, SystemClock().now() + total_s)
+
+
+async def call(upstreams: Upstreams, *, fresh: bool = False) -> bool:
+    """Make one call; return whether its connection had been used before."""
+    answer = await upstreams.reach("up", limits(), fresh=fresh)
+    answer.start("GET", b"GET / HTTP/1.1\r\nHost: up\r\n\r\n", whole=True)
+    assert (await answer.until_head()).status == 200
+    await answer.until_end()
+    answer.release()
+    return answer.reused
+
+
+async def failure(upstreams: Upstreams, deadlines: Deadlines) -> ErrorKind:
+    """Return the kind of fault that reaching it ends with."""
+    with pytest.raises(Fault) as raised:
+        await upstreams.reach("up", deadlines, fresh=False)
+    return raised.value.kind
+
+
+async def test_connections_are_kept_and_counted() -> None:
+    """The second call uses the first one's connection; a fresh one does not."""
+    async with serving() as (url, counts):
+        upstreams = make(url)
+        assert not await call(upstreams)
+        assert upstreams.count_connections() == {"up": (1, 0)}
+        assert await call(upstreams)
+        assert not await call(upstreams, fresh=True)
+        assert counts == [2, 1]
+        assert upstreams.count_connections() == {"up": (2, 0)}
+        upstreams.close()
+        assert upstreams.count_connections() == {"up": (0, 0)}
+        await asyncio.sleep(0)
+
+
+async def test_a_call_that_leaves_while_dialling_takes_no_room_along() -> None:
+    """Cancellation gives everything back."""
+    async with serving() as (url, _):
+        upstreams = make(url, connections=1)
+        leaving = asyncio.ensure_future(upstreams.reach("up", limits(), fresh=False))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert upstreams.count_connections() == {"up": (0, 0)}
+        assert not await call(upstreams)
+        upstreams.close()
+
+
+async def test_a_busy_upstream_is_waited_for_within_the_limit_of_connecting() -> None:
+    """All connections busy: the call is refused by the pool in time."""
+    async with serving() as (url, _):
+        upstreams = make(url, connections=1)
+        held = await upstreams.reach("up", limits(), fresh=False)
+        assert upstreams.count_connections() == {"up": (0, 1)}
+        assert await failure(upstreams, limits(connect_s=0.05)) is POOL_FULL
+        held.release()
+        assert upstreams.count_connections() == {"up": (0, 0)}
+        upstreams.close()
+
+
+async def test_nobody_there_is_unreachable() -> None:
+    """A closed port."""
+    async with serving() as (url, _):
+        pass
+    assert await failure(make(url), limits()) is UNREACHABLE
+
+
+async def test_an_upstream_that_speaks_first_is_not_used() -> None:
+    """What greets before it is asked is no HTTP server."""
+    async with serving(greeting=b"220 mail.test ESMTP\r\n") as (url, _):
+        upstreams = make(url)
+        try:
+            answer = await upstreams.reach("up", limits(), fresh=False)
+        except Fault as fault:
+            assert fault.kind is UPSTREAM_RESET
+        else:
+            answer.start("GET", b"GET / HTTP/1.1\r\n\r\n", whole=True)
+            with pytest.raises(Fault):
+                await answer.until_head()
+            answer.release()
+        assert upstreams.count_connections() == {"up": (0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("connect_s", "total_s", "kind"), [(0.05, 60.0, CONNECT_TIMEOUT), (5.0, 0.05, TOTAL_TIMEOUT), (5.0, -1.0, TOTAL_TIMEOUT)]
+)
+async def test_the_limit_that_ran_out_is_named(monkeypatch: pytest.MonkeyPatch, connect_s: float, total_s: float, kind: ErrorKind) -> None:
+    """An upstream that does not take connections: the caller's own total is told from the limit of connecting."""
+
+    async def hang(*_: object, **__: object) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(dial, "start_connection", hang)
+    assert await failure(make("http://127.0.0.1:9"), limits(connect_s=connect_s, total_s=total_s)) is kind

@@ -1,0 +1,120 @@
+"""What README.md says is so: commands, names, settings, addresses, files."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sidecar import __version__, catalogue
+from sidecar.cli import main
+from sidecar.config import BUILT_IN_ROUTES, Admin, Limits, Settings, Timeouts
+from sidecar.core.observe.dialects import OPAQUE, dialect_for
+from sidecar.core.settings.environment import read_environment
+from sidecar.edge.documents import parse_value
+from sidecar.edge.files import load
+from tests.house.source import ROOT
+from tests.promql import list_series
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# As one line: for sentences that are broken across lines.
+FLAT = re.sub(r"\s+", " ", README)
+CODE = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
+SPANS = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
+
+
+def read_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what the command line says to `--help`."""
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_the_two_commands() -> None:
+    """The set-up and the tests are one command each."""
+    shell = [text.strip() for language, text in CODE if language == "sh"]
+    assert shell[0] == "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/llm-sidecar demo"
+    assert shell[1] == "tests/run"
+    assert (ROOT / "tests/run").stat().st_mode & 0o111
+
+
+def test_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each verb and option that is named can be used."""
+    text = "\n".join([*SPANS, *(text for language, text in CODE if language == "sh")])
+    verbs = set(re.findall(r"llm-sidecar (\w+)", text))
+    assert verbs >= {"demo", "run", "check", "explain", "catalogue"}
+    known = "".join(read_help([verb], capsys) for verb in sorted(verbs))  # fails for a verb that is not there
+    of_programs = {"--all", "--quick"}  # of tests/run and tests/bench/run.py
+    assert [option for option in re.findall(r"(?<![\w-])--[a-z]+", text) if option not in known and option not in of_programs] == []
+
+
+def test_links_and_paths_exist() -> None:
+    """Nothing points at a file that is not there."""
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    paths = [span for span in SPANS if re.fullmatch(r"(?:sidecar|tests|dashboards|alerts)/[\w./]+", span)]
+    assert len(links) > 5
+    made = {"sidecar/dashboards", "sidecar/alerts"}  # in the installed package only
+    assert [path for path in (*links, *paths) if path not in made and not (ROOT / path).exists()] == []
+
+
+def test_metrics_exist() -> None:
+    """Each metric that is named is one of the catalogue."""
+    named = {span for span in SPANS if re.match(r"(?:llm_sidecar|gen_ai|http)_\w{3,}$", span)}
+    assert len(named) >= 4
+    assert named - list_series().keys() - {metric.name for metric in catalogue.METRICS} == set()
+
+
+def test_configuration_is_valid(tmp_path: Path) -> None:
+    """The example loads without a problem."""
+    (example,) = [text for language, text in CODE if language == "yaml"]
+    file = tmp_path / "sidecar.yaml"
+    file.write_text(example, encoding="utf-8")
+    assert load(str(file), {}).settings.upstreams["vllm"].provider == "vllm"
+
+
+def test_variables_are_read() -> None:
+    """Each environment variable of ours does what is said of it."""
+    named = dict(re.findall(r"\b(LLM_SIDECAR_\w+)=([^\s`]+)", README))
+    assert named.keys() == {"LLM_SIDECAR_UPSTREAM", "LLM_SIDECAR_ADMIN_LISTEN", "LLM_SIDECAR__TIMEOUTS__TOTAL"}
+    found, faults = read_environment(named, parse_value)
+    assert faults == []
+    assert {assignment.variable for assignment in found} == named.keys()
+
+
+@pytest.mark.parametrize("name", ["tracing.ratio", "timeouts.shutdown", "response_headers"])
+def test_settings_exist(name: str) -> None:
+    """Settings that are named by their path exist."""
+    assert name in FLAT
+    value: object = Settings()
+    for step in name.split("."):
+        value = getattr(value, step)
+
+
+def test_numbers_are_the_defaults() -> None:
+    """Addresses, times and sizes that are told are the ones in force."""
+    assert set(re.findall(r"127\.0\.0\.1:(\d+)", README)) == {"4000", "9464", "4318"}
+    assert (Settings().listen, Admin().listen) == ("127.0.0.1:4000", "127.0.0.1:9464")
+    assert f"`timeouts.shutdown` ({Timeouts().shutdown:.0f} s)" in FLAT
+    assert f"above {Limits().body >> 20} MiB" in FLAT
+    (example,) = [yaml.safe_load(text) for language, text in CODE if language == "yaml"]
+    assert example["timeouts"] == {"connect": "5s", "first_byte": "60s", "idle": "180s", "total": "10m"}
+    told = Timeouts()
+    assert (told.connect, told.first_byte, told.idle, told.total) == (5.0, 60.0, 180.0, 600.0)
+    assert f"Version {__version__}" in README
+
+
+def test_base_urls_lead_somewhere() -> None:
+    """Each address an SDK is pointed at begins with a route that is always there."""
+    prefixes = {route.prefix for route in BUILT_IN_ROUTES}
+    urls = re.findall(r"http://127\.0\.0\.1:4000(/[\w/]+)", README)
+    assert {"/" + url.split("/")[1] + "/" for url in urls} == prefixes
+
+
+def test_what_is_understood() -> None:
+    """The three forms that are said to be understood are, and the ones that are not are not."""
+    assert "Understood today: OpenAI chat completions, completions and embeddings" in FLAT
+    for path in ("/v1/chat/completions", "/v1/completions", "/v1/embeddings"):
+        assert dialect_for("POST", path) is not OPAQUE
+    for path in ("/v1/responses", "/v1/messages", "/v1beta/models/gemini:generateContent", "/api/chat"):
+        assert dialect_for("POST", path) is OPAQUE

@@ -1,0 +1,87 @@
+"""A real Prometheus that scrapes one sidecar, as a process of its own."""
+
+import contextlib
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+import yaml
+
+from tests.rig.process import find_port
+
+_START_S: Final = 20.0
+_STOP_S: Final = 15.0
+
+needs_prometheus = pytest.mark.skipif(
+    shutil.which("prometheus") is None or shutil.which("promtool") is None, reason="Prometheus is not installed"
+)
+
+
+class Prometheus:
+    """A running server."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=f"{url}/api/v1/")
+
+    def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Any:
+        """Return the data of one API call."""
+        response = self._client.get(path, params=dict(parameters or {}))
+        assert response.status_code == 200, response.text
+        return response.json()["data"]
+
+    def query(self, text: str) -> list[dict[str, Any]]:
+        """Return the result of an instant query."""
+        found: list[dict[str, Any]] = self.get("query", {"query": text})["result"]
+        return found
+
+    def query_range(self, text: str, start_s: float, end_s: float, step_s: float = 1.0) -> list[dict[str, Any]]:
+        """Return the series of a range query; times are Unix seconds."""
+        parameters = {"query": text, "start": str(start_s), "end": str(end_s), "step": str(step_s)}
+        found: list[dict[str, Any]] = self.get("query_range", parameters)["result"]
+        return found
+
+    def close(self) -> None:
+        """Close the connections to it."""
+        self._client.close()
+
+
+@contextlib.contextmanager
+def scraping(folder: Path, address: str, rules: Path | None = None) -> Iterator[Prometheus]:
+    """Run a server that scrapes `address` (host:port) and evaluates `rules` each second, until the block ends."""
+    config, log = folder / "prometheus.yml", folder / "prometheus.log"
+    tree = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": [] if rules is None else [str(rules)],
+        "scrape_configs": [{"job_name": "sidecar", "static_configs": [{"targets": [address]}]}],
+    }
+    config.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    url = f"http://127.0.0.1:{find_port()}"
+    command = [
+        "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", "--enable-feature=exemplar-storage",
+        f"--web.listen-address={url.removeprefix('http://')}",
+    ]  # fmt: skip
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=folder) as process:
+        try:
+            await_ready(url, process, log)
+            prometheus = Prometheus(url)
+            yield prometheus
+            prometheus.close()
+        finally:
+            process.terminate()
+            process.wait(_STOP_S)
+
+
+def await_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the server serves."""
+    deadline_s = time.monotonic() + _START_S
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/-/ready").status_code == 200:
+                return
+        assert process.poll() is None and time.monotonic() < deadline_s, log.read_text(encoding="utf-8")
+        time.sleep(0.05)
