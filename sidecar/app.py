@@ -27,6 +27,7 @@ from sidecar.edge.inbound.server import DataServer, has_fast_parser
 from sidecar.edge.outbound.upstreams import Upstreams
 from sidecar.edge.signals import watch_stop
 from sidecar.edge.tasks import end_all, spawn
+from sidecar.edge.telemetry.complaints import Complaints
 from sidecar.edge.telemetry.exposition import Exposition
 from sidecar.edge.telemetry.lag import sample_lag
 from sidecar.edge.telemetry.logs import EventLog, set_up
@@ -85,7 +86,7 @@ class Sidecar:
         try:
             prefixes = {name_route(route): route.prefix for route in settings.routes}
             self._tracer = start_tracing(settings, prefixes, self._environ, self._meter, self._log, __version__)
-            sinks: list[Sink] = [Guarded("metrics", self._meter, self._meter, self._log), *self._sinks]
+            sinks: list[Sink] = [Complaints(self._log), Guarded("metrics", self._meter, self._meter, self._log), *self._sinks]
             if self._tracer is not None:
                 sinks.append(Guarded("traces", self._tracer, self._meter, self._log))
             pipeline = Pipeline(

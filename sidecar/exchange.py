@@ -206,6 +206,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     kept: bool  # the trace is exported: exemplars may point at it
     path: str = ""  # as received, without the query
     template: str = ""  # http.route: the route's prefix and a known form's path, never a raw path
+    unread: str | None = None  # why the answer, or a part of it, passed unread: "encoding", "too_large", "corrupt", "not_json"
 
     @property
     def duration_s(self) -> float:

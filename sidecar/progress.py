@@ -114,7 +114,7 @@ def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float) -
         None if exchange.committed_at is None or answer is None or answer.head_at is None else exchange.committed_at - answer.head_at,
         tuple(exchange.attempts), answer is not None and answer.observer_failed, exchange.usage_added, exchange.trace,
         exchange.trace is not None and keeps(ending, now - call.accepted, slow_s=slow_s, sampled=exchange.trace.sampled),
-        exchange.path, "" if match is None else match.template,
+        exchange.path, "" if match is None else match.template, None if observer is None else observer.skipped,
     )  # fmt: skip
 
 

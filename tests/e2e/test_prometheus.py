@@ -1,83 +1,26 @@
 """A real Prometheus scrapes the sidecar under load, and answers queries for every metric of the catalogue."""
 
 import asyncio
-import contextlib
 import re
-import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import httpx
-import pytest
-import yaml
 
 from sidecar import catalogue
 from sidecar.catalogue import Kind
 from sidecar.simulator.accounts import read_samples
 from sidecar.simulator.traffic import Sight, Traffic, run_traffic
 from tests.edge.telemetry.receiver import receive
-from tests.rig.process import find_port, run_sidecar, run_simulator
+from tests.rig.process import run_sidecar, run_simulator
+from tests.rig.prometheus import needs_prometheus, scraping
 
-pytestmark = pytest.mark.skipif(not (shutil.which("prometheus") and shutil.which("promtool")), reason="Prometheus is not installed")
+pytestmark = needs_prometheus
 
 LOAD_S = 6.0
 # The conventions' and the catalogue's latency histograms that carry exemplars of kept traces.
 WITH_EXEMPLARS = (
     catalogue.OPERATION_DURATION, catalogue.TIME_TO_FIRST_CHUNK, catalogue.HTTP_SERVER_DURATION, catalogue.TIME_TO_FIRST_TOKEN,
 )  # fmt: skip
-
-
-class Prometheus:
-    """A running server."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def get(self, path: str, **parameters: str) -> Any:
-        """Return the data of one API call."""
-        response = httpx.get(f"{self._url}/api/v1/{path}", params=parameters)
-        assert response.status_code == 200, response.text
-        return response.json()["data"]
-
-    def query(self, text: str) -> list[dict[str, Any]]:
-        """Return the result of an instant query."""
-        found: list[dict[str, Any]] = self.get("query", query=text)["result"]
-        return found
-
-    @property
-    def target(self) -> dict[str, Any]:
-        """What it says about its one target."""
-        targets: list[dict[str, Any]] = self.get("targets")["activeTargets"]
-        return targets[0]
-
-
-@contextlib.contextmanager
-def scraping(folder: Path, address: str) -> Iterator[Prometheus]:
-    """Run a server that scrapes `address` each second, with storage of exemplars."""
-    port = find_port()
-    config = folder / "prometheus.yml"
-    jobs = [{"job_name": "sidecar", "static_configs": [{"targets": [address]}]}]
-    config.write_text(yaml.safe_dump({"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs}))
-    command = [
-        "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}",
-        "--enable-feature=exemplar-storage",
-    ]  # fmt: skip
-    with (folder / "prometheus.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) as process:
-        try:
-            deadline = time.monotonic() + 20
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    if httpx.get(f"http://127.0.0.1:{port}/-/ready").status_code == 200:
-                        break
-                assert process.poll() is None and time.monotonic() < deadline, (folder / "prometheus.log").read_text()
-                time.sleep(0.05)
-            yield Prometheus(f"http://127.0.0.1:{port}")
-        finally:
-            process.terminate()
-            process.wait(15)
 
 
 def load(url: str) -> list[Sight]:

@@ -4,11 +4,15 @@ import asyncio
 import time
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
 
 from sidecar.config import Timeouts
 from tests.rig.caller import Caller, compose, fetch
 from tests.rig.process import run_sidecar
-from tests.rig.side import CHAT, running
+from tests.rig.side import CHAT, facing, running
+from tests.rig.sockets import ESTABLISHED, list_sockets
 from tests.rig.streams import write_chunk, write_head
 from tests.rig.upstream import End, Script, Upstream
 
@@ -70,13 +74,20 @@ async def test_stalled_readers_cost_bounded_memory_and_nobody_else(tmp_path: Pat
     assert [sha256(reader.answer.body).digest() for reader in readers[:5]] == [whole] * 5
 
 
-async def test_a_reader_that_stalls_for_too_long_is_given_up() -> None:
-    """Whoever takes nothing for timeouts.idle has left: the upstream's socket closes and the ending is no error."""
-    upstream = Upstream()
-    upstream.send_buffer_bytes = 256 * 1024
-    await upstream.start()
-    upstream.scripts["large"] = Script([write_head("chunked", 0), *[write_chunk(PIECE)] * PIECES], End.HANG)
-    async with running(upstream.url, timeouts=Timeouts(idle=0.5)) as side:
+def count_connections(port: int) -> int:
+    """Return the connections that are open on a listening port of this machine."""
+    return sum(each.local_port == port and each.state == ESTABLISHED for each in list_sockets())
+
+
+@pytest.mark.parametrize(
+    ("limits", "ending"), [(Timeouts(idle=0.5), "client_gone"), (Timeouts(idle=0.6, total=0.5), "total_timeout")], ids=["idle", "total"]
+)
+async def test_a_reader_that_stalls_for_too_long_is_given_up(limits: Timeouts, ending: str) -> None:
+    """Whoever takes nothing for timeouts.idle has left: both sockets close, though the caller reads nothing ever again."""
+    async with facing(timeouts=limits) as (upstream, side):
+        upstream.send_buffer_bytes = 256 * 1024
+        upstream.scripts["large"] = Script([write_head("chunked", 0), *[write_chunk(PIECE)] * PIECES], End.HANG)
+        port = urlsplit(side.url).port or 0
         reader = await Caller.connect(side.url, receive_bytes=16 * 1024)
         reader.send(compose(CHAT, STREAM, name="large"))
         await reader.until_bytes(1)
@@ -85,12 +96,15 @@ async def test_a_reader_that_stalls_for_too_long_is_given_up() -> None:
         await side.records.until(1)
         lasted = time.monotonic() - began
         await asyncio.sleep(0.05)
-        assert side.records.endings == {"client_gone": 1}
-        assert upstream.visits[0].closed_at is not None
-        assert (await side.gauges())["active"] == 0
+        endings, closed_at, gauges = side.records.endings, upstream.visits[0].closed_at, await side.gauges()
+        await asyncio.sleep(1.0)
+        left = count_connections(port)
         reader.leave()
-    await upstream.stop()
+    assert endings == {ending: 1}
+    assert closed_at is not None
+    assert gauges["active"] == 0
     assert 0.4 < lasted < 1.5
+    assert left == 0
 
 
 async def test_a_slow_reader_is_not_given_up() -> None:

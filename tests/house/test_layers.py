@@ -45,7 +45,7 @@ CORE_THIRD_PARTY = {"msgspec"}
 
 def room_of(name: str) -> str:
     """Return the room a module belongs to."""
-    if name in VOCABULARY:
+    if name in VOCABULARY or name.startswith("sidecar.catalogue."):
         return "vocabulary"
     if name in PATH:
         return "path"

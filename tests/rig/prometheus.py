@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,22 +28,28 @@ class Prometheus:
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=f"{url}/api/v1/")
 
-    def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Any:
+    def get(self, path: str, **parameters: str) -> Any:
         """Return the data of one API call."""
-        response = self._client.get(path, params=dict(parameters or {}))
+        response = self._client.get(path, params=parameters)
         assert response.status_code == 200, response.text
         return response.json()["data"]
 
     def query(self, text: str) -> list[dict[str, Any]]:
         """Return the result of an instant query."""
-        found: list[dict[str, Any]] = self.get("query", {"query": text})["result"]
+        found: list[dict[str, Any]] = self.get("query", query=text)["result"]
         return found
 
     def query_range(self, text: str, start_s: float, end_s: float, step_s: float = 1.0) -> list[dict[str, Any]]:
         """Return the series of a range query; times are Unix seconds."""
-        parameters = {"query": text, "start": str(start_s), "end": str(end_s), "step": str(step_s)}
-        found: list[dict[str, Any]] = self.get("query_range", parameters)["result"]
+        times = {"start": str(start_s), "end": str(end_s), "step": str(step_s)}
+        found: list[dict[str, Any]] = self.get("query_range", query=text, **times)["result"]
         return found
+
+    @property
+    def target(self) -> dict[str, Any]:
+        """What it says about its one target."""
+        targets: list[dict[str, Any]] = self.get("targets")["activeTargets"]
+        return targets[0]
 
     def close(self) -> None:
         """Close the connections to it."""
@@ -68,9 +74,8 @@ def scraping(folder: Path, address: str, rules: Path | None = None) -> Iterator[
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=folder) as process:
         try:
             await_ready(url, process, log)
-            prometheus = Prometheus(url)
-            yield prometheus
-            prometheus.close()
+            with contextlib.closing(Prometheus(url)) as prometheus:
+                yield prometheus
         finally:
             process.terminate()
             process.wait(_STOP_S)

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from hashlib import sha256
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import httptools
+
+from tests.rig.sockets import SYN_SENT, list_sockets
 
 NAME: Final = b"x-rig"
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
@@ -222,14 +223,10 @@ class BlackHole:
 
     @property
     def waiting(self) -> int:
-        """Connections towards it that are still being made, those that fill its queue left out (Linux, proc(5))."""
+        """Connections towards it that are still being made, those that fill its queue left out."""
         own = {sock.getsockname()[1] for sock in self._filling}
-        found = 0
-        for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-            _, local, remote, state = line.split()[:4]
-            is_meant = int(remote.split(":")[1], 16) == self.port and int(local.split(":")[1], 16) not in own
-            found += is_meant and state == "02"  # SYN_SENT
-        return found
+        dialling = (each for each in list_sockets() if each.state == SYN_SENT and each.remote_port == self.port)
+        return sum(each.local_port not in own for each in dialling)
 
     def close(self) -> None:
         """Let go of the address."""

@@ -188,6 +188,8 @@ class HttpClient:
         """Close without an end (ports.Client)."""
         self.keep = False
         if not unmistakably or self._transport.is_closing():
+            if self._transport.get_write_buffer_size():  # an orderly close waits for a caller that may never read again
+                asyncio.get_running_loop().call_later(self._idle_s, self._transport.abort)
             self._transport.close()
             return
         self.resets = True

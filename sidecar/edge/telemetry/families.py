@@ -36,6 +36,7 @@ class Families:
         self.spans_dropped = self._counters(catalogue.SPANS_DROPPED)
         self.observer_failures = self._counters(catalogue.OBSERVER_FAILURES)
         self.unreadable = self._counters(catalogue.UNREADABLE)
+        self.unread = self._counters(catalogue.UNREAD)
         self.sink_failures = self._counters(catalogue.SINK_FAILURES)
         self.loop_lag = self._histograms(catalogue.LOOP_LAG)
         self.reload_successful = self._gauges(catalogue.RELOAD_SUCCESSFUL)

@@ -79,6 +79,8 @@ class Meter:
             self._unreadable.value += 1
         if record.observer_failed:
             self._observer_failures.value += 1
+        if record.unread is not None:
+            self.families.unread.child(record.unread).value += 1
         if series.http is None:
             return
         duration_s = record.ended - record.accepted

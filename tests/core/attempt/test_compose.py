@@ -127,12 +127,7 @@ def test_own_fields_tell_how_an_answer_came_about() -> None:
 def respond(call: Call, framing: Framing, *headers: tuple[bytes, bytes]) -> tuple[list[bytes], bool]:
     """Return the lines of a response head, and whether the connection is kept."""
     head = b"\r\n".join([b"HTTP/1.1 200 Fine", *(name + b": " + value for name, value in headers)])
-    data, keeps = compose_response(
-        call,
-        read_answer("POST", 200, b"\r\n".join([b"HTTP/1.1 200 Fine", *(name + b": " + value for name, value in headers)])),
-        framing,
-        [b"o: 1"],
-    )
+    data, keeps = compose_response(call, read_answer("POST", 200, head), framing, [b"o: 1"])
     return lines(data), keeps
 
 

@@ -34,7 +34,8 @@ class Site:
     """The pages over a fake exposition."""
 
     def __init__(self) -> None:
-        self.exposition: Any = Exposition()
+        exposition: Any = Exposition()
+        self.exposition = exposition
         self.is_ready = False
         self.data_url = ""
         routes = [("/openai/", "https://api.test"), ("/<b>/", "https://x.test/?a&b")]

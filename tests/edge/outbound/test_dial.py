@@ -12,7 +12,6 @@ import trustme
 
 from sidecar.config import Dns, Upstream
 from sidecar.core.choose.places import read_place
-from sidecar.edge.outbound import dial
 from sidecar.edge.outbound.connection import Connection
 from sidecar.edge.outbound.dial import Dialler
 from sidecar.edge.outbound.dns import AddressInfo, Resolver
@@ -61,7 +60,7 @@ def trusted(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
         authority.configure_trust(context)
         return context
 
-    monkeypatch.setattr(dial.ssl, "create_default_context", make_trusting)
+    monkeypatch.setattr(ssl, "create_default_context", make_trusting)
 
 
 def server_tls(authority: trustme.CA, *names: str) -> ssl.SSLContext:

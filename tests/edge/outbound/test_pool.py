@@ -240,7 +240,7 @@ class Scene:
 
     def begin(self, wait_s: float = WAIT_S, *, fresh: bool = False) -> asyncio.Task[Connection]:
         """Begin to ask for a connection."""
-        return self.loop.create_task(self.pool.connect(wait_s, fresh=fresh))
+        return asyncio.ensure_future(self.pool.connect(wait_s, fresh=fresh))
 
     def finish(self, connection: Connection) -> None:
         """End an answer cleanly."""

@@ -92,7 +92,8 @@ class Scene:
     """A relay over a real connection with a fake socket."""
 
     def __init__(self, **limits: float) -> None:
-        self.loop: Any = asyncio.get_running_loop()
+        loop: Any = asyncio.get_running_loop()
+        self.loop = loop
         self.keeper = RecordingKeeper()
         self.connection = Connection(self.keeper, 4096, self.loop.time())
         self.connection.expires_at = 1e9
@@ -249,7 +250,8 @@ async def test_a_slow_client_pauses_the_upstream() -> None:
     assert scene.client.go_on is not None
     scene.client.full_after = None
     scene.client.go_on()
-    assert not scene.transport.paused
+    is_reading = not scene.transport.paused
+    assert is_reading
     await asyncio.sleep(15.0)
     scene.feed(b"0\r\n\r\n")
     await scene.relay.until_end()

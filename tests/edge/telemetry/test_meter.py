@@ -177,3 +177,11 @@ async def test_gauges_are_brought_up_to_date_by_a_scrape(meter: Meter) -> None:
     assert samples["llm_sidecar_config_last_reload_successful"] == "0"
     assert samples["llm_sidecar_config_last_reload_success_timestamp_seconds"] == "1700000000.0"
     assert samples['llm_sidecar_build_info{version="1.0",python="3.11"}'] == "1"
+
+
+@pytest.mark.parametrize("reason", ["encoding", "too_large", "corrupt", "not_json"])
+def test_answers_that_could_not_be_read_are_counted_by_reason(meter: Meter, reason: str) -> None:
+    """What is missing in the token counts can be explained."""
+    meter.observe(make_record())
+    meter.observe(make_record(unread=reason))
+    assert {child.labels: child.value for child in meter.families.unread.children if child.value} == {f'reason="{reason}"': 1}

@@ -20,6 +20,8 @@ _BY_PATH_END: Final = (
     ("/embeddings", OPENAI_EMBEDDINGS),
 )
 
+PATH_ENDS: Final = tuple(end for end, _ in _BY_PATH_END)
+
 
 def dialect_for(method: str, path: str) -> Dialect:
     """Return the dialect of a request by the forwarded path, without prefix and query.

@@ -1,79 +1,10 @@
-"""Every name an operator can see, declared once, as data: metrics, span attributes, log events.
+"""Every metric, its labels and its buckets."""
 
-Error ids are the fourth kind; they live in `errors.ERRORS`. Names of metrics and attributes that
-begin with `gen_ai`, `http`, `server`, `url` or `error` follow the OpenTelemetry semantic
-conventions (GenAI v1.41), in their Prometheus spelling where they are metrics. A name is removed
-or changed only after a deprecation.
-"""
-
-from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 from sidecar import thresholds
+from sidecar.catalogue.kinds import Kind, Label, LabelKind, Metric
 from sidecar.exchange import Ending, UsageSource
-
-
-class Kind(StrEnum):
-    """Kinds of metrics."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-class LabelKind(StrEnum):
-    """Where a label's values come from, and so what bounds them."""
-
-    CLOSED = "closed"  # the listed values and no others
-    KNOWN = "known"  # from configuration or the build
-    OPEN = "open"  # from the traffic: at most limits.labels values, the rest are "other"
-
-
-class Label(NamedTuple):
-    """One label: its name, what bounds it, and for a closed one every value."""
-
-    name: str
-    kind: LabelKind
-    values: tuple[str, ...] = ()
-    bound: str = ""  # of an open one: labels of the same bound share their limit
-
-
-class Metric(NamedTuple):
-    """One metric family. `unit` is OpenMetrics' word; buckets are upper edges, without +Inf."""
-
-    name: str
-    kind: Kind
-    help: str
-    unit: str = ""
-    labels: tuple[Label, ...] = ()
-    buckets: tuple[float, ...] = ()
-
-
-class Attribute(NamedTuple):
-    """One span attribute: its type, and what it means where that is not in the conventions."""
-
-    name: str
-    type: str
-    help: str = ""
-
-
-class Span(NamedTuple):
-    """One kind of span: how it is named, its OpenTelemetry kind, when it is there, what it carries."""
-
-    id: str
-    kind: str
-    name: str
-    help: str
-    attributes: tuple[Attribute, ...]
-
-
-class LogEvent(NamedTuple):
-    """One kind of log line: at most one within `repeat_s` seconds, which tells how many it stands for."""
-
-    name: str
-    level: str
-    help: str
-    repeat_s: float = 0.0
 
 
 def _edges(*parts: tuple[float, ...]) -> tuple[float, ...]:
@@ -204,6 +135,10 @@ OBSERVER_FAILURES: Final = Metric(
 UNREADABLE: Final = Metric(
     "llm_sidecar_unreadable_requests_total", Kind.COUNTER, "Requests whose body claims to be JSON and is not; they were forwarded."
 )
+UNREAD: Final = Metric(
+    "llm_sidecar_unread_answers_total", Kind.COUNTER, "Answers that were relayed and, wholly or in part, could not be read.", "",
+    (_closed("reason", "encoding", "too_large", "corrupt", "not_json"),),
+)  # fmt: skip
 SINK_FAILURES: Final = Metric(
     "llm_sidecar_sink_failures_total", Kind.COUNTER, "Exchange records that a reader failed to take.", "",
     (_closed("sink", "metrics", "traces"),),
@@ -223,7 +158,7 @@ BUILD_INFO: Final = Metric("llm_sidecar_build_info", Kind.GAUGE, "Always 1; what
 METRICS: Final[tuple[Metric, ...]] = (
     OPERATION_DURATION, TOKEN_USAGE, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, HTTP_SERVER_DURATION,
     REQUESTS, TIME_TO_FIRST_TOKEN, TOKENS_PER_SECOND, TOKENS, USAGE_RECORDS, COST, UNPRICED, OVERHEAD, IN_FLIGHT, ATTEMPTS,
-    UPSTREAM_CONNECTIONS, LABEL_OVERFLOW, SPANS_EXPORTED, SPANS_DROPPED, OBSERVER_FAILURES, UNREADABLE, SINK_FAILURES,
+    UPSTREAM_CONNECTIONS, LABEL_OVERFLOW, SPANS_EXPORTED, SPANS_DROPPED, OBSERVER_FAILURES, UNREADABLE, UNREAD, SINK_FAILURES,
     LOOP_LAG, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, BUILD_INFO,
 )  # fmt: skip
 # Read from the operating system at each scrape (Linux).
@@ -235,64 +170,3 @@ PROCESS_METRICS: Final[tuple[Metric, ...]] = (
     Metric("process_open_fds", Kind.GAUGE, "Number of open file descriptors."),
     Metric("process_max_fds", Kind.GAUGE, "Maximum number of open file descriptors."),
 )
-
-
-def _attributes(type_: str, *names: str) -> tuple[Attribute, ...]:
-    return tuple(Attribute(name, type_) for name in names)
-
-
-_OUTCOME: Final = (*_attributes("string", "error.type"), *_attributes("int", "http.response.status_code"))
-_SERVER: Final = (*_attributes("string", "server.address"), *_attributes("int", "server.port"))
-SERVER_SPAN: Final = Span(
-    "server", "SERVER", "{http.request.method} {http.route}", "Every exchange of a kept trace.",
-    (*_attributes("string", "http.request.method", "http.request.method_original", "http.route", "url.path", "url.scheme"), *_OUTCOME,
-     *_attributes("int", "http.request.body.size", "http.response.body.size"),
-     Attribute("llm_sidecar.request.id", "string", "The id in x-sidecar-request-id and the log."),
-     Attribute("llm_sidecar.route", "string", "The route's name."),
-     Attribute("llm_sidecar.ending", "string", "How the exchange ended, as in llm_sidecar_requests_total."),
-     Attribute("llm_sidecar.error.id", "string", "The error id of an answer of our own."),
-     Attribute("llm_sidecar.overhead.request", "double", "Seconds the sidecar added before the request was sent on."),
-     Attribute("llm_sidecar.overhead.response", "double", "Seconds the sidecar added to the answer.")),
-)  # fmt: skip
-GENAI_SPAN: Final = Span(
-    "gen_ai", "CLIENT", "{gen_ai.operation.name} {gen_ai.request.model}", "Exchanges in a form that is understood.",
-    (*_attributes("string", "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.model"),
-     *_attributes("string", "gen_ai.response.id", "gen_ai.output.type", "gen_ai.request.reasoning.level", "error.type"),
-     *_attributes("string[]", "gen_ai.response.finish_reasons", "gen_ai.request.stop_sequences", "gen_ai.request.encoding_formats"),
-     *_attributes("boolean", "gen_ai.request.stream"), *_SERVER,
-     *_attributes("int", "gen_ai.request.max_tokens", "gen_ai.request.choice.count", "gen_ai.request.seed", "gen_ai.request.top_k"),
-     *_attributes("double", "gen_ai.request.temperature", "gen_ai.request.top_p", "gen_ai.request.frequency_penalty"),
-     *_attributes("double", "gen_ai.request.presence_penalty", "gen_ai.response.time_to_first_chunk"),
-     *_attributes("int", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.cache_read.input_tokens"),
-     *_attributes("int", "gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.reasoning.output_tokens"),
-     *_attributes("int", "gen_ai.embeddings.dimension.count"),
-     *_attributes("string", "openai.request.service_tier", "openai.response.service_tier"),
-     Attribute("llm_sidecar.usage.source", "string", "Where the token counts came from: reported, estimated or absent."),
-     Attribute("llm_sidecar.cost_usd", "double", "What the answer cost, in US dollars."),
-     Attribute("llm_sidecar.cost.source", "string", "Who said so: the provider or the price table.")),
-)  # fmt: skip
-ATTEMPT_SPAN: Final = Span(
-    "attempt", "CLIENT", "{http.request.method}", "Each attempt against an upstream.",
-    (*_attributes("string", "http.request.method", "http.request.method_original", "url.full"), *_SERVER, *_OUTCOME,
-     *_attributes("int", "http.request.resend_count"),
-     Attribute("llm_sidecar.upstream", "string", "The upstream's name."),
-     Attribute("llm_sidecar.attempt.outcome", "string", "How the attempt ended, as in llm_sidecar_attempts_total."),
-     Attribute("llm_sidecar.connection.reused", "boolean", "Whether the connection had carried a call before."),
-     Attribute("llm_sidecar.attempt.time_to_connection", "double", "Seconds until a connection was there."),
-     Attribute("llm_sidecar.attempt.time_to_head", "double", "Seconds until the response head had arrived.")),
-)  # fmt: skip
-SPANS: Final = (SERVER_SPAN, GENAI_SPAN, ATTEMPT_SPAN)
-
-STARTED: Final = LogEvent("started", "info", "Both ports are open.")
-STOPPING: Final = LogEvent("stopping", "info", "No new calls are taken; those in progress are finished.")
-STOPPED: Final = LogEvent("stopped", "info", "Everything is closed.")
-START_FAILED: Final = LogEvent("start_failed", "error", "The sidecar could not start.")
-EXCHANGE_FAILED: Final = LogEvent("exchange_failed", "error", "The sidecar's own fault ended an exchange.", 10.0)
-OBSERVER_FAILED: Final = LogEvent("observer_failed", "warning", "Reading an answer failed; it was relayed unread.", 10.0)
-SINK_FAILED: Final = LogEvent("sink_failed", "error", "A reader failed to take an exchange's record.", 10.0)
-SPAN_EXPORT_FAILED: Final = LogEvent("span_export_failed", "warning", "The collector did not take spans; they are lost.", 60.0)
-SPANS_LOST: Final = LogEvent("spans_dropped", "warning", "More spans than can be exported; the rest are lost.", 60.0)
-LIBRARY: Final = LogEvent("library", "warning", "What a library logged.", 60.0)
-LOG_EVENTS: Final = (
-    STARTED, STOPPING, STOPPED, START_FAILED, EXCHANGE_FAILED, OBSERVER_FAILED, SINK_FAILED, SPAN_EXPORT_FAILED, SPANS_LOST, LIBRARY,
-)  # fmt: skip

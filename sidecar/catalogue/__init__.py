@@ -1,0 +1,12 @@
+"""Every name an operator can see, declared once, as data: metrics, span attributes, log events.
+
+Error ids are the fourth kind; they live in `errors.ERRORS`. Names of metrics and attributes that
+begin with `gen_ai`, `http`, `server`, `url` or `error` follow the OpenTelemetry semantic
+conventions (GenAI v1.41), in their Prometheus spelling where they are metrics. A name is removed
+or changed only after a deprecation.
+"""
+
+from sidecar.catalogue.events import *
+from sidecar.catalogue.kinds import *
+from sidecar.catalogue.metrics import *
+from sidecar.catalogue.spans import *

@@ -1,0 +1,52 @@
+"""Every span and its attributes."""
+
+from typing import Final
+
+from sidecar.catalogue.kinds import Attribute, Span
+
+
+def _attributes(type_: str, *names: str) -> tuple[Attribute, ...]:
+    return tuple(Attribute(name, type_) for name in names)
+
+
+_OUTCOME: Final = (*_attributes("string", "error.type"), *_attributes("int", "http.response.status_code"))
+_SERVER: Final = (*_attributes("string", "server.address"), *_attributes("int", "server.port"))
+SERVER_SPAN: Final = Span(
+    "server", "SERVER", "{http.request.method} {http.route}", "Every exchange of a kept trace.",
+    (*_attributes("string", "http.request.method", "http.request.method_original", "http.route", "url.path", "url.scheme"), *_OUTCOME,
+     *_attributes("int", "http.request.body.size", "http.response.body.size"),
+     Attribute("llm_sidecar.request.id", "string", "The id in x-sidecar-request-id and the log."),
+     Attribute("llm_sidecar.route", "string", "The route's name."),
+     Attribute("llm_sidecar.ending", "string", "How the exchange ended, as in llm_sidecar_requests_total."),
+     Attribute("llm_sidecar.error.id", "string", "The error id of an answer of our own."),
+     Attribute("llm_sidecar.overhead.request", "double", "Seconds the sidecar added before the request was sent on."),
+     Attribute("llm_sidecar.overhead.response", "double", "Seconds the sidecar added to the answer.")),
+)  # fmt: skip
+GENAI_SPAN: Final = Span(
+    "gen_ai", "CLIENT", "{gen_ai.operation.name} {gen_ai.request.model}", "Exchanges in a form that is understood.",
+    (*_attributes("string", "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.model"),
+     *_attributes("string", "gen_ai.response.id", "gen_ai.output.type", "gen_ai.request.reasoning.level", "error.type"),
+     *_attributes("string[]", "gen_ai.response.finish_reasons", "gen_ai.request.stop_sequences", "gen_ai.request.encoding_formats"),
+     *_attributes("boolean", "gen_ai.request.stream"), *_SERVER,
+     *_attributes("int", "gen_ai.request.max_tokens", "gen_ai.request.choice.count", "gen_ai.request.seed", "gen_ai.request.top_k"),
+     *_attributes("double", "gen_ai.request.temperature", "gen_ai.request.top_p", "gen_ai.request.frequency_penalty"),
+     *_attributes("double", "gen_ai.request.presence_penalty", "gen_ai.response.time_to_first_chunk"),
+     *_attributes("int", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.cache_read.input_tokens"),
+     *_attributes("int", "gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.reasoning.output_tokens"),
+     *_attributes("int", "gen_ai.embeddings.dimension.count"),
+     *_attributes("string", "openai.request.service_tier", "openai.response.service_tier"),
+     Attribute("llm_sidecar.usage.source", "string", "Where the token counts came from: reported, estimated or absent."),
+     Attribute("llm_sidecar.cost_usd", "double", "What the answer cost, in US dollars."),
+     Attribute("llm_sidecar.cost.source", "string", "Who said so: the provider or the price table.")),
+)  # fmt: skip
+ATTEMPT_SPAN: Final = Span(
+    "attempt", "CLIENT", "{http.request.method}", "Each attempt against an upstream.",
+    (*_attributes("string", "http.request.method", "http.request.method_original", "url.full"), *_SERVER, *_OUTCOME,
+     *_attributes("int", "http.request.resend_count"),
+     Attribute("llm_sidecar.upstream", "string", "The upstream's name."),
+     Attribute("llm_sidecar.attempt.outcome", "string", "How the attempt ended, as in llm_sidecar_attempts_total."),
+     Attribute("llm_sidecar.connection.reused", "boolean", "Whether the connection had carried a call before."),
+     Attribute("llm_sidecar.attempt.time_to_connection", "double", "Seconds until a connection was there."),
+     Attribute("llm_sidecar.attempt.time_to_head", "double", "Seconds until the response head had arrived.")),
+)  # fmt: skip
+SPANS: Final = (SERVER_SPAN, GENAI_SPAN, ATTEMPT_SPAN)
