@@ -440,3 +440,19 @@ async def test_a_closed_pool_keeps_nothing() -> None:
     assert busy.lost
     assert (scene.pool.busy_connections, scene.pool.idle_connections) == (0, 0)
     scene.pool.close()
+
+
+@told
+async def test_a_connection_closed_while_idle_is_not_handed_out() -> None:
+    """The news may be known, under way, or the connection too old: the next one that lives is taken."""
+    scene = Scene(4)
+    alive, lost, closing, old = [await scene.connect() for _ in range(4)]
+    for connection in (alive, lost, closing, old):
+        scene.finish(connection)
+    lost.connection_lost(None)
+    closing.transport.close()
+    old.expires_at = scene.loop.time()
+    assert scene.pool.take_idle(scene.loop.time()) is alive
+    assert (scene.pool.idle_connections, scene.pool.busy_connections) == (0, 1)
+    assert closing.lost
+    assert old.lost
