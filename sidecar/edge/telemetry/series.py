@@ -7,7 +7,7 @@ never happens would only be noise.
 
 from typing import NamedTuple
 
-from sidecar.catalogue import TOKEN_TYPES
+from sidecar.catalogue import ENDINGS, TOKEN_TYPES
 from sidecar.edge.telemetry.families import Families
 from sidecar.edge.telemetry.instruments import Counter, Histogram
 from sidecar.exchange import UsageSource
@@ -54,6 +54,8 @@ class Series:
         self._tokens: dict[str, tuple[Counter, ...]] = {}
         self._cost: dict[str, Counter] = {}
         before = families.requests.collapsed + families.operation_duration.collapsed + families.http_server_duration.collapsed
+        for ending in ENDINGS:  # at 0 from the start: a counter born at 1 hides its first failure from rate()
+            families.requests.child(key.route, key.provider, key.model, ending)
         self.requests = families.requests.child(key.route, key.provider, key.model, key.ending)
         self.http: Histogram | None = None
         self.duration: Histogram | None = None

@@ -1,5 +1,6 @@
 """Series of one kind of exchange."""
 
+from sidecar.catalogue import ENDINGS
 from sidecar.edge.telemetry.families import Families
 from sidecar.edge.telemetry.series import Series, SeriesKey
 from sidecar.exchange import UsageSource
@@ -42,7 +43,15 @@ def test_what_never_reached_an_upstream_has_requests_only() -> None:
 
 def test_a_collapse_is_counted() -> None:
     """Where a family had no room for the labels, the series counts it as overflow."""
-    families = Families(1)
+    families = Families(len(ENDINGS))
     assert Series(families, KEY, (), is_genai=True, reached=True).overflow == ()
     collapsed = Series(families, KEY._replace(model="n"), (), is_genai=True, reached=True)
     assert [counter.labels for counter in collapsed.overflow] == ['label="series"']
+
+
+def test_every_ending_is_there_before_it_happens() -> None:
+    """A counter that is born at 1 would hide its first failure from rate()."""
+    families = Families(100)
+    Series(families, KEY, (), is_genai=True, reached=True)
+    endings = {child.labels.rpartition("ending=")[2].strip('"'): child.value for child in families.requests.children}
+    assert endings == dict.fromkeys(ENDINGS, 0)
