@@ -48,6 +48,7 @@ def test_without_a_route_for_all_an_unknown_path_goes_nowhere() -> None:
         ("GET", "/openai/v1/chat/completions", OPAQUE, "/openai/*"),
         ("GET", "/openai/v1/files/file-123", OPAQUE, "/openai/*"),
         ("GET", "/anything", OPAQUE, "/*"),
+        ("POST", "/openai/openai/deployments/callers-own/chat/completions", OPENAI_CHAT, "/openai/*/chat/completions"),
         ("POST", "/v1/chat/completions", OPENAI_CHAT, "/v1/chat/completions"),
     ],
 )

@@ -52,6 +52,33 @@ async def test_a_larger_body_comes_in_pieces(framing: str) -> None:
         await caller.send(POST + b"Content-Length: 0\r\n\r\n")
 
 
+async def test_a_body_is_taken_no_faster_than_it_is_read() -> None:
+    """A caller that sends more than anybody reads has to wait; once it is read, all of it comes, and the next call too."""
+    size = 40_000_000
+    begin = asyncio.Event()
+    got: list[int] = []
+
+    async def answer(client: HttpClient) -> None:
+        await begin.wait()
+        total = 0
+        while piece := await client.read_more():
+            total += len(piece)
+        got.append(total)
+        client.write(OK)
+        client.finish(keep=True)
+
+    async with serving(answer) as port, calling(port) as caller:
+        sending = asyncio.ensure_future(caller.send(POST + b"Content-Length: %d\r\n\r\n" % size, b"x" * size))
+        await asyncio.sleep(0.3)
+        assert not sending.done()
+        begin.set()
+        assert (await caller.read_answer())[2] == b"ok"
+        await sending
+        await caller.send(POST + b"Content-Length: 2\r\n\r\nhi")
+        assert (await caller.read_answer())[2] == b"ok"
+        assert got == [size, 2]
+
+
 async def test_a_compressed_body_is_left_as_it_is() -> None:
     """It is forwarded untouched: nobody inflates it on the way."""
     body = gzip.compress(b"hello" * 100)
