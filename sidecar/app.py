@@ -23,24 +23,25 @@ from sidecar.edge.documents import read_document
 from sidecar.edge.files import read_secret
 from sidecar.edge.inbound.admin import AdminServer
 from sidecar.edge.inbound.pages import make_pages
-from sidecar.edge.inbound.server import DataServer, has_fast_parser
+from sidecar.edge.inbound.server import DataServer
 from sidecar.edge.outbound.upstreams import Upstreams
 from sidecar.edge.signals import watch_stop
 from sidecar.edge.tasks import end_all, spawn
 from sidecar.edge.telemetry.complaints import Complaints
 from sidecar.edge.telemetry.exposition import Exposition
+from sidecar.edge.telemetry.guarded import Guarded
 from sidecar.edge.telemetry.lag import sample_lag
 from sidecar.edge.telemetry.logs import EventLog, set_up
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.edge.telemetry.otlp import read_ratio
 from sidecar.edge.telemetry.tracer import Tracer, start_tracing
 from sidecar.errors import ConfigError, ConfigProblem
-from sidecar.exchange import Record
 from sidecar.pipeline import Pipeline
 from sidecar.ports import Sink
 
 _TELEMETRY_S: Final = 3.0  # given to the collector at the end
 _SWITCH_S: Final = 0.0005  # the exporting thread may keep the event loop waiting for this long
+_COUNTED_TOGETHER: Final = 32  # records: counted in a row they cost half as much, and 0.2 ms at a time
 _GC_OBJECTS: Final = 50_000
 _REQUEST_ID_BITS: Final = 64
 
@@ -86,7 +87,9 @@ class Sidecar:
         try:
             prefixes = {name_route(route): route.prefix for route in settings.routes}
             self._tracer = start_tracing(settings, prefixes, self._environ, self._meter, self._log, __version__)
-            sinks: list[Sink] = [Complaints(self._log), Guarded("metrics", self._meter, self._meter, self._log), *self._sinks]
+            metrics = Guarded("metrics", self._meter, self._meter, self._log, together=_COUNTED_TOGETHER)
+            self._meter.before_scrape(metrics.flush)
+            sinks: list[Sink] = [Complaints(self._log), metrics, *self._sinks]
             if self._tracer is not None:
                 sinks.append(Guarded("traces", self._tracer, self._meter, self._log))
             pipeline = Pipeline(
@@ -136,28 +139,8 @@ class Sidecar:
             self._meter.upstream_connections(upstream, "active").set(busy)
 
 
-class Guarded:
-    """A sink that cannot hurt the path: what it raises is counted and logged, and the record goes on to the next."""
-
-    def __init__(self, name: str, sink: Sink, meter: Meter, log: EventLog) -> None:
-        self._name = name
-        self._observe = sink.observe
-        self._failures = meter.sink_failures(name)
-        self._log = log
-
-    def observe(self, record: Record) -> None:
-        """Show the record to the sink (ports.Sink)."""
-        try:
-            self._observe(record)
-        except Exception as error:
-            self._failures.add(1)
-            self._log.write(catalogue.SINK_FAILED, sink=self._name, reason=type(error).__name__)
-
-
 def serve(loaded: Loaded) -> int:
     """Run a sidecar until it is told to stop; return the exit code."""
-    if not has_fast_parser():
-        raise ConfigError("aiohttp", [ConfigProblem("aiohttp", "its C parser is missing", "an installation with compiled extensions")])
     return run(_serve(loaded))
 
 

@@ -106,6 +106,7 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
     accept_encoding: bytes
     content_encoding: bytes
     content_length: int | None
+    chunked: bool  # the body comes in chunks
     upgrade: bool
 
 

@@ -118,7 +118,7 @@ def test_vocabulary_uses_only_pure_libraries() -> None:
     [
         ("prometheus_client", "sidecar/edge/telemetry/", 1),
         ("opentelemetry", "sidecar/edge/telemetry/", None),
-        ("httptools", "sidecar/edge/outbound/", None),
+        ("httptools", "sidecar/edge/", 2),
         ("uvloop", "sidecar/edge/", 1),
     ],
 )

@@ -67,10 +67,14 @@ _NONE, _LENGTH, _CHUNKED, _CLOSE = Framing.NONE, Framing.LENGTH, Framing.CHUNKED
 
 
 def read_request(headers: Headers) -> Wanted:
-    """Read in one pass what the sidecar needs to know of a request's head, and what of it goes on."""
+    """Read in one pass what the sidecar needs to know of a request's head, and what of it goes on.
+
+    Raises ValueError for what two parsers could read in two ways: more than one Host, and a
+    transfer coding other than `chunked` alone (RFC 9112 sections 3.2 and 6.1).
+    """
     own: dict[str, str] = {}
     fields: list[tuple[bytes, bytes]] = []
-    expects = upgrade = False
+    expects = upgrade = chunked = named = False
     nominated: frozenset[bytes] = frozenset()
     accept = content = b""
     length: int | None = None
@@ -84,10 +88,18 @@ def read_request(headers: Headers) -> Wanted:
                 accept = accept + b", " + value if accept else value
             elif low == b"content-encoding":
                 content = content + b", " + value if content else value
+        elif low == b"host":
+            if named:
+                raise ValueError("two hosts")
+            named = True
         elif low == b"content-length":
             length = int(value)
         elif low == b"connection":
             nominated |= nominated_names(value)
+        elif low == b"transfer-encoding":
+            if chunked or value.strip().lower() != b"chunked":
+                raise ValueError("unknown transfer coding")
+            chunked = True
         elif low == b"expect":
             expects = value.strip().lower() == b"100-continue"
         elif low == b"upgrade":
@@ -96,7 +108,7 @@ def read_request(headers: Headers) -> Wanted:
             own[low.decode("ascii", "replace")] = value.decode("utf-8", "replace").strip()
     if nominated:
         fields = [field for field in fields if _name_of(field[1]) not in nominated]
-    return Wanted(own, fields, expects, accept, content, length, upgrade and b"upgrade" in nominated)
+    return Wanted(own, fields, expects, accept, content, length, chunked, upgrade and b"upgrade" in nominated)
 
 
 def nominated_names(value: bytes) -> frozenset[bytes]:

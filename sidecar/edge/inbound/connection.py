@@ -1,0 +1,292 @@
+"""One caller's HTTP/1.1 connection: bytes in, calls out, one at a time and in order.
+
+The parser is llhttp in its strict form, the same that aiohttp's server is built on. What it lets
+through and we do not is refused here: other versions than 1.0 and 1.1, transfer codings other than
+`chunked` alone, two hosts, targets and fields beyond our limits. Everything else of a server (a
+task per call, request and response objects, a stream reader) is what a proxy does not need, and
+costs as much as all the rest of a call together.
+
+A caller that closes only its sending side is taken to have left: HTTP would let it wait, but no
+LLM client does that, and a provider bills for every second.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import httptools
+
+from sidecar.core.attempt.heads import read_request
+from sidecar.edge.inbound.client import HttpClient
+from sidecar.edge.tasks import spawn
+from sidecar.exchange import Call, Header
+
+# Long enough for any header that carries a token, short enough to be of no use as an attack.
+_LINE_BYTES_MAX: Final = 16 * 1024
+_FIELDS_MAX: Final = 128
+_HEAD_BYTES_MAX: Final = 64 * 1024
+# What comes ahead of its turn waits in the socket's buffers, not in ours.
+_AHEAD_MAX: Final = 16
+_VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
+# How long the rest of a body that nobody wants is read and thrown away: closing at once would reset
+# the connection under the answer.
+_REST_S: Final = 1.0
+
+
+class Host(Protocol):
+    """Whoever serves the connection."""
+
+    carry: Callable[[HttpClient], Awaitable[None]]
+    idle_s: float
+
+    def draw_id(self) -> str:
+        """Return a new request id."""
+        ...
+
+    def now(self) -> float:
+        """Return seconds on the monotonic clock."""
+        ...
+
+    def wall_ns(self) -> int:
+        """Return nanoseconds since the epoch."""
+        ...
+
+    def refuse_malformed(self) -> bytes:
+        """Note a request that never became a call; return a whole answer."""
+        ...
+
+    def opened(self, connection: "ClientConnection") -> None:
+        """A connection is there."""
+        ...
+
+    def closed(self, connection: "ClientConnection") -> None:
+        """A connection is gone."""
+        ...
+
+
+class ClientConnection(asyncio.Protocol):
+    """Reads calls from a caller's connection and has them carried."""
+
+    __slots__ = (
+        "_body_came", "_client", "_closing", "_fields", "_go_on", "_head_bytes", "_host", "_malformed", "_parser", "_pause",
+        "_paused_reading", "_paused_writing", "_target", "_task", "_waiter", "_waiting", "begun_at", "busy", "idle_since", "lost",
+        "transport",
+    )  # fmt: skip
+
+    transport: asyncio.Transport
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._parser = httptools.HttpRequestParser(self)
+        self._fields: list[Header] = []
+        self._target = b""
+        self._head_bytes = 0  # received of a head that is not whole, or within a body without any of it
+        self._body_came = False
+        self._client: HttpClient | None = None  # whose body is being read from the socket
+        self._waiting: deque[HttpClient] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._malformed = False
+        self._closing = False
+        self._pause: Callable[[], None] | None = None
+        self._go_on: Callable[[], None] | None = None
+        self._paused_writing = False
+        self._paused_reading = False
+        self.begun_at = 0.0  # when a head began to come that is not whole yet; 0: none has
+        self.busy = False  # a call is being carried
+        self.idle_since = 0.0
+        self.lost = False
+
+    # -- asyncio.Protocol ------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin (asyncio)."""
+        self.transport = transport  # type: ignore[assignment]  # a TCP transport is an asyncio.Transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.idle_since = self._host.now()
+        self._host.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came (asyncio)."""
+        if self._malformed or self._closing:
+            return
+        client = self._client
+        if client is None:
+            if not self._head_bytes:
+                self.begun_at = self._host.now()
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._closing = True  # the call that asked for it is carried; what follows is not HTTP
+        except (httptools.HttpParserError, ValueError):
+            self._give_up()
+            return
+        if self._client is None:
+            excess = self._head_bytes
+        elif self._client is client:  # a body goes on: a trailer or a chunk extension must not do so for ever
+            excess = self._head_bytes = 0 if self._body_came else self._head_bytes + len(data)
+            self._body_came = False
+        else:
+            return
+        if excess > _HEAD_BYTES_MAX:
+            self._give_up()
+
+    def eof_received(self) -> bool:
+        """The caller closed its side (asyncio): it is taken to have left."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The caller is gone (asyncio): whatever is done for it ends."""
+        self.lost = True
+        self._host.closed(self)
+        if self._task is not None:
+            self._task.cancel()
+
+    def pause_writing(self) -> None:
+        """The caller reads too slowly (asyncio)."""
+        self._paused_writing = True
+        if self._pause is not None:
+            self._pause()
+
+    def resume_writing(self) -> None:
+        """The caller has caught up (asyncio)."""
+        self._paused_writing = False
+        if self._go_on is not None:
+            self._go_on()
+
+    # -- httptools -------------------------------------------------------------------------
+
+    def on_url(self, url: bytes) -> None:
+        """Note the target, which may come in pieces."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a field of the head; trailers are dropped (RFC 9112 section 7.1.2)."""
+        if self._client is None:
+            if len(value) > _LINE_BYTES_MAX or len(name) > _LINE_BYTES_MAX:
+                raise ValueError("too long a field")
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """A head is whole: a call begins."""
+        host, fields, target = self._host, tuple(self._fields), self._target
+        self._fields, self._target = [], b""
+        version = _VERSIONS.get(self._parser.get_http_version())
+        if version is None or len(target) > _LINE_BYTES_MAX or len(fields) > _FIELDS_MAX:
+            raise ValueError("not our version, too long a target or too many fields")
+        wanted = read_request(fields)
+        if wanted.chunked and version == (1, 0):
+            raise ValueError("chunks in HTTP/1.0")
+        method = self._parser.get_method().decode("ascii")
+        call = Call(
+            host.draw_id(), method, target.decode("utf-8", "surrogateescape"), fields, version,
+            wanted.chunked or bool(wanted.content_length), self._parser.should_keep_alive(), wanted, host.now(), host.wall_ns(),
+        )  # fmt: skip
+        self._client = client = HttpClient(call, self, host.idle_s)
+        self._head_bytes, self.begun_at = 0, 0.0
+        self._waiting.append(client)
+        if len(self._waiting) > _AHEAD_MAX:
+            self.hold_reading()
+        if self._task is None:
+            self._task = spawn(self._serve(), name="calls of one connection")
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of a body came."""
+        self._body_came = True
+        if self._client is not None:
+            self._client.feed(data)
+
+    def on_message_complete(self) -> None:
+        """A request is whole."""
+        client, self._client = self._client, None
+        self._head_bytes = 0
+        if client is not None:
+            client.feed_end()
+
+    # -- what the call does ----------------------------------------------------------------
+
+    def watch(self, pause: Callable[[], None] | None, go_on: Callable[[], None] | None) -> None:
+        """Tell `pause` when the write buffer is full, `go_on` when it has drained."""
+        self._pause, self._go_on = pause, go_on
+        if pause is not None and self._paused_writing:
+            pause()
+
+    def hold_reading(self) -> None:
+        """Stop reading: more has come than is taken."""
+        if not self._paused_reading and not self.lost:
+            self._paused_reading = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self._paused_reading and not self.lost:
+            self._paused_reading = False
+            self.transport.resume_reading()
+
+    # -- what the server does --------------------------------------------------------------
+
+    def close_idle(self) -> None:
+        """Close at once if no call is in progress, else after it."""
+        self._closing = True
+        if not self.busy and not self._waiting:
+            self.transport.close()
+
+    def cancel(self) -> None:
+        """End the call in progress: it tells its own caller."""
+        if self._task is not None:
+            self._task.cancel()
+
+    @property
+    def task(self) -> "asyncio.Task[None] | None":
+        """The task in which calls are carried."""
+        return self._task
+
+    # --------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        """Carry calls, one after the other, until the connection is closed."""
+        try:
+            while True:
+                while self._waiting:
+                    client = self._waiting.popleft()
+                    if self._paused_reading:
+                        self.resume_reading()
+                    self.busy = True
+                    await self._host.carry(client)
+                    if client.resets:
+                        await client.settle()
+                    kept = client.keep and (client.whole or await client.drop_rest(_REST_S))
+                    self.busy = False
+                    if not kept or (self._closing and not self._waiting):
+                        return
+                if self._malformed:
+                    self.transport.write(self._host.refuse_malformed())
+                    return
+                self.idle_since = self._host.now()
+                self._waiter = asyncio.get_running_loop().create_future()
+                await self._waiter
+                self._waiter = None
+        finally:
+            self.busy = False
+            self._closing = True
+            if not self.transport.is_closing():
+                self.transport.close()
+
+    def _give_up(self) -> None:
+        """What came is not HTTP: nobody knows where the next request begins."""
+        self._malformed = True
+        client, self._client = self._client, None
+        if client is not None:
+            client.feed_fault()
+        elif self._task is None:
+            self.transport.write(self._host.refuse_malformed())
+            self.transport.close()
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
