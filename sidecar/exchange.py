@@ -108,6 +108,7 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
     content_length: int | None
     chunked: bool  # the body comes in chunks
     upgrade: bool
+    traced: bool  # a trace context came along
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
@@ -208,6 +209,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     path: str = ""  # as received, without the query
     template: str = ""  # http.route: the route's prefix and a known form's path, never a raw path
     unread: str | None = None  # why the answer, or a part of it, passed unread: "encoding", "too_large", "corrupt", "not_json"
+    trace_lost: bool = False  # it would have been kept, but there was no room for it
 
     @property
     def duration_s(self) -> float:

@@ -48,12 +48,15 @@ _ASKING: Final = "openai_chat"  # the one form in which usage comes only if aske
 
 
 class Pipeline:
-    """Carries calls. One instance serves all of them; what changes on the way is in `Exchange`."""
+    """Carries calls. One instance serves all of them; what changes on the way is in `Exchange`.
+
+    `has_room`: whether one more trace can be exported, an important or an ordinary one; None: no tracing.
+    """
 
     def __init__(
         self, settings: Settings, router: Router, places: Mapping[str, Place], prices: PriceTable, reach: Reach, clock: Clock,
         in_flight: Level, sinks: Sequence[Sink], draw: Callable[[int], int],
-        report: Callable[[str, Exception], None], *, traces: bool,
+        report: Callable[[str, Exception], None], *, has_room: Callable[[bool], bool] | None,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._router = router
@@ -65,7 +68,8 @@ class Pipeline:
         self._sinks = sinks
         self._draw = draw
         self._report = report
-        self._traces = traces
+        self._has_room = has_room or _always
+        self._traces = has_room is not None
 
     async def carry(self, client: Client) -> None:
         """Carry one call from accept to record. Raises nothing but CancelledError."""
@@ -227,6 +231,10 @@ class Pipeline:
         if exchange.answer is not None:
             exchange.answer.release()
         self._in_flight.dec()
-        record = seal(exchange, now, self._prices, slow_s=self._settings.tracing.slow)
+        record = seal(exchange, now, self._prices, slow_s=self._settings.tracing.slow, has_room=self._has_room)
         for sink in self._sinks:
             sink.observe(record)
+
+
+def _always(important: bool) -> bool:
+    return True

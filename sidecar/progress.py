@@ -1,5 +1,6 @@
 """An exchange in progress, what is sent on for it, and the record it is sealed into."""
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -95,14 +96,22 @@ def compose_request(exchange: Exchange, *, propagates: bool) -> tuple[bytes, boo
     return address_request(call, exchange.place, path, exchange.query, extra, dropped, size), size is None
 
 
-def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float) -> Record:
-    """Return what happened, once and for all. Lets go of the connection."""
+def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, has_room: Callable[[bool], bool]) -> Record:
+    """Return what happened, once and for all. Lets go of the connection.
+
+    `has_room`: whether one more trace can be exported, an important one or an ordinary one. One that
+    cannot is not kept, so that no exemplar points at it.
+    """
+    trace = exchange.trace
     call, place, match, answer, observer = exchange.call, exchange.place, exchange.match, exchange.answer, exchange.observer
     ending = exchange.ending or _UNENDED
     exchange.close_attempt(now, ending)
     seen = observer.seen if observer is not None else Seen()
     usage = seen.usage
     cost, unpriced = _price(prices, place.provider, exchange.asked.model, seen, usage)
+    important = trace is not None and keeps(ending, now - call.accepted, slow_s=slow_s, sampled=False)
+    wanted = important or (trace is not None and trace.sampled)
+    kept = wanted and has_room(important)
     return Record(
         call.id, "" if match is None else match.route, place.name, place.host, place.port, place.provider,
         exchange.dialect.operation, exchange.dialect.name, call.method,
@@ -112,9 +121,9 @@ def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float) -
         call.accepted, call.accepted_ns, now, None if answer is None else answer.first_byte_at, exchange.request_bytes,
         0 if answer is None else answer.sent_bytes, _request_overhead(exchange, answer),
         None if exchange.committed_at is None or answer is None or answer.head_at is None else exchange.committed_at - answer.head_at,
-        tuple(exchange.attempts), answer is not None and answer.observer_failed, exchange.usage_added, exchange.trace,
-        exchange.trace is not None and keeps(ending, now - call.accepted, slow_s=slow_s, sampled=exchange.trace.sampled),
-        exchange.path, "" if match is None else match.template, None if observer is None else observer.skipped,
+        tuple(exchange.attempts), answer is not None and answer.observer_failed, exchange.usage_added, trace,
+        kept,
+        exchange.path, "" if match is None else match.template, None if observer is None else observer.skipped, wanted and not kept,
     )  # fmt: skip
 
 

@@ -189,6 +189,7 @@ class Played:
         self.asked: list[tuple[str, bool]] = []
         self.deadlines: list[Deadlines] = []
         self.clock = TickingClock()
+        self.room = True
         self.in_flight = 0
         self.in_flight_most = 0
         self.records: list[list[Record]] = [[], []]
@@ -197,7 +198,7 @@ class Played:
         self.pipeline = Pipeline(
             settings, Router(settings.routes), read_places(settings.upstreams, {}), PRICES, self, self.clock, self,
             [_Sink(records) for records in self.records], lambda bits: next(numbers) * 0x9E3779B97F4A7C15 & ((1 << bits) - 1),
-            lambda call_id, error: self.reports.append((call_id, error)), traces=traces,
+            lambda call_id, error: self.reports.append((call_id, error)), has_room=(lambda important: self.room) if traces else None,
         )  # fmt: skip
 
     def inc(self) -> None:

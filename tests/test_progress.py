@@ -1,8 +1,10 @@
 """An exchange in progress, and the record it is sealed into."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.core.attempt.heads import read_answer
 from sidecar.core.choose.places import read_place
@@ -92,7 +94,7 @@ def test_attempts_are_counted_from_their_beginning() -> None:
     assert (attempt.upstream, attempt.status, attempt.outcome, attempt.reused) == ("openai", None, "reset", False)
 
 
-def sealed(seen: Seen, **more: Any) -> Any:
+def sealed(seen: Seen, has_room: Callable[[bool], bool] = lambda important: True, **more: Any) -> Any:
     """Return the record of an answered exchange."""
     exchange = begin()
     exchange.begin_attempt(100.5)
@@ -102,7 +104,7 @@ def sealed(seen: Seen, **more: Any) -> Any:
     exchange.status, exchange.ending, exchange.committed_at, exchange.waited_s = 200, Ending.COMPLETED, 103.25, 0.25
     for name, value in more.items():
         setattr(exchange, name, value)
-    return seal(exchange, 105.0, PRICES, slow_s=10.0)
+    return seal(exchange, 105.0, PRICES, slow_s=10.0, has_room=has_room)
 
 
 def seen_of(model: str | None, usage: Usage | None, cost_usd: float | None = None) -> Seen:
@@ -157,7 +159,7 @@ def test_a_failure_is_named_by_its_kind() -> None:
 def test_an_exchange_without_an_ending_is_our_fault() -> None:
     """It never passes for a success, and what was never measured is None."""
     exchange = begin()
-    record = seal(exchange, 101.0, PRICES, slow_s=10.0)
+    record = seal(exchange, 101.0, PRICES, slow_s=10.0, has_room=lambda important: True)
     assert (record.ending, record.attempts, record.status) == (Ending.SIDECAR_FAULT, (), None)
     assert (record.overhead_request_s, record.overhead_response_s, record.first_byte, record.usage) == (None, None, None, None)
 
@@ -167,3 +169,21 @@ def test_a_malformed_request_leaves_a_record_of_its_own() -> None:
     record = seal_malformed(5.0, 7)
     assert (record.ending, record.status, record.error_id) == (Ending.CLIENT_FAULT, 400, "bad_request")
     assert (record.accepted, record.accepted_ns, record.duration_s, record.attempts, record.kept) == (5.0, 7, 0.0, (), False)
+
+
+def test_a_trace_without_room_is_lost_and_not_kept() -> None:
+    """No exemplar may point at it, and its spans are counted; what nobody wanted is not lost."""
+    asked: list[bool] = []
+
+    def full(important: bool) -> bool:
+        asked.append(important)
+        return False
+
+    record = sealed(Seen(), full, trace=replace(TRACE, sampled=True))
+    assert (record.kept, record.trace_lost) == (False, True)
+    record = sealed(Seen(), full, trace=replace(TRACE, sampled=False), ending=Ending.CUT)
+    assert (record.kept, record.trace_lost) == (False, True)
+    assert asked == [False, True]
+    record = sealed(Seen(), full, trace=replace(TRACE, sampled=False))
+    assert (record.kept, record.trace_lost) == (False, False)
+    assert asked == [False, True]

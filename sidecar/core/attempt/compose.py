@@ -40,6 +40,8 @@ def replaced_fields(call: Call, place: Place, trace: bytes | None, *, observed: 
         extra.append(b"Accept-Encoding: " + codings)
     if trace:
         extra.append(trace)
+    if codings is None and not place.credential and not call.wanted.traced:
+        return extra, _NOTHING
     return extra, dropped_names(trace=trace is not None, codings=codings is not None, credential=bool(place.credential))
 
 

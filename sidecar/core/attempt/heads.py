@@ -74,7 +74,7 @@ def read_request(headers: Headers) -> Wanted:
     """
     own: dict[str, str] = {}
     fields: list[tuple[bytes, bytes]] = []
-    expects = upgrade = chunked = named = False
+    expects = upgrade = chunked = named = traced = False
     nominated: frozenset[bytes] = frozenset()
     accept = content = b""
     length: int | None = None
@@ -88,6 +88,8 @@ def read_request(headers: Headers) -> Wanted:
                 accept = accept + b", " + value if accept else value
             elif low == b"content-encoding":
                 content = content + b", " + value if content else value
+            elif low in _TRACE:
+                traced = True
         elif low == b"host":
             if named:
                 raise ValueError("two hosts")
@@ -108,7 +110,7 @@ def read_request(headers: Headers) -> Wanted:
             own[low.decode("ascii", "replace")] = value.decode("utf-8", "replace").strip()
     if nominated:
         fields = [field for field in fields if _name_of(field[1]) not in nominated]
-    return Wanted(own, fields, expects, accept, content, length, chunked, upgrade and b"upgrade" in nominated)
+    return Wanted(own, fields, expects, accept, content, length, chunked, upgrade and b"upgrade" in nominated, traced)
 
 
 def nominated_names(value: bytes) -> frozenset[bytes]:

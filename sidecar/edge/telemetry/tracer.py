@@ -37,6 +37,7 @@ class Tracer:
         """`make` makes the collector, in the thread that uses it."""
         self._queue: deque[Record] = deque()
         self._queue_max = max(1, export.queue_spans // _SPANS_PER_RECORD)
+        self._ordinary_max = self._queue_max - self._queue_max // 4
         self._batch_records = max(1, export.batch_spans // _SPANS_PER_RECORD)
         self._wake_at = min(self._batch_records, self._queue_max)
         self._delay_s = export.delay_s
@@ -60,12 +61,16 @@ class Tracer:
         """Start the exporting thread."""
         self._thread.start()
 
+    def has_room(self, important: bool) -> bool:
+        """Return whether one more record can be queued. The last quarter is for failures and slow calls."""
+        return len(self._queue) < (self._queue_max if important else self._ordinary_max) and not self._closed
+
     def observe(self, record: Record) -> None:
-        """Queue one exchange that has ended, if its trace is kept."""
-        if not record.kept or record.trace is None:
+        """Queue one exchange that has ended, if its trace is kept; count it if it is lost."""
+        if record.trace is None or not (record.kept or record.trace_lost):
             return
         waiting = len(self._queue)
-        if waiting >= self._queue_max or self._closed:
+        if record.trace_lost or waiting >= self._queue_max or self._closed:
             (self._lost_at_shutdown if self._closed else self._queue_full).add(count_spans(record))
             return
         self._queue.append(record)

@@ -120,6 +120,25 @@ async def test_a_full_queue_drops_and_counts() -> None:
     assert bench.counts["exported"] == 30
 
 
+async def test_the_last_of_the_room_is_for_what_matters() -> None:
+    """Ordinary traces leave a quarter of the queue to failures and slow calls; what had no room is counted."""
+    bench = Bench(Scripted())
+    ordinary = 0
+    while bench.tracer.has_room(False):
+        bench.tracer.observe(make_record())
+        ordinary += 1
+    important = 0
+    while bench.tracer.has_room(True):
+        bench.tracer.observe(make_record())
+        important += 1
+    assert (ordinary, important) == (8, 2)
+    bench.tracer.observe(make_record(kept=False, trace_lost=True))
+    assert bench.counts["queue_full"] == 3
+    bench.tracer.start()
+    await bench.tracer.shutdown()
+    assert not bench.tracer.has_room(True)
+
+
 @pytest.mark.parametrize("outcome", [Outcome("HTTP 503"), RuntimeError("secret")])
 async def test_what_was_not_taken_is_counted(outcome: Outcome | Exception) -> None:
     """A failed batch is lost and counted, and the next one is tried."""
