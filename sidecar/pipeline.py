@@ -101,9 +101,11 @@ class Pipeline:
 
     def _accept(self, client: Client) -> Exchange:
         self._in_flight.inc()
-        tracing = self._settings.tracing
         call = client.call
-        return Exchange(client, call, begin_trace(call.headers, self._draw, tracing.ratio) if self._traces else None)
+        trace = None
+        if self._traces:
+            trace = begin_trace(call.headers if call.wanted.traced else (), self._draw, self._settings.tracing.ratio)
+        return Exchange(client, call, trace)
 
     def _identify(self, exchange: Exchange) -> None:
         call = exchange.call

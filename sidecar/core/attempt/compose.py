@@ -13,6 +13,8 @@ from sidecar.exchange import Call, TraceContext
 _READABLE_CODINGS: Final = CODINGS | {"identity"}
 _CHUNKED, _CLOSE = Framing.CHUNKED, Framing.CLOSE
 _NOTHING: Final[frozenset[bytes]] = frozenset()
+_TOLD_MAX: Final = 1024  # upstreams are few, attempts fewer
+_told: dict[tuple[str, int], bytes] = {}
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _PHRASES: Final = {
     400: b"Bad Request", 404: b"Not Found", 413: b"Content Too Large", 429: b"Too Many Requests", 500: b"Internal Server Error",
@@ -69,9 +71,12 @@ def address_request(
 
 def own_fields(call_id: str, upstream: str, attempts: int) -> list[bytes]:
     """Return the fields by which an answer tells how it came about."""
-    return [
-        b"x-sidecar-request-id: %b\r\nx-sidecar-upstream: %b\r\nx-sidecar-attempts: %d" % (call_id.encode(), upstream.encode(), attempts)
-    ]
+    known = _told.get((upstream, attempts))
+    if known is None:
+        known = b"\r\nx-sidecar-upstream: %b\r\nx-sidecar-attempts: %d" % (upstream.encode("ascii"), attempts)
+        if len(_told) < _TOLD_MAX:
+            _told[upstream, attempts] = known
+    return [b"x-sidecar-request-id: " + call_id.encode("ascii") + known]
 
 
 def compose_response(call: Call, head: AnswerHead, framing: Framing, own: Sequence[bytes]) -> tuple[bytes, bool]:

@@ -36,6 +36,7 @@ _SPECIAL: Final = _REWRITTEN | _CREDENTIALS | _TRACE | {b"accept-encoding", b"co
 # Field names come from peers: remember the class of only so many spellings.
 _REMEMBERED_MAX: Final = 2048
 _classes: dict[bytes, bytes] = {}
+_types: dict[bytes, str] = {}  # what Content-Type lines say, likewise
 
 
 def classify(name: bytes) -> bytes:
@@ -198,7 +199,7 @@ def read_answer(method: str, status: int, head: bytes) -> AnswerHead:
             fields.append(line)
         elif low == b"content-type":
             fields.append(line)
-            content_type = _value_of(line).lower()
+            content_type = _types.get(line) or _read_type(line)
         elif low == b"content-length":
             length_field = line
             framing = _LENGTH if framing is _CLOSE else framing
@@ -217,6 +218,13 @@ def read_answer(method: str, status: int, head: bytes) -> AnswerHead:
     if method == "HEAD" or status == 204 or status == 304:  # RFC 9112 section 6.3: no body, whatever the fields say
         framing = _NONE
     return AnswerHead(status, reason, framing, fields, length_field, content_type, content_encoding)
+
+
+def _read_type(line: bytes) -> str:
+    value = _value_of(line).lower()
+    if len(_types) < _REMEMBERED_MAX:
+        _types[line] = value
+    return value
 
 
 def _value_of(line: bytes) -> str:

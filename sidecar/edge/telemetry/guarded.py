@@ -29,6 +29,9 @@ class Guarded:
 
     def observe(self, record: Record) -> None:
         """Take note of one exchange that has ended (ports.Sink)."""
+        if self._together == AT_ONCE:
+            self._show(record)
+            return
         self._kept.append(record)
         if len(self._kept) >= self._together:
             self.flush()
@@ -37,8 +40,11 @@ class Guarded:
         """Show what is kept to the sink."""
         kept, self._kept = self._kept, []
         for record in kept:
-            try:
-                self._observe(record)
-            except Exception as error:
-                self._failures.add(1)
-                self._log.write(catalogue.SINK_FAILED, sink=self._name, reason=type(error).__name__)
+            self._show(record)
+
+    def _show(self, record: Record) -> None:
+        try:
+            self._observe(record)
+        except Exception as error:
+            self._failures.add(1)
+            self._log.write(catalogue.SINK_FAILED, sink=self._name, reason=type(error).__name__)
