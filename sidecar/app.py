@@ -21,7 +21,7 @@ from sidecar.edge import loop as event_loop
 from sidecar.edge.clock import SystemClock
 from sidecar.edge.documents import read_document
 from sidecar.edge.files import read_secret
-from sidecar.edge.inbound.admin import AdminServer
+from sidecar.edge.inbound.admin import AdminServer, has_fast_parser
 from sidecar.edge.inbound.pages import make_pages
 from sidecar.edge.inbound.server import DataServer
 from sidecar.edge.outbound.upstreams import Upstreams
@@ -141,6 +141,8 @@ class Sidecar:
 
 def serve(loaded: Loaded) -> int:
     """Run a sidecar until it is told to stop; return the exit code."""
+    if not has_fast_parser():
+        raise ConfigError("aiohttp", [ConfigProblem("aiohttp", "its C parser is missing", "an installation with compiled extensions")])
     return run(_serve(loaded))
 
 

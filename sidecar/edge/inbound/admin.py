@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from aiohttp import web
+from aiohttp import http_parser, web
 
 Respond = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 # Operators' pages hold names of models and tenants: no cache keeps them, no frame shows them.
 _HEADERS: Final = {
+    "Server": "llm-sidecar",
     "Cache-Control": "private, no-store",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -17,6 +18,14 @@ _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
 }
 _KEEP_ALIVE_S: Final = 75.0
+
+
+def has_fast_parser() -> bool:
+    """Tell whether aiohttp's C parser is there: the only one we serve with.
+
+    Most request smuggling advisories against aiohttp concern the fallback in pure Python.
+    """
+    return http_parser.HttpRequestParser is not http_parser.HttpRequestParserPy
 
 
 class AdminServer:

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from aiohttp import web
+from aiohttp import http_parser, web
 
-from sidecar.edge.inbound.admin import AdminServer
+from sidecar.edge.inbound.admin import AdminServer, has_fast_parser
 
 
 async def greet(request: web.BaseRequest) -> web.Response:
@@ -75,3 +75,14 @@ async def test_a_port_in_use_is_told_and_a_stopped_one_is_free() -> None:
     await asyncio.sleep(0)
     assert await second.start(host, port) == (host, port)
     await second.stop()
+
+
+def test_the_fast_parser_is_there() -> None:
+    """Most of what could be smuggled past a parser concerns the slow one."""
+    assert has_fast_parser()
+
+
+def test_the_slow_parser_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation without compiled extensions is told apart."""
+    monkeypatch.setattr(http_parser, "HttpRequestParser", http_parser.HttpRequestParserPy)
+    assert not has_fast_parser()
