@@ -38,8 +38,8 @@ _PATIENCE_S: Final = 5.0  # for the samples to be written
 
 # Which step a file belongs to: the innermost frame that is in one of these decides.
 _STEPS: Final = (
-    ("/aiohttp/", "accept: HTTP server (aiohttp)"),
-    ("/sidecar/edge/inbound/", "accept: our side of the server, writes to the caller"),
+    ("/aiohttp/", "the admin port (aiohttp)"),
+    ("/sidecar/edge/inbound/", "accept: the caller's connection, parser, writes to it"),
     ("/sidecar/core/identify/", "identify: target, route, trace context"),
     ("/sidecar/core/choose/", "choose"),
     ("/sidecar/edge/outbound/relay.py", "relay: pieces, waits, deadlines"),

@@ -25,6 +25,14 @@ class Dialect(Protocol):
         """Note what the data of one stream event says, arrived at `now`. May raise on garbage."""
         ...
 
+    def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
+        """Return what stands before and after the text of an ordinary event; None where it is not one.
+
+        An event that differs from it only in that text, within one JSON string, says nothing that
+        is not known already.
+        """
+        ...
+
     def refusal(self, kind: ErrorKind, message: str) -> bytes:
         """Return the JSON body of an answer of our own."""
         ...

@@ -13,6 +13,9 @@ from sidecar.core.observe.sse import EventSplitter
 from sidecar.core.observe.timeline import Timeline
 from sidecar.exchange import Seen
 
+_QUOTE, _LF, _CR, _BACKSLASH = b'"\n\r\\'
+# Streams whose events differ in more than their text (padding, log probabilities) are not learned from for ever.
+_LESSONS_MAX: Final = 4
 MISSING: Final = "error"  # as the conventions say, in place of a finish reason that never arrived
 
 
@@ -64,9 +67,13 @@ class BlindObserver:
 
 
 class StreamObserver:
-    """Reads server-sent events."""
+    """Reads server-sent events.
 
-    __slots__ = ("_failed", "_note", "_read", "_split", "_splitter", "seen")
+    Nearly every event of a stream is the one before it with another text. Once such an event has
+    been read, those that differ only within that one JSON string are counted without being parsed.
+    """
+
+    __slots__ = ("_after", "_before", "_failed", "_lessons", "_note", "_outline", "_read", "_split", "_splitter", "seen")
 
     def __init__(self, dialect: Dialect, seen: Seen, line_bytes_max: int, gap_edges: tuple[float, ...], *, failed: bool) -> None:
         self.seen = seen
@@ -74,6 +81,9 @@ class StreamObserver:
         self._splitter = EventSplitter(line_bytes_max)
         self._split = self._splitter.feed
         self._read = dialect.read_event
+        self._outline = dialect.outline
+        self._lessons = _LESSONS_MAX
+        self._before = self._after = b""  # of an ordinary piece, around its text
         self._note = Timeline(seen, gap_edges).note
 
     @property
@@ -94,12 +104,31 @@ class StreamObserver:
     def feed(self, data: bytes, now: float) -> None:
         """Read the next piece, arrived at `now`."""
         seen = self.seen
+        if self._before and data.startswith(self._before) and data.endswith(self._after) and self._is_ordinary(data):
+            seen.chunks += 1
+            self._note(1, now)
+            return
         chunks = seen.chunks
-        for event in self._split(data):
+        events = self._split(data)
+        for event in events:
             self._read(event, seen, now)
         chunks = seen.chunks - chunks
         if chunks:
             self._note(chunks, now)
+            if self._lessons and seen.first_token is not None and seen.model is not None:
+                self._learn(events[-1])
+
+    def _learn(self, event: bytes) -> None:
+        self._lessons -= 1
+        outline = self._outline(event)
+        if outline is not None:
+            self._before, self._after = b"data: " + outline[0], outline[1] + b"\n\n"
+
+    def _is_ordinary(self, data: bytes) -> bool:
+        text = data[len(self._before) : -len(self._after)]
+        if len(data) < len(self._before) + len(self._after) or not self._splitter.is_idle:
+            return False
+        return _QUOTE not in text and _LF not in text and _CR not in text and (not text or text[-1] != _BACKSLASH)
 
     def finish(self, now: float) -> None:
         """Mark choices that never finished. An event without its blank line does not count."""

@@ -34,6 +34,11 @@ class EventSplitter:
         self._data: list[bytes] = []
         self._data_bytes = 0
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the next piece begins a new event, with nothing held of any other."""
+        return self._idle and not self._after_cr
+
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the data of the events that `piece` completes. Never raises."""
         # Nearly every piece holds whole events of one `data: ` line each. `in` with a number is one

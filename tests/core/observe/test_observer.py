@@ -234,3 +234,72 @@ def test_many_choices_are_bounded() -> None:
     """An upstream that invents choices without end fills no memory."""
     observer = feed(start(), [event("a", index=index) for index in range(1000)])
     assert len(observer.seen.choices) == 128
+
+
+# What may follow an ordinary event: the like of it, and whatever almost is.
+TEXTS = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(['"', "\\", '\\"', 'a"},"finish_reason":"stop', "\n", "\r", "\\n", "", "é", "\u2028", '"content":"x', "\x00"]),
+)
+MEMBER = st.sampled_from(["content", "reasoning_content", "reasoning", "refusal"])
+REASONS = st.sampled_from([None, None, None, None, "stop", ""])
+
+
+@st.composite
+def nearly_alike(draw: st.DrawFn) -> bytes:
+    """Return an event that is an ordinary one, or differs from it in a place that matters or not."""
+    choice: dict[str, Any] = {"index": draw(st.sampled_from([0, 0, 0, 1])), "delta": {draw(MEMBER): draw(TEXTS)}}
+    choice["finish_reason"] = draw(REASONS)
+    chunk: dict[str, Any] = {"id": "c", "model": "m", "choices": [choice]}
+    if draw(st.integers(0, 9)) == 0:
+        chunk |= draw(st.sampled_from([{"usage": {"prompt_tokens": 1, "completion_tokens": 2}}, {"error": {"code": "x"}}, {"usage": None}]))
+    separators = draw(st.sampled_from([(",", ":"), (", ", ": ")]))
+    data = json.dumps(chunk, ensure_ascii=draw(st.booleans()), separators=separators).encode()
+    if draw(st.integers(0, 14)) == 0:  # what is no JSON any more, at a place that hypothesis likes
+        at = draw(st.integers(0, len(data)))
+        data = data[:at] + draw(st.sampled_from([b"\\", b'"', b"\n", b"\r", b"\xff"])) + data[at:]
+    return b"data: " + data + b"\n\n"
+
+
+@given(st.lists(nearly_alike(), max_size=14), st.booleans())
+@settings(max_examples=600)
+def test_what_is_learned_changes_nothing(events: list[bytes], together: bool) -> None:
+    """An event that is counted unread would have said nothing new: what is seen is the same as if each had been parsed."""
+    pieces = [b"".join(events)] if together else events
+    quick = start()
+    patient = start()
+    patient._lessons = 0  # type: ignore[attr-defined]  # it never learns
+    for number, piece in enumerate(pieces):
+        quick.feed(piece, float(number))
+        patient.feed(piece, float(number))
+    quick.finish(99.0)
+    patient.finish(99.0)
+    assert quick.seen == patient.seen
+    assert quick.ended_well == patient.ended_well
+
+
+def test_ordinary_events_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a hundred that differ only in their text, nearly all are counted without being parsed."""
+    parsed = 0
+    read = OPENAI_CHAT.read_event
+
+    def count(data: bytes, seen: Any, now: float) -> None:
+        nonlocal parsed
+        parsed += 1
+        read(data, seen, now)
+
+    monkeypatch.setattr(OPENAI_CHAT, "read_event", count)
+    observer = start()
+    for number in range(100):
+        observer.feed(event(f"word {number}"), float(number))
+    assert (observer.seen.chunks, parsed) == (100, 1)
+
+
+def test_what_only_looks_ordinary_is_parsed() -> None:
+    """Another member between the same beginning and the same end is seen."""
+    ordinary = b'data: {"id":"i","model":"m","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n'
+    observer = start()
+    for text in (b"a", b"b", b'c"},"usage":{"prompt_tokens":5,"completion_tokens":7},"z":{"w":"d'):
+        observer.feed(ordinary % text, 1.0)
+    assert observer.seen.usage == Usage(5, 0, 0, 7, 0)
+    assert observer.seen.chunks == 3

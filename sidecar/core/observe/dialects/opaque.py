@@ -22,6 +22,10 @@ class Opaque:
     def read_event(self, event: bytes, seen: Seen, now: float) -> None:
         """Do nothing."""
 
+    def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
+        """Nothing is known of events."""
+        return None
+
     def refusal(self, kind: ErrorKind, message: str) -> bytes:
         """Return an error body in the form most widely understood."""
         return write_error(kind, message)

@@ -19,9 +19,17 @@ class OpenAIChat(OpenAIForm):
     name = "openai_chat"
     operation = "chat"
     streams = True
+    text_keys = tuple(b'"%b":%b"' % (name, space) for name in (b"content", b"reasoning_content", b"reasoning") for space in (b"", b" "))
 
     def __init__(self) -> None:
         super().__init__(_ChatOpening, _ChatChoice)
+
+    def text_of(self, choice: Any) -> object:
+        """Return the delta's content or reasoning."""
+        delta = choice.delta
+        if not isinstance(delta, dict):
+            return None
+        return delta.get("content") or delta.get("reasoning_content") or delta.get("reasoning")
 
     def has_token(self, choice: Any) -> bool:
         """Whether the delta carries text, a refusal, reasoning, a call or audio."""

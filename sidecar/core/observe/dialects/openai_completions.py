@@ -19,9 +19,14 @@ class OpenAICompletions(OpenAIForm):
     name = "openai_completions"
     operation = "text_completion"
     streams = True
+    text_keys = (b'"text":"', b'"text": "')
 
     def __init__(self) -> None:
         super().__init__(_TextOpening, _TextChoice)
+
+    def text_of(self, choice: Any) -> object:
+        """Return the choice's text."""
+        return choice.text
 
     def has_token(self, choice: Any) -> bool:
         """Whether the choice carries text."""

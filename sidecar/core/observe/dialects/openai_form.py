@@ -20,6 +20,7 @@ from sidecar.exchange import Asked, Seen, Usage
 CHOICES_MAX: Final = 128  # of one answer; OpenAI's own limit of `n`
 
 _DONE: Final = b"[DONE]"
+_BACKSLASH: Final = 0x5C
 _ERROR_TYPES: Final = {
     Origin.CLIENT: "invalid_request_error",
     Origin.POLICY: "policy_error",
@@ -64,6 +65,7 @@ class OpenAIForm:
     name: str
     operation: str
     streams: bool
+    text_keys: tuple[bytes, ...] = ()  # as they stand in an event, up to the text's opening quote
 
     def __init__(self, opening: type[Answer], choice: type[Choice]) -> None:
         self._opening = opening
@@ -124,6 +126,30 @@ class OpenAIForm:
             or (chunk.service_tier is not None and chunk.service_tier != seen.service_tier)
         ):  # fmt: skip
             _note_rest(chunk, seen)
+
+    def text_of(self, choice: Any) -> object:
+        """Return the text that a choice of an event carries under one of `text_keys`."""
+        return None
+
+    def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
+        """Return what stands before and after the text of an event that brings nothing but text."""
+        try:
+            chunk = self._decode_opening(event)
+        except UNREADABLE:
+            return None
+        choices = chunk.choices or ()
+        if len(choices) != 1 or chunk.usage is not None or chunk.error is not None or chunk.x_groq is not None:
+            return None
+        choice = choices[0]
+        if choice.finish_reason is not None or choice.usage is not None or choice.error is not None:
+            return None
+        for key in self.text_keys:
+            start = event.find(key) + len(key)
+            end = event.find(b'"', start)
+            # A quote within a string is escaped: the key can only be a key, and must be the only one.
+            if event.count(key) == 1 and _BACKSLASH not in event[start:end] and self.text_of(choice) == event[start:end].decode("utf-8"):
+                return event[:start], event[end:]
+        return None
 
     def refusal(self, kind: ErrorKind, message: str) -> bytes:
         """Return the JSON body of an answer of our own."""
