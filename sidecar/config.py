@@ -95,7 +95,7 @@ class Tracing:
     ratio: float = 1.0
     slow: Duration = 10.0  # calls slower than this are always kept
     queue: int = 2048  # spans waiting for export at most
-    cpu_share: float = 0.03  # of one core, spent on building and encoding spans at most
+    cpu_share: float = 0.01  # of one core, spent on building and encoding spans at most
     propagate: bool = True  # send traceparent to upstreams
 
 

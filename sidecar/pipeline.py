@@ -124,9 +124,14 @@ class Pipeline:
     async def _receive(self, exchange: Exchange) -> None:
         if not exchange.call.has_body:
             return
-        began = self._clock.now()
-        exchange.body, exchange.whole = await exchange.client.read_body(self._settings.limits.body)
-        exchange.waited_s = self._clock.now() - began
+        limit = self._settings.limits.body
+        body = exchange.client.take_body(limit)  # nearly always: it came with the head
+        if body is not None:
+            exchange.body = body
+        else:
+            began = self._clock.now()
+            exchange.body, exchange.whole = await exchange.client.read_body(limit)
+            exchange.waited_s = self._clock.now() - began
         exchange.request_bytes = len(exchange.body)
         if not exchange.whole or exchange.dialect is OPAQUE:
             return
@@ -230,8 +235,6 @@ class Pipeline:
     def _record(self, exchange: Exchange) -> None:
         """Let go of everything the exchange held, seal what happened, and show it to every sink."""
         now = self._clock.now()
-        if exchange.answer is not None:
-            exchange.answer.release()
         self._in_flight.dec()
         record = seal(exchange, now, self._prices, slow_s=self._settings.tracing.slow, has_room=self._has_room)
         for sink in self._sinks:

@@ -55,6 +55,10 @@ class Client(Protocol):
         """Whether the caller has closed its connection."""
         ...
 
+    def take_body(self, bytes_max: int) -> bytes | None:
+        """Return the request's body if all of it is here already and no longer than `bytes_max`."""
+        ...
+
     async def read_body(self, bytes_max: int) -> tuple[bytes, bool]:
         """Return the request's body and whether it is whole: False if there is more than `bytes_max`."""
         ...

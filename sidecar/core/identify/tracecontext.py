@@ -53,7 +53,7 @@ def begin_trace(headers: Headers, draw: Callable[[int], int], ratio: float) -> T
     if remote is None:
         drawn = draw(128 + 3 * _SPAN_BITS)
         trace_id = (drawn >> 3 * _SPAN_BITS) or 1
-        sampled = (trace_id & _SPAN_MASK) < ratio * (1 << _SPAN_BITS)
+        sampled = ratio >= 1.0 or (trace_id & _SPAN_MASK) < ratio * (1 << _SPAN_BITS)
         return TraceContext(
             trace_id, None, (drawn & _SPAN_MASK) or 1, (drawn >> _SPAN_BITS & _SPAN_MASK) or 2,
             (drawn >> 2 * _SPAN_BITS & _SPAN_MASK) or 3, sampled,

@@ -86,10 +86,12 @@ class HttpClient:
         """Whether the caller has closed its connection (ports.Client)."""
         return self._line.lost or self._line.transport.is_closing()
 
+    def take_body(self, bytes_max: int) -> bytes | None:
+        """Return the body if all of it is here already (ports.Client)."""
+        return self._take() if self.whole and self._held_bytes <= bytes_max else None
+
     async def read_body(self, bytes_max: int) -> tuple[bytes, bool]:
         """Return the body and whether it is whole (ports.Client)."""
-        if self.whole and self._held_bytes <= bytes_max:
-            return self._take(), True
         # RFC 9110 section 10.1.1: HTTP/1.0 knows no interim answers.
         if self.call.wanted.expects_continue and self.call.http_version >= (1, 1) and not self.whole and not self._pieces:
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -96,7 +96,11 @@ class Relay:
         while self._head is None:
             if self._fault is not None:
                 raise self._fault
-            await self._wait()
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
         return self._head
 
     def commit(
