@@ -19,7 +19,7 @@ from sidecar.errors import BAD_REQUEST, ErrorKind
 from sidecar.exchange import Asked, Attempt, Call, Cost, Ending, Record, Seen, TraceContext, Usage, UsageSource
 from sidecar.ports import Answer, Client
 
-_UNENDED, _ABSENT, _REPORTED = Ending.SIDECAR_FAULT, UsageSource.ABSENT, UsageSource.REPORTED
+_COMPLETED, _UNENDED, _ABSENT, _REPORTED = Ending.COMPLETED, Ending.SIDECAR_FAULT, UsageSource.ABSENT, UsageSource.REPORTED
 _NOTHING_ASKED: Final = Asked()
 _NO_DEADLINES: Final = Deadlines(0.0, 0.0, 0.0, 0.0)
 
@@ -116,7 +116,7 @@ def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, h
         call.id, "" if match is None else match.route, place.name, place.host, place.port, place.provider,
         exchange.dialect.operation, exchange.dialect.name, call.method,
         exchange.status, ending, None if exchange.kind is None else exchange.kind.id,
-        name_error(ending, exchange.status, exchange.kind, seen.error_type),
+        None if ending is _COMPLETED else name_error(ending, exchange.status, exchange.kind, seen.error_type),
         exchange.streamed, exchange.asked, seen, usage, _ABSENT if usage is None else _REPORTED, cost, unpriced,
         call.accepted, call.accepted_ns, now, None if answer is None else answer.first_byte_at, exchange.request_bytes,
         0 if answer is None else answer.sent_bytes, _request_overhead(exchange, answer),

@@ -1,9 +1,9 @@
 """YAML files as plain trees."""
 
-from pathlib import re
+import re
+from pathlib import Path
 from typing import Any
 
-import Path
 import pytest
 import yaml
 from hypothesis import given

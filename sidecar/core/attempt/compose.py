@@ -81,7 +81,8 @@ def own_fields(call_id: str, upstream: str, attempts: int) -> list[bytes]:
 
 def compose_response(call: Call, head: AnswerHead, framing: Framing, own: Sequence[bytes]) -> tuple[bytes, bool]:
     """Return the response head for the caller, and whether its connection may be kept."""
-    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason), *head.fields]
+    is_plain = head.status == 200 and head.reason == b"OK"
+    lines = [b"HTTP/1.1 200 OK" if is_plain else b"HTTP/1.1 %d %b" % (head.status, head.reason), *head.fields]
     if framing is _CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
     elif head.length_field is not None and framing is not _CLOSE:

@@ -16,6 +16,9 @@ from sidecar.exchange import Seen
 _QUOTE, _LF, _CR, _BACKSLASH = b'"\n\r\\'
 # Streams whose events differ in more than their text (padding, log probabilities) are not learned from for ever.
 _LESSONS_MAX: Final = 4
+# Content types come from upstreams: remember only so many spellings.
+_REMEMBERED_MAX: Final = 256
+_media_types: dict[str, str] = {}
 MISSING: Final = "error"  # as the conventions say, in place of a finish reason that never arrived
 
 
@@ -30,7 +33,7 @@ def observe(
     seen = Seen()
     if status >= 400:
         seen.error_type = str(status)
-    media_type = content_type.partition(";")[0].strip().lower()
+    media_type = _media_types.get(content_type) or _read_media_type(content_type)
     inner: Observer
     if dialect.operation == "http":
         return BlindObserver(seen)
@@ -46,6 +49,13 @@ def observe(
     if coding in CODINGS:
         return InflatingObserver(inner, Inflater(coding, limits.observed))
     return BlindObserver(seen, "encoding")
+
+
+def _read_media_type(content_type: str) -> str:
+    media_type = content_type.partition(";")[0].strip().lower()
+    if len(_media_types) < _REMEMBERED_MAX:
+        _media_types[content_type] = media_type
+    return media_type
 
 
 class BlindObserver:
