@@ -141,7 +141,7 @@ def _untraced(site: Site) -> Recipe:
 
 
 def _sidecar(site: Site) -> Recipe:
-    """The sidecar with everything on: metrics, and every trace to a real OTLP receiver."""
+    """The sidecar with everything on: metrics, and traces to a real OTLP receiver, as many as `tracing.cpu_share` allows."""
     recipe = _untraced(site)
     with (site.directory / "sidecar.yaml").open("a") as file:
         file.write(f'tracing: {{endpoint: "http://127.0.0.1:{site.receiver_port}"}}\n')
