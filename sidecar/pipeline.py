@@ -192,8 +192,7 @@ class Pipeline:
             limits=self._settings.limits, gap_edges=GAP_EDGES,
         )  # fmt: skip
         framing = exchange.framing = client_framing(head.framing, call.http_version, endless=streamed)
-        own = own_fields(call.id, exchange.place.name, exchange.attempts_made) if self._settings.response_headers else ()
-        data, keeps = compose_response(call, head, framing, own)
+        data, keeps = compose_response(call, head, framing, self._own_fields(exchange))
         judged = streamed or head.framing is _CLOSE  # the end of all else is told by the transport
         exchange.committed = True
         body_filter = UsageRemover() if exchange.usage_added and exchange.speakable else None
@@ -217,8 +216,8 @@ class Pipeline:
             self._leave(exchange)
         elif not exchange.committed:
             exchange.status = fault.kind.status
-            own = own_fields(exchange.call.id, exchange.place.name, exchange.attempts_made) if self._settings.response_headers else ()
-            data, keeps = compose_refusal(exchange.call, fault, exchange.dialect.refusal(fault.kind, message), own=own)
+            refusal = exchange.dialect.refusal(fault.kind, message)
+            data, keeps = compose_refusal(exchange.call, fault, refusal, own=self._own_fields(exchange))
             client.write(data)
             client.finish(keep=keeps and exchange.whole)
         else:
@@ -226,6 +225,11 @@ class Pipeline:
             if event and exchange.framing is not Framing.LENGTH:
                 client.write(frame_chunk(event) if exchange.framing is _CHUNKED else event)
             client.break_off(unmistakably=exchange.framing is _CLOSE)
+
+    def _own_fields(self, exchange: Exchange) -> Sequence[bytes]:
+        if not self._settings.response_headers:
+            return ()
+        return own_fields(exchange.call.id, exchange.place.name, exchange.attempts_made)
 
     def _leave(self, exchange: Exchange) -> None:
         """The caller is gone: an ending, not an error."""

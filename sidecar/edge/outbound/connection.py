@@ -8,6 +8,7 @@ whole request sent, keep-alive agreed by both.
 
 import asyncio
 import select
+from collections.abc import Callable
 from typing import Final
 
 import httptools
@@ -111,10 +112,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once; the listener is not told. The upstream sees the reset and can stop working."""
         self._listener = None
-        if not self._lost:
-            self._lost = True
-            self.transport.abort()
-            self._keeper.take_back(self, reusable=False)
+        self._let_go(self.transport.abort)
 
     def is_alive(self, now: float) -> bool:
         """Tell whether an idle connection may still be used.
@@ -152,7 +150,7 @@ class Connection(asyncio.Protocol):
         """Read what came (asyncio), and tell the listener at once."""
         listener = self._listener
         if listener is None:  # an idle connection has nothing to say: whatever this is, it is no answer of ours
-            self._drop()
+            self._let_go(self.transport.close)
             return
         if self._framing is None:
             self._head = self._head + data if self._head else data
@@ -255,20 +253,17 @@ class Connection(asyncio.Protocol):
         if reusable:
             self._keeper.take_back(self, reusable=True)
         else:
-            self._drop()
+            self._let_go(self.transport.close)
         listener.on_end()
 
-    def _drop(self) -> None:
+    def _let_go(self, close: Callable[[], None]) -> None:
         if not self._lost:
             self._lost = True
-            self.transport.close()
+            close()
             self._keeper.take_back(self, reusable=False)
 
     def _fail(self, kind: ErrorKind, detail: str) -> None:
         listener, self._listener = self._listener, None
-        if not self._lost:
-            self._lost = True
-            self.transport.abort()
-            self._keeper.take_back(self, reusable=False)
+        self._let_go(self.transport.abort)
         if listener is not None:
             listener.on_lost(kind, detail)

@@ -169,12 +169,7 @@ class Relay:
             write(b"%x\r\n%b\r\n" % (len(data), data))
         else:
             self._forward(data, now)
-        observer = self._observer
-        if observer is not None:
-            try:
-                observer.feed(data, now)
-            except Exception:
-                self._switch_off()
+        self._look_at(data, now)
 
     def on_end(self) -> None:
         """The answer is whole."""
