@@ -73,20 +73,22 @@ class Meter:
         """Count one exchange that has ended."""
         series = self._find(record)
         series.requests.value += 1
-        for counter in series.overflow:
-            counter.value += 1
         if not record.asked.readable:
             self._unreadable.value += 1
         if record.observer_failed:
             self._observer_failures.value += 1
         if record.unread is not None:
             self.families.unread.child(record.unread).value += 1
-        if series.http is None:
-            return
+        if series.http is not None:
+            self._observe_answer(record, series, series.http)
+        for counter in series.overflow:  # last: what was made on the way may have had no room
+            counter.value += 1
+
+    def _observe_answer(self, record: Record, series: Series, http: Histogram) -> None:
         duration_s = record.ended - record.accepted
         trace = record.trace if record.kept else None
         at_s = 0.0 if trace is None else record.accepted_ns * 1e-9 + duration_s
-        series.http.observe(duration_s, None if trace is None else TracePoint(trace.trace_id, trace.server_span_id, at_s))
+        http.observe(duration_s, None if trace is None else TracePoint(trace.trace_id, trace.server_span_id, at_s))
         if record.overhead_request_s is not None:
             self._overhead_request.observe(record.overhead_request_s)
         if record.overhead_response_s is not None:

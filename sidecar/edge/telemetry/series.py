@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sidecar.catalogue import ENDINGS, TOKEN_TYPES
 from sidecar.edge.telemetry.families import Families
-from sidecar.edge.telemetry.instruments import Counter, Histogram
+from sidecar.edge.telemetry.instruments import Child, Counter, Family, Histogram
 from sidecar.exchange import UsageSource
 
 
@@ -42,7 +42,20 @@ class StreamSeries(NamedTuple):
 class Series:
     """The children of one combination of label values."""
 
-    __slots__ = ("_cost", "_families", "_genai", "_key", "_stream", "_tokens", "_usage", "duration", "http", "overflow", "requests")
+    __slots__ = (
+        "_cost",
+        "_families",
+        "_genai",
+        "_is_collapsed",
+        "_key",
+        "_stream",
+        "_tokens",
+        "_usage",
+        "duration",
+        "http",
+        "overflow",
+        "requests",
+    )
 
     def __init__(self, families: Families, key: SeriesKey, overflow: tuple[Counter, ...], *, is_genai: bool, reached: bool) -> None:
         """`key` is cleaned and bounded; `overflow` counts what the bounds replaced."""
@@ -53,26 +66,34 @@ class Series:
         self._usage: tuple[Histogram, Histogram] | None = None
         self._tokens: dict[str, tuple[Counter, ...]] = {}
         self._cost: dict[str, Counter] = {}
-        before = families.requests.collapsed + families.operation_duration.collapsed + families.http_server_duration.collapsed
+        self._is_collapsed = False
+        self.overflow = overflow
         for ending in ENDINGS:  # at 0 from the start: a counter born at 1 hides its first failure from rate()
             families.requests.child(key.route, key.provider, key.model, ending)
-        self.requests = families.requests.child(key.route, key.provider, key.model, key.ending)
+        self.requests = self._child(families.requests, key.route, key.provider, key.model, key.ending)
         self.http: Histogram | None = None
         self.duration: Histogram | None = None
         if reached:
-            self.http = families.http_server_duration.child(key.method, key.template, key.status, "http", key.error_type)
+            self.http = self._child(families.http_server_duration, key.method, key.template, key.status, "http", key.error_type)
             if is_genai:
-                self.duration = families.operation_duration.child(*self._genai, key.error_type)
-        after = families.requests.collapsed + families.operation_duration.collapsed + families.http_server_duration.collapsed
-        self.overflow = (*overflow, families.label_overflow.child("series")) if after > before else overflow
+                self.duration = self._child(families.operation_duration, *self._genai, key.error_type)
+
+    def _child(self, family: Family[Child], *values: str) -> Child:
+        """Return the child of these label values; note it as overflow if there was no room for them."""
+        before = family.collapsed
+        child = family.child(*values)
+        if family.collapsed > before and not self._is_collapsed:
+            self._is_collapsed = True
+            self.overflow = (*self.overflow, self._families.label_overflow.child("series"))
+        return child
 
     def stream(self) -> StreamSeries:
         """Return the histograms of streamed answers."""
         if self._stream is None:
             families, provider, model = self._families, self._key.provider, self._key.model
             self._stream = StreamSeries(
-                families.time_to_first_chunk.child(*self._genai), families.time_per_output_chunk.child(*self._genai),
-                families.time_to_first_token.child(provider, model), families.tokens_per_second.child(provider, model),
+                self._child(families.time_to_first_chunk, *self._genai), self._child(families.time_per_output_chunk, *self._genai),
+                self._child(families.time_to_first_token, provider, model), self._child(families.tokens_per_second, provider, model),
             )  # fmt: skip
         return self._stream
 
@@ -80,7 +101,7 @@ class Series:
         """Return the histograms of input and output tokens."""
         if self._usage is None:
             family = self._families.token_usage
-            self._usage = (family.child(*self._genai, "input"), family.child(*self._genai, "output"))
+            self._usage = (self._child(family, *self._genai, "input"), self._child(family, *self._genai, "output"))
         return self._usage
 
     def tokens(self, source: UsageSource) -> tuple[Counter, ...]:
@@ -88,12 +109,12 @@ class Series:
         found = self._tokens.get(source)
         if found is None:
             family, provider, model = self._families.tokens, self._key.provider, self._key.model
-            found = self._tokens[source] = tuple(family.child(provider, model, kind, source) for kind in TOKEN_TYPES)
+            found = self._tokens[source] = tuple(self._child(family, provider, model, kind, source) for kind in TOKEN_TYPES)
         return found
 
     def cost(self, source: str) -> Counter:
         """Return the counter of cost from `source`."""
         found = self._cost.get(source)
         if found is None:
-            found = self._cost[source] = self._families.cost.child(self._key.provider, self._key.model, source)
+            found = self._cost[source] = self._child(self._families.cost, self._key.provider, self._key.model, source)
         return found

@@ -164,6 +164,16 @@ async def test_a_flood_of_models_is_bounded_in_memory() -> None:
     assert sum(child.value for child in meter.families.requests.children) == 10_000
 
 
+async def test_what_falls_together_in_any_family_is_counted() -> None:
+    """Token usage has two series per pair of models and is full first: the calls beyond that are told, each time."""
+    meter = Meter(Limits(series=20), [], version="1", python="3")
+    for number in (*range(12), 11):
+        meter.observe(make_record(seen=make_seen(model=f"r{number}")))
+    assert (meter.families.requests.collapsed, meter.families.operation_duration.collapsed) == (0, 0)
+    samples = await read(meter)
+    assert samples['llm_sidecar_label_overflow_total{label="series"}'] == "3"
+
+
 async def test_gauges_are_brought_up_to_date_by_a_scrape(meter: Meter) -> None:
     """What is registered runs before each scrape; reloads and in-flight calls show as they are."""
     connections = meter.upstream_connections("openai", "idle")
