@@ -10,7 +10,7 @@ from typing import Final
 
 from sidecar.catalogue import GAP_EDGES
 from sidecar.config import Ask, Settings
-from sidecar.core.attempt.compose import LAST_CHUNK, compose_refusal, compose_response, frame_chunk, own_fields
+from sidecar.core.attempt.compose import LAST_CHUNK, compose_malformed, compose_refusal, compose_response, frame_chunk, own_fields
 from sidecar.core.attempt.deadlines import set_deadlines
 from sidecar.core.attempt.endings import end_with_answer, end_with_fault, is_cut
 from sidecar.core.attempt.heads import Framing, client_framing
@@ -93,11 +93,11 @@ class Pipeline:
             self._record(exchange)
 
     def refuse_malformed(self) -> bytes:
-        """Note a request that never became a call; return the body that tells the caller so."""
+        """Note a request that never became a call; return the whole answer that tells the caller so."""
         record = seal_malformed(self._clock.now(), self._clock.wall_ns())
         for sink in self._sinks:
             sink.observe(record)
-        return OPAQUE.refusal(BAD_REQUEST, BAD_REQUEST.summary)
+        return compose_malformed(BAD_REQUEST, OPAQUE.refusal(BAD_REQUEST, BAD_REQUEST.summary))
 
     def _accept(self, client: Client) -> Exchange:
         self._in_flight.inc()

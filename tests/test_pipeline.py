@@ -511,8 +511,10 @@ async def test_overhead_is_ours_alone() -> None:
 async def test_a_request_that_never_became_a_call_is_on_record() -> None:
     """One record to every sink, with nothing of it in."""
     path = Played()
-    body = json.loads(path.pipeline.refuse_malformed())
-    assert body["error"]["code"] == "bad_request" or body["error"]["type"]
+    head, _, body = path.pipeline.refuse_malformed().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    error = json.loads(body)["error"]
+    assert error["code"] == "bad_request" or error["type"]
     records: list[Record] = path.records[0]
     assert (len(records), path.records[1]) == (1, records)
     assert (records[0].ending, records[0].status, records[0].error_id) == (Ending.CLIENT_FAULT, 400, "bad_request")

@@ -7,7 +7,7 @@ from sidecar.core.attempt.heads import AnswerHead, Framing, dropped_names, forwa
 from sidecar.core.choose.places import Place
 from sidecar.core.identify.tracecontext import format_traceparent
 from sidecar.core.observe.inflate import CODINGS
-from sidecar.errors import Fault
+from sidecar.errors import ErrorKind, Fault
 from sidecar.exchange import Call, TraceContext
 
 _READABLE_CODINGS: Final = CODINGS | {"identity"}
@@ -97,16 +97,24 @@ def compose_response(call: Call, head: AnswerHead, framing: Framing, own: Sequen
 
 def compose_refusal(call: Call, fault: Fault, body: bytes, *, own: Sequence[bytes]) -> tuple[bytes, bool]:
     """Return a whole answer of our own, and whether the caller's connection may be kept."""
-    status = fault.kind.status
     # After a malformed request nobody knows where the next one begins, nor what speaks after one to upgrade.
-    keeps = call.keep_alive and status != 400 and not call.wanted.upgrade
-    lines = [b"HTTP/1.1 %d %b" % (status, _PHRASES.get(status, b"Error")), b"Content-Type: application/json"]
-    lines.append(b"Content-Length: %d" % len(body))
-    lines += own
-    lines.append(b"x-sidecar-error: " + fault.kind.id.encode("ascii"))
+    keeps = call.keep_alive and fault.kind.status != 400 and not call.wanted.upgrade
+    lines = _refusal_lines(fault.kind, body, own)
     if fault.retry_after_s is not None:
         lines.append(b"Retry-After: %d" % max(1, round(fault.retry_after_s)))
     if not keeps or call.http_version < (1, 1):
         lines.append(b"Connection: keep-alive" if keeps else b"Connection: close")
     lines.append(b"\r\n")
     return b"\r\n".join(lines) + (b"" if call.method == "HEAD" else body), keeps
+
+
+def compose_malformed(kind: ErrorKind, body: bytes) -> bytes:
+    """Return a whole answer to what never became a call: it says nothing of the input."""
+    return b"\r\n".join((*_refusal_lines(kind, body, ()), b"Connection: close", b"", body))
+
+
+def _refusal_lines(kind: ErrorKind, body: bytes, own: Sequence[bytes]) -> list[bytes]:
+    return [
+        b"HTTP/1.1 %d %b" % (kind.status, _PHRASES.get(kind.status, b"Error")), b"Content-Type: application/json",
+        b"Content-Length: %d" % len(body), *own, b"x-sidecar-error: " + kind.id.encode("ascii"),
+    ]  # fmt: skip

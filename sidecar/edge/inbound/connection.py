@@ -39,6 +39,7 @@ class Host(Protocol):
     """Whoever serves the connection."""
 
     carry: Callable[[HttpClient], Awaitable[None]]
+    refuse_malformed: Callable[[], bytes]  # notes a request that never became a call; returns a whole answer
     idle_s: float
 
     def draw_id(self) -> str:
@@ -51,10 +52,6 @@ class Host(Protocol):
 
     def wall_ns(self) -> int:
         """Return nanoseconds since the epoch."""
-        ...
-
-    def refuse_malformed(self) -> bytes:
-        """Note a request that never became a call; return a whole answer."""
         ...
 
     def opened(self, connection: "ClientConnection") -> None:

@@ -7,7 +7,6 @@ from typing import Any, Final
 from sidecar.config import Timeouts
 from sidecar.edge.inbound.client import HttpClient
 from sidecar.edge.inbound.connection import ClientConnection
-from sidecar.errors import BAD_REQUEST
 from sidecar.ports import Clock
 
 # How often connections are looked over for heads that never come, and for idleness.
@@ -22,16 +21,16 @@ class DataServer:
     """Serves the application's calls.
 
     `carry`: takes one call to its end. `malformed`: notes a request that never became a call, and
-    returns the body that tells the caller so. `draw_id`: returns a new request id.
+    returns the answer that tells the caller so. `draw_id`: returns a new request id.
     """
 
     def __init__(self, carry: Carry, malformed: Callable[[], bytes], clock: Clock, timeouts: Timeouts, draw_id: Callable[[], str]) -> None:
         self.carry: Callable[[HttpClient], Awaitable[None]] = carry
+        self.refuse_malformed = malformed
         self.draw_id = draw_id
         self.now = clock.now
         self.wall_ns = clock.wall_ns
         self.idle_s = timeouts.idle
-        self._malformed = malformed
         self._timeouts = timeouts
         self._server: asyncio.Server | None = None
         self._connections: set[ClientConnection] = set()
@@ -63,13 +62,6 @@ class DataServer:
             await asyncio.wait(left, timeout=_LAST_WORDS_S)  # type: ignore[type-var]
 
     # -- connection.Host -------------------------------------------------------------------
-
-    def refuse_malformed(self) -> bytes:
-        """Note a request that never became a call; return a whole answer. It says nothing of the input."""
-        body = self._malformed()
-        lines = [b"HTTP/1.1 400 Bad Request", b"Content-Type: application/json", b"Content-Length: %d" % len(body), b"Connection: close"]
-        lines.append(b"x-sidecar-error: " + BAD_REQUEST.id.encode("ascii"))
-        return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
     def opened(self, connection: ClientConnection) -> None:
         """A connection is there."""

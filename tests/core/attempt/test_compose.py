@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from sidecar.core.attempt.compose import (
     LAST_CHUNK,
     address_request,
+    compose_malformed,
     compose_refusal,
     compose_response,
     frame_chunk,
@@ -193,6 +194,16 @@ def test_a_connection_is_not_kept_where_framing_is_in_doubt(kind: ErrorKind, cal
     data, kept = compose_refusal(call, Fault(kind), b"{}", own=[])
     assert kept is keeps
     assert (b"\r\nConnection: close\r\n" in data) is not keeps
+
+
+def test_what_is_malformed_is_refused_and_the_connection_closed() -> None:
+    """Nothing is known of the caller: the answer speaks for itself."""
+    head, _, body = compose_malformed(BAD_REQUEST, b"{}").partition(b"\r\n\r\n")
+    assert body == b"{}"
+    assert head.split(b"\r\n") == [
+        b"HTTP/1.1 400 Bad Request", b"Content-Type: application/json", b"Content-Length: 2",
+        b"x-sidecar-error: bad_request", b"Connection: close",
+    ]  # fmt: skip
 
 
 def test_a_refusal_of_head_has_no_body() -> None:

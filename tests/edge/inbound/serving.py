@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from sidecar.config import Timeouts
+from sidecar.core.attempt.compose import compose_malformed
 from sidecar.core.identify.targets import split_target
 from sidecar.edge.clock import SystemClock
 from sidecar.edge.inbound.client import HttpClient
 from sidecar.edge.inbound.server import DataServer
-from sidecar.errors import ClientFault, ClientGone
+from sidecar.errors import BAD_REQUEST, ClientFault, ClientGone
 from sidecar.exchange import Call
 
 Answer = Callable[[HttpClient], Awaitable[None]]
@@ -66,7 +67,7 @@ class Port:
     def refuse(self) -> bytes:
         """Note a request that never became a call."""
         self.malformed += 1
-        return b'{"error": {}}'
+        return compose_malformed(BAD_REQUEST, b'{"error": {}}')
 
     def draw_id(self) -> str:
         """Return the next id."""
