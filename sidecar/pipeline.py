@@ -23,7 +23,7 @@ from sidecar.core.identify.tracecontext import begin_trace
 from sidecar.core.identify.wishes import read_timeout
 from sidecar.core.observe.asking import UsageRemover, add_usage_request
 from sidecar.core.observe.dialects import OPAQUE
-from sidecar.core.observe.observer import observe
+from sidecar.core.observe.observer import is_stream, observe, read_media_type
 from sidecar.core.observe.pricing import PriceTable
 from sidecar.errors import (
     BAD_REQUEST,
@@ -40,7 +40,7 @@ from sidecar.errors import (
 )
 from sidecar.exchange import Ending
 from sidecar.ports import Client, Clock, Level, Reach, Sink
-from sidecar.progress import Exchange, compose_request, seal, seal_malformed
+from sidecar.progress import NOTHING_ASKED, Exchange, compose_request, seal, seal_malformed
 
 # Looking a member up on its class is ten times the cost of a name of the module.
 _CHUNKED, _CLOSE = Framing.CHUNKED, Framing.CLOSE
@@ -97,7 +97,7 @@ class Pipeline:
         record = seal_malformed(self._clock.now(), self._clock.wall_ns())
         for sink in self._sinks:
             sink.observe(record)
-        return compose_malformed(BAD_REQUEST, OPAQUE.refusal(BAD_REQUEST, BAD_REQUEST.summary))
+        return compose_malformed(BAD_REQUEST, OPAQUE.refusal(BAD_REQUEST, BAD_REQUEST.summary, NOTHING_ASKED))
 
     def _accept(self, client: Client) -> Exchange:
         self._in_flight.inc()
@@ -136,7 +136,7 @@ class Pipeline:
         if not exchange.whole or exchange.dialect is OPAQUE:
             return
         coding = exchange.call.wanted.content_encoding
-        exchange.asked = asked = peek(exchange.dialect, exchange.body, coding, self._settings.limits.observed)
+        exchange.asked = asked = peek(exchange.dialect, exchange.body, exchange.path, coding, self._settings.limits.observed)
         if asked.stream and not asked.usage_asked and not coding and self._asks(exchange):
             added = add_usage_request(exchange.body)
             if added is not None:
@@ -185,10 +185,11 @@ class Pipeline:
         if answer is None or head is None:
             raise SidecarFault(INTERNAL, "nothing to relay")
         exchange.status = head.status
-        exchange.streamed = streamed = head.content_type.startswith("text/event-stream")
+        exchange.media_type = media_type = read_media_type(head.content_type)
+        exchange.streamed = streamed = is_stream(exchange.dialect, media_type)
         exchange.speakable = streamed and not head.content_encoding
         observer = exchange.observer = observe(
-            exchange.dialect, status=head.status, content_type=head.content_type, content_encoding=head.content_encoding,
+            exchange.dialect, status=head.status, media_type=media_type, content_encoding=head.content_encoding,
             limits=self._settings.limits, gap_edges=GAP_EDGES,
         )  # fmt: skip
         framing = exchange.framing = client_framing(head.framing, call.http_version, endless=streamed)
@@ -216,12 +217,14 @@ class Pipeline:
             self._leave(exchange)
         elif not exchange.committed:
             exchange.status = fault.kind.status
-            refusal = exchange.dialect.refusal(fault.kind, message)
+            refusal = exchange.dialect.refusal(fault.kind, message, exchange.asked)
             data, keeps = compose_refusal(exchange.call, fault, refusal, own=self._own_fields(exchange))
             client.write(data)
             client.finish(keep=keeps and exchange.whole)
         else:
-            event = exchange.dialect.stream_error(fault.kind, message) if exchange.speakable else b""
+            event = b""
+            if exchange.speakable:
+                event = exchange.dialect.stream_error(fault.kind, message, exchange.asked, exchange.media_type)
             if event and exchange.framing is not Framing.LENGTH:
                 client.write(frame_chunk(event) if exchange.framing is _CHUNKED else event)
             client.break_off(unmistakably=exchange.framing is _CLOSE)

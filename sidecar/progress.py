@@ -20,7 +20,7 @@ from sidecar.exchange import Asked, Attempt, Call, Cost, Ending, Record, Seen, T
 from sidecar.ports import Answer, Client
 
 _COMPLETED, _UNENDED, _ABSENT, _REPORTED = Ending.COMPLETED, Ending.SIDECAR_FAULT, UsageSource.ABSENT, UsageSource.REPORTED
-_NOTHING_ASKED: Final = Asked()
+NOTHING_ASKED: Final = Asked()
 _NO_DEADLINES: Final = Deadlines(0.0, 0.0, 0.0, 0.0)
 
 
@@ -39,7 +39,7 @@ class Exchange(msgspec.Struct):
     body: bytes = b""
     whole: bool = True  # the body was read to its end; False: the rest is still to come
     request_bytes: int = 0
-    asked: Asked = _NOTHING_ASKED
+    asked: Asked = NOTHING_ASKED
     usage_added: bool = False  # we asked for usage on the caller's behalf
     waited_s: float = 0.0  # for the request's body
     began: float | None = None  # the current attempt
@@ -48,6 +48,7 @@ class Exchange(msgspec.Struct):
     head: AnswerHead | None = None
     observer: Observer | None = None
     framing: Framing = Framing.NONE  # towards the client
+    media_type: str = ""  # of the answer
     streamed: bool = False  # the answer is a stream of events
     speakable: bool = False  # and one into which we can put an event of our own
     committed: bool = False
@@ -131,7 +132,7 @@ def seal_malformed(now: float, now_ns: int) -> Record:
     """Return the record of a request that the parser refused: it never became a call."""
     return Record(
         "", "", "", "", 0, "", OPAQUE.operation, OPAQUE.name, "", BAD_REQUEST.status, Ending.CLIENT_FAULT, BAD_REQUEST.id, BAD_REQUEST.id,
-        False, _NOTHING_ASKED, Seen(), None, UsageSource.ABSENT, None, None, now, now_ns, now, None, 0, 0, None, None, (), False, False,
+        False, NOTHING_ASKED, Seen(), None, UsageSource.ABSENT, None, None, now, now_ns, now, None, 0, 0, None, None, (), False, False,
         None, False,
     )  # fmt: skip
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sidecar.exchange import SERVICE_ERRORS, Ending
-from sidecar.simulator.ledger import Row, Tokens
+from sidecar.simulator.ledger import Row
 from sidecar.simulator.reply import Outcome
+from sidecar.simulator.tokens import Tokens
 
 KINDS: Final = ("input", "cache_read", "cache_write", "output", "reasoning")
 _COST_TOLERANCE_USD: Final = 1e-9  # both sides add floats, each in its own order
@@ -91,8 +92,9 @@ def read_ledger(rows: Iterable[Row], *, true: bool = False) -> Account:
             ending = str(expected_ending(row.status, row.outcome))
             tally.endings[ending] = tally.endings.get(ending, 0) + row.requests
         tokens: Tokens = row.true if true else row.reported
-        tally.tokens["input"] += tokens.prompt - tokens.cached
+        tally.tokens["input"] += tokens.prompt - tokens.cached - tokens.written
         tally.tokens["cache_read"] += tokens.cached
+        tally.tokens["cache_write"] += tokens.written
         tally.tokens["output"] += tokens.completion - tokens.reasoning
         tally.tokens["reasoning"] += tokens.reasoning
         tally.cost_usd += row.true_usd if true else row.reported_usd

@@ -11,30 +11,11 @@ from typing import Any, Final, NamedTuple
 
 from sidecar.simulator.profile import Prices
 from sidecar.simulator.reply import Marks, Outcome
+from sidecar.simulator.tokens import NOTHING, Tokens
 
-_PER_MILLION: Final = 1_000_000
 _TAGS_MAX: Final = 10_000
 
 
-class Tokens(NamedTuple):
-    """Tokens as the provider counts them: cached are part of prompt, reasoning part of completion."""
-
-    prompt: int = 0
-    completion: int = 0
-    cached: int = 0
-    reasoning: int = 0
-
-    def plus(self, other: "Tokens") -> "Tokens":
-        """Both together."""
-        return Tokens(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
-
-    def cost_usd(self, prices: Prices) -> float:
-        """What they cost: cached prompt tokens have a price of their own."""
-        uncached = self.prompt - self.cached
-        return (uncached * prices.input + self.cached * prices.cached + self.completion * prices.output) / _PER_MILLION
-
-
-NOTHING: Final = Tokens()
 _FREE: Final = Prices(input=0.0, output=0.0, cached=0.0)
 
 
@@ -44,7 +25,7 @@ class Entry:
     __slots__ = (
         "body_bytes", "cached_tokens", "client_closed_s", "digest", "ended_s", "fault", "first_byte_s", "first_token_s",
         "header_names", "id", "is_billed", "is_superseded", "marks", "method", "model", "number", "outcome", "path", "prices",
-        "prompt_tokens", "received_s", "request_id", "status", "stream", "tag", "traceparent",
+        "prompt_tokens", "received_s", "request_id", "status", "stream", "tag", "traceparent", "written_tokens",
     )  # fmt: skip
 
     def __init__(self, number: int, method: str, path: str, received_s: float) -> None:
@@ -68,6 +49,7 @@ class Entry:
         self.prices = _FREE
         self.prompt_tokens = 0
         self.cached_tokens = 0
+        self.written_tokens = 0
         self.body_bytes = 0
         self.digest = sha256()
         self.first_byte_s: float | None = None
@@ -92,17 +74,17 @@ class Entry:
         if not self.is_billed:
             return NOTHING
         completion, reasoning = self.marks.tokens_within(self.body_bytes)
-        return Tokens(self.prompt_tokens, completion, self.cached_tokens, reasoning)
+        return Tokens(self.prompt_tokens, completion, self.cached_tokens, reasoning, self.written_tokens)
 
     @property
     def is_reported(self) -> bool:
-        """Whether the usage went out in full."""
-        return self.marks.usage_end is not None and self.body_bytes >= self.marks.usage_end
+        """Whether any usage went out in full."""
+        return self.marks.told_within(self.body_bytes) is not None
 
     @property
     def reported_tokens(self) -> Tokens:
         """What the caller was told."""
-        return self.true_tokens if self.is_reported else NOTHING
+        return self.marks.told_within(self.body_bytes) or NOTHING
 
     def tell(self) -> dict[str, Any]:
         """The entry as JSON types."""

@@ -6,29 +6,86 @@ own, `obfuscation` pads every delta, and the chunk with the usage has no choices
 """
 
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 from struct import pack
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
+from sidecar.simulator.contract import Event
 from sidecar.simulator.plan import Choice, Plan
-from sidecar.simulator.request import Form
+from sidecar.simulator.profile import Profile
+from sidecar.simulator.request import Ask, Form, read_ask
+from sidecar.simulator.script import NEWLINES, Script
+from sidecar.simulator.wire import Fields, render_event
 
 DONE: Final = b"[DONE]"
+_BAD_KEY: Final = "Bearer sk-bad"
+_SUFFIXES: Final = (("/chat/completions", Form.CHAT), ("/completions", Form.COMPLETION), ("/embeddings", Form.EMBEDDING))
+_ID_PREFIXES: Final = {Form.CHAT: "chatcmpl-", Form.COMPLETION: "cmpl-"}
 _PAD: Final = "q7Zr2LmX0vKd4TnYb8HsWc1Jf"  # deltas are padded so that their length tells nothing
 
 
-class Event(NamedTuple):
-    """One event of a stream: its data, when it comes after the one before, and what it holds."""
+class OpenAI:
+    """The dialect of chat completions, completions and embeddings."""
 
-    data: bytes
-    delay_s: float = 0.0
-    tokens: int = 0
-    reasoning: int = 0
-    finishes: bool = False  # it carries a finish reason
-    tells_usage: bool = False
+    name = "openai"
+    garbage = b'{"choices":[{"index":0,"delta":{"content":"never clo'
+    not_utf8 = b'{"choices":[{"index":0,"delta":{"content":"\xc3\x28\xff"},"finish_reason":null}]}'
+
+    def form_of(self, method: str, path: str) -> Form | None:
+        """By the path's end."""
+        return next((form for suffix, form in _SUFFIXES if path.endswith(suffix)), None) if method == "POST" else None
+
+    def read_ask(self, form: Form, target: str, body: bytes) -> Ask:
+        """Read a request body. Raises Rejection."""
+        return read_ask(form, body)
+
+    def is_known(self, headers: Mapping[str, str]) -> bool:
+        """Every key is good but one."""
+        return headers.get("authorization") != _BAD_KEY
+
+    def name_answer(self, plan: Plan) -> str:
+        """The answer's id; embeddings have none."""
+        prefix = _ID_PREFIXES.get(plan.ask.form)
+        return prefix + plan.name if prefix else ""
+
+    def stream_type(self, ask: Ask) -> str:
+        """Server-sent events."""
+        return "text/event-stream; charset=utf-8"
+
+    def render_whole(self, plan: Plan) -> bytes:
+        """The body of an answer that is not streamed."""
+        return render_whole(plan)
+
+    def stream_events(self, plan: Plan) -> list[Event]:
+        """All events of a complete stream."""
+        return stream_events(plan)
+
+    def error_event(self, status: int, message: str) -> Event:
+        """An error within a stream has the form of an error answer."""
+        return Event(render_error(status, message))
+
+    def frame_event(self, event: Event, script: Script, *, first: bool, last: bool) -> bytes:
+        """One server-sent event."""
+        return render_event(event.data, NEWLINES[script.newline], commented=script.comments, first=first, bom=script.bom)
+
+    def render_error(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> bytes:
+        """The body of an error answer."""
+        return render_error(status, message, param=param, code=code)
+
+    def fields(self, profile: Profile, request_id: str, processing_s: float, prompt_tokens: int, draw: int) -> Fields:
+        """The header fields of every answer."""
+        requests, tokens = profile.requests_per_minute, profile.tokens_per_minute
+        return [
+            ("server", "simulator"), ("x-request-id", request_id), ("openai-version", "2020-10-01"),
+            ("openai-organization", "simulated"), ("openai-processing-ms", str(round(processing_s * 1000))),
+            ("x-ratelimit-limit-requests", str(requests)), ("x-ratelimit-remaining-requests", str(requests - 1 - draw % requests)),
+            ("x-ratelimit-reset-requests", "6ms"), ("x-ratelimit-limit-tokens", str(tokens)),
+            ("x-ratelimit-remaining-tokens", str(max(0, tokens - 1 - prompt_tokens - draw % tokens))),
+            ("x-ratelimit-reset-tokens", "12ms"),
+        ]  # fmt: skip
 
 
 def usage_of(plan: Plan) -> dict[str, Any]:
@@ -66,7 +123,7 @@ def render_whole(plan: Plan) -> bytes:
 
 
 def _stem(plan: Plan, kind: str) -> dict[str, Any]:
-    return {"id": plan.id, "object": kind, "created": plan.created_s, "model": plan.ask.model}
+    return {"id": f"{_ID_PREFIXES[plan.ask.form]}{plan.name}", "object": kind, "created": plan.created_s, "model": plan.ask.model}
 
 
 def _whole_choice(index: int, choice: Choice) -> dict[str, Any]:
@@ -98,7 +155,7 @@ def stream_events(plan: Plan) -> list[Event]:
     chat = plan.ask.form is Form.CHAT
     pace = iter(plan.gaps_s)
     events = [_delta(plan, index, {"role": "assistant", "content": "", "refusal": None}) for index in range(len(plan.choices)) if chat]
-    wait_s = plan.first_token_s - first_byte_s(plan)
+    wait_s = plan.first_token_s - plan.first_byte_s
     for index, choice, place in _in_turns(plan.choices):
         thinks = place < len(choice.reasoning)
         if place == len(choice.reasoning) + len(choice.pieces):
@@ -112,13 +169,8 @@ def stream_events(plan: Plan) -> list[Event]:
         tree = {**_chunk_stem(plan), "choices": [], "usage": usage_of(plan)}
         if plan.ask.obfuscated and chat:
             tree["obfuscation"] = ""
-        events.append(Event(msgspec.json.encode(tree), tells_usage=True))
-    return [*events, Event(DONE)]
-
-
-def first_byte_s(plan: Plan) -> float:
-    """When the head of a stream goes out: the provider has taken the request and begins to read it."""
-    return plan.first_token_s * 0.4
+        events.append(Event(msgspec.json.encode(tree), tells=plan.tokens))
+    return [*events, Event(DONE, is_optional=True)]
 
 
 def _in_turns(choices: tuple[Choice, ...]) -> Iterator[tuple[int, Choice, int]]:

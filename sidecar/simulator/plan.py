@@ -12,6 +12,7 @@ import msgspec
 from sidecar.simulator.profile import Model, Profile
 from sidecar.simulator.request import Ask, Form, Tool
 from sidecar.simulator.script import Fault, Script
+from sidecar.simulator.tokens import Tokens
 
 _EPOCH_S: Final = 1_750_000_000  # `created` is drawn after this moment: a clock would not be reproducible
 _DECLINED: Final = ("I", " must", " decline", " to", " help", " with", " that", ".")
@@ -48,7 +49,7 @@ class Choice(NamedTuple):
 class Plan(NamedTuple):
     """One reply, decided: nothing about it is left to chance or to the clock."""
 
-    id: str
+    name: str  # what makes the answer's id unique; each format puts a prefix of its own before it
     request_id: str
     created_s: int
     fingerprint: str
@@ -78,6 +79,21 @@ class Plan(NamedTuple):
         return self.reasoning_tokens + sum(len(choice.pieces) for choice in self.choices)
 
     @property
+    def tokens(self) -> Tokens:
+        """Everything that is billed for a complete answer."""
+        return Tokens(self.prompt_tokens, self.completion_tokens, self.cached_tokens, self.reasoning_tokens, self.written_tokens)
+
+    @property
+    def written_tokens(self) -> int:
+        """Tokens of the prompt that go into the prompt cache: what the caller marked and was not there yet."""
+        return max(0, self.ask.written_tokens - self.cached_tokens)
+
+    @property
+    def first_byte_s(self) -> float:
+        """When the head of a stream goes out: the provider has taken the request and begins to read it."""
+        return self.first_token_s * 0.4
+
+    @property
     def duration_s(self) -> float:
         """From the request to the last token."""
         return self.first_token_s + sum(self.gaps_s)
@@ -88,14 +104,13 @@ def plan_reply(ask: Ask, script: Script, fault: Fault | None, profile: Profile, 
     model = profile.models[ask.model]
     text = Random(f"{profile.seed}/{identity}/text")
     name = f"{text.getrandbits(120):030x}"
-    prefix = {Form.CHAT: "chatcmpl-", Form.COMPLETION: "cmpl-", Form.EMBEDDING: ""}[ask.form]
     created_s = _EPOCH_S + text.randrange(1 << 24)
     choices = () if model.embeds else tuple(_draw_choice(ask, script, model, text) for _ in range(ask.choices))
     pace = Random(f"{profile.seed}/{identity}/pace")
     tokens = sum(len(choice.pieces) + len(choice.reasoning) for choice in choices)
     first_token_s, gaps_s = _draw_pace(model, script, fault, profile, pace, max(0, tokens - 1))
     return Plan(
-        id=prefix + name if prefix else "", request_id=f"req_{name}", created_s=created_s, fingerprint=f"fp_{profile.seed:08x}",
+        name=name, request_id=f"req_{name}", created_s=created_s, fingerprint=f"fp_{profile.seed:08x}",
         ask=ask, script=script, fault=fault, fault_share=Random(f"{profile.seed}/{identity}/place").random(), choices=choices,
         cached_tokens=cached_tokens, first_token_s=first_token_s, gaps_s=gaps_s, dimensions=ask.dimensions or model.dimensions,
     )  # fmt: skip

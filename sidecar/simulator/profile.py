@@ -31,6 +31,7 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     input: float
     output: float
     cached: float
+    written: float | None = None  # to the prompt cache; None: as input
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

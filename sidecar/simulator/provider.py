@@ -10,19 +10,21 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
+from sidecar.simulator.contract import Dialect
+from sidecar.simulator.dialects import OPENAI, find_dialect
 from sidecar.simulator.ledger import Entry, Ledger
 from sidecar.simulator.openai import render_error, render_model, render_models
 from sidecar.simulator.plan import Plan, draw_fault, plan_reply
 from sidecar.simulator.profile import Profile
 from sidecar.simulator.prompts import PromptMemory
 from sidecar.simulator.reply import ERROR_STATUS, Reply, compose, compose_plain
-from sidecar.simulator.request import Ask, Form, Rejection, form_of, read_ask
+from sidecar.simulator.request import Ask, Form, Rejection
 from sidecar.simulator.script import Fault, Script, ScriptError, read_script, read_scripts
+from sidecar.simulator.wire import Fields
 
 CONTROL_PREFIX: Final = "/_sim/"
 _MODELS_SUFFIX: Final = "/models"
 _SCRIPTS_MAX: Final = 100_000
-_BAD_KEY: Final = "Bearer sk-bad"
 _DOWN: Final = (Fault.RESET_BEFORE_HEAD, Fault.CLOSE_BEFORE_HEAD, Fault.GARBAGE_HTTP)
 
 
@@ -63,24 +65,22 @@ class Provider:
         entry.traceparent = headers.get("traceparent")
         entry.header_names = tuple(headers)
         entry.request_id = f"req_{self._number:030x}"
+        dialect, form = find_dialect(received.method, received.path) or (OPENAI, None)
         try:
-            reply = self._answer(received, entry)
+            reply = self._answer_other(received, entry) if form is None else self._answer(dialect, form, received, entry)
         except Rejection as rejection:
-            error = render_error(rejection.status, rejection.message, param=rejection.param, code=rejection.code)
-            reply = compose_plain(rejection.status, error, self._fields(entry, 0.0, 0))
+            error = dialect.render_error(rejection.status, rejection.message, param=rejection.param, code=rejection.code)
+            reply = compose_plain(rejection.status, error, self._fields(dialect, entry, 0.0, 0))
         entry.status, entry.marks, entry.is_billed = reply.status, reply.marks, reply.is_billed
         self.ledger.begin(entry)
         return entry, reply
 
-    def _answer(self, received: Received, entry: Entry) -> Reply:
+    def _answer(self, dialect: Dialect, form: Form, received: Received, entry: Entry) -> Reply:
         """The reply to a request of the provider's own interface. Raises Rejection."""
-        form = form_of(received.path)
-        if form is None or received.method != "POST":
-            return self._answer_other(received, entry)
         script = self._script_for(received.headers)
-        ask = read_ask(form, received.body)
+        ask = dialect.read_ask(form, received.target, received.body)
         entry.model, entry.stream = ask.model, ask.stream
-        if received.headers.get("authorization") == _BAD_KEY:
+        if not dialect.is_known(received.headers):
             raise Rejection(401, "Incorrect API key provided: sk-bad.", code="invalid_api_key")
         model = self.profile.models.get(ask.model)
         if model is None:
@@ -90,11 +90,12 @@ class Provider:
         identity = received.headers.get("x-sim-seed", str(entry.number))
         fault = script.fault if script else draw_fault(self.profile, identity)
         plan = self._plan(ask, script or Script(), fault, identity)
-        entry.id, entry.request_id, entry.fault = plan.id, plan.request_id, fault.value if fault else None
+        entry.id, entry.request_id, entry.fault = dialect.name_answer(plan), plan.request_id, fault.value if fault else None
         entry.prompt_tokens, entry.cached_tokens, entry.prices = plan.prompt_tokens, plan.cached_tokens, model.prices
+        entry.written_tokens = plan.written_tokens
         accepts_gzip = "gzip" in received.headers.get("accept-encoding", "")
-        fields = self._fields(entry, plan.duration_s, int(plan.request_id[-6:], 16))
-        return compose(plan, fields, accepts_gzip=accepts_gzip, can_chunk=received.can_chunk)
+        fields = self._fields(dialect, entry, plan.duration_s, int(plan.request_id[-6:], 16))
+        return compose(dialect, plan, fields, accepts_gzip=accepts_gzip, can_chunk=received.can_chunk)
 
     def _plan(self, ask: Ask, script: Script, fault: Fault | None, identity: str) -> Plan:
         is_read = fault is None or (fault not in ERROR_STATUS and fault not in _DOWN and fault is not Fault.STATUS)
@@ -103,7 +104,7 @@ class Provider:
 
     def _answer_other(self, received: Received, entry: Entry) -> Reply:
         """Model lists; everything else does not exist."""
-        fields = self._fields(entry, 0.0, 0)
+        fields = self._fields(OPENAI, entry, 0.0, 0)
         stem, _, name = received.path.rpartition("/")
         if received.method in ("GET", "HEAD") and received.path.endswith(_MODELS_SUFFIX):
             return compose_plain(200, render_models(self.profile.models), fields)
@@ -121,17 +122,9 @@ class Provider:
                 raise Rejection(400, f"x-sim-script: {error}", param="x-sim-script") from error
         return self._scripts.popleft() if self._scripts else None
 
-    def _fields(self, entry: Entry, processing_s: float, draw: int) -> list[tuple[str, str]]:
+    def _fields(self, dialect: Dialect, entry: Entry, processing_s: float, draw: int) -> Fields:
         """The header fields of every answer of the interface."""
-        requests, tokens = self.profile.requests_per_minute, self.profile.tokens_per_minute
-        return [
-            ("server", "simulator"), ("x-request-id", entry.request_id), ("openai-version", "2020-10-01"),
-            ("openai-organization", "simulated"), ("openai-processing-ms", str(round(processing_s * 1000))),
-            ("x-ratelimit-limit-requests", str(requests)), ("x-ratelimit-remaining-requests", str(requests - 1 - draw % requests)),
-            ("x-ratelimit-reset-requests", "6ms"), ("x-ratelimit-limit-tokens", str(tokens)),
-            ("x-ratelimit-remaining-tokens", str(max(0, tokens - 1 - entry.prompt_tokens - draw % tokens))),
-            ("x-ratelimit-reset-tokens", "12ms"),
-        ]  # fmt: skip
+        return dialect.fields(self.profile, entry.request_id, processing_s, entry.prompt_tokens, draw)
 
     def _control(self, received: Received) -> Reply:
         """Calls under `/_sim/`."""

@@ -8,9 +8,10 @@ from enum import StrEnum
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from sidecar.simulator.openai import Event, first_byte_s, render_error, render_whole, stream_events
+from sidecar.simulator.contract import Dialect, Event
 from sidecar.simulator.plan import Plan
-from sidecar.simulator.script import NEWLINES, Fault
+from sidecar.simulator.script import Fault
+from sidecar.simulator.tokens import Tokens
 from sidecar.simulator.wire import (
     CONTINUE,
     EARLY_HINTS,
@@ -20,7 +21,6 @@ from sidecar.simulator.wire import (
     Framing,
     compress_pieces,
     frame,
-    render_event,
     render_head,
 )  # fmt: skip
 
@@ -62,12 +62,16 @@ class Marks(NamedTuple):
 
     token_ends: tuple[int, ...] = ()
     reasoning_ends: tuple[int, ...] = ()
-    usage_end: int | None = None  # None: usage is not told at all
+    tellings: tuple[tuple[int, Tokens], ...] = ()  # usage as told at that place; the last that was sent counts
     streamed: bool = False
 
     def tokens_within(self, sent_bytes: int) -> tuple[int, int]:
         """Output tokens and, of them, reasoning tokens whose bytes were all sent."""
         return bisect_right(self.token_ends, sent_bytes), bisect_right(self.reasoning_ends, sent_bytes)
+
+    def told_within(self, sent_bytes: int) -> Tokens | None:
+        """The last usage that went out in full; None where none did."""
+        return next((tokens for end, tokens in reversed(self.tellings) if end <= sent_bytes), None)
 
 
 class Reply(NamedTuple):
@@ -107,8 +111,6 @@ _BEFORE_HEAD: Final = {
     Fault.CLOSE_BEFORE_HEAD: Reply((), End.CLOSE, Outcome.UNANSWERED),
     Fault.GARBAGE_HTTP: Reply((Step(0.0, NOT_HTTP, b""),), End.CLOSE, Outcome.GARBAGE),
 }
-_NOT_JSON: Final = b'{"choices":[{"index":0,"delta":{"content":"never clo'
-_NOT_UTF8: Final = b'{"choices":[{"index":0,"delta":{"content":"\xc3\x28\xff"},"finish_reason":null}]}'
 _EXCESS_BYTES: Final = 14  # how much more than declared is sent
 
 
@@ -118,63 +120,60 @@ def compose_plain(status: int, body: bytes, fields: Fields = (), *, delay_s: flo
     return Reply((Step(delay_s, head + body, body),), status=status, outcome=outcome)
 
 
-def compose(plan: Plan, fields: Fields, *, accepts_gzip: bool, can_chunk: bool) -> Reply:
+def compose(dialect: Dialect, plan: Plan, fields: Fields, *, accepts_gzip: bool, can_chunk: bool) -> Reply:
     """The reply to a well-formed request of a known model."""
     status = plan.script.status if plan.fault is Fault.STATUS else ERROR_STATUS.get(plan.fault) if plan.fault else None
     if status is not None:
-        return _compose_error(plan, status, fields)
+        return _compose_error(dialect, plan, status, fields)
     if plan.fault in _BEFORE_HEAD:
         reply = _BEFORE_HEAD[plan.fault]
         steps = reply.steps or (Step(0.0, b"", b""),)
-        return reply._replace(steps=(steps[0]._replace(delay_s=first_byte_s(plan)), *steps[1:]))
+        return reply._replace(steps=(steps[0]._replace(delay_s=plan.first_byte_s), *steps[1:]))
     gzips = plan.script.gzip and accepts_gzip
-    shape = _shape_stream(plan, gzips) if plan.ask.stream else _shape_whole(plan, gzips)
-    return _frame_body(plan, shape, [*fields, *([("content-encoding", "gzip")] if gzips else [])], can_chunk=can_chunk)
+    shape = _shape_stream(dialect, plan, gzips) if plan.ask.stream else _shape_whole(dialect, plan, gzips)
+    return _frame_body(dialect, plan, shape, [*fields, *([("content-encoding", "gzip")] if gzips else [])], can_chunk=can_chunk)
 
 
-def _compose_error(plan: Plan, status: int, fields: Fields) -> Reply:
+def _compose_error(dialect: Dialect, plan: Plan, status: int, fields: Fields) -> Reply:
     told = [*fields, ("retry-after", f"{plan.script.retry_after_s:g}")] if status in _RETRY_STATUSES else fields
     code = {404: "model_not_found", 429: "rate_limit_exceeded"}.get(status)
-    return compose_plain(status, render_error(status, f"Simulated failure {status}.", code=code), told, delay_s=first_byte_s(plan))
+    return compose_plain(status, dialect.render_error(status, f"Simulated failure {status}.", code=code), told, delay_s=plan.first_byte_s)
 
 
-def _shape_whole(plan: Plan, gzips: bool) -> _Shape:
+def _shape_whole(dialect: Dialect, plan: Plan, gzips: bool) -> _Shape:
     """An unstreamed body: one piece, once all of it is there."""
-    body, is_told = render_whole(plan), True
+    body, is_told = dialect.render_whole(plan), True
     if plan.fault is Fault.ERROR_EVENT:
-        body, is_told = render_error(500, "Simulated failure within the answer."), False
+        body, is_told = dialect.render_error(500, "Simulated failure within the answer."), False
     elif plan.fault is Fault.GARBAGE_EVENT:
-        body, is_told = _NOT_JSON, False
+        body, is_told = dialect.garbage, False
     if gzips:
         body = compress_pieces([body])[0]
-    marks = Marks((1,) * plan.completion_tokens, (1,) * plan.reasoning_tokens, len(body) if is_told else None)
+    marks = Marks((1,) * plan.completion_tokens, (1,) * plan.reasoning_tokens, ((len(body), plan.tokens),) if is_told else ())
     after = plan.script.after_bytes
     return _Shape(((plan.duration_s, body),), marks, min(len(body), after) if after is not None else len(body) // 2)
 
 
-def _shape_stream(plan: Plan, gzips: bool) -> _Shape:
+def _shape_stream(dialect: Dialect, plan: Plan, gzips: bool) -> _Shape:
     """An event stream: one piece per event."""
-    script, events = plan.script, stream_events(plan)
+    script, events = plan.script, dialect.stream_events(plan)
     at = _place_of_fault(plan, events)
     if plan.fault is Fault.ERROR_EVENT:
-        events[at:] = [Event(render_error(500, "Simulated failure within the stream."))]
+        events[at:] = [dialect.error_event(500, "Simulated failure within the stream.")]
     elif plan.fault is Fault.NO_DONE:
-        events.pop()
+        events = [event for event in events if not event.is_optional]
     if script.invalid_utf8:
-        events.insert(at, Event(_NOT_UTF8))
+        events.insert(at, Event(dialect.not_utf8))
     if plan.fault is Fault.GARBAGE_EVENT:
-        events.insert(at, Event(_NOT_JSON))
-    newline = NEWLINES[script.newline]
-    lines = [
-        render_event(event.data, newline, commented=script.comments, first=place == 0, bom=script.bom) for place, event in enumerate(events)
-    ]
+        events.insert(at, Event(dialect.garbage))
+    lines = [dialect.frame_event(event, script, first=place == 0, last=place == len(events) - 1) for place, event in enumerate(events)]
     if gzips:
         lines = compress_pieces(lines)
     ends = list(accumulate(map(len, lines)))
     marks = Marks(
         tuple(end for end, event in zip(ends, events, strict=True) if event.tokens),
         tuple(end for end, event in zip(ends, events, strict=True) if event.reasoning),
-        next((end for end, event in zip(ends, events, strict=True) if event.tells_usage), None),
+        tuple((end, event.tells) for end, event in zip(ends, events, strict=True) if event.tells is not None),
         streamed=True,
     )
     strike = script.after_bytes if script.after_bytes is not None else ends[at - 1] if at else 0
@@ -189,7 +188,7 @@ def _place_of_fault(plan: Plan, events: list[Event]) -> int:
     return min(last, after if after is not None else 1 + int(plan.fault_share * last))
 
 
-def _frame_body(plan: Plan, shape: _Shape, fields: Fields, *, can_chunk: bool) -> Reply:
+def _frame_body(dialect: Dialect, plan: Plan, shape: _Shape, fields: Fields, *, can_chunk: bool) -> Reply:
     """Head, framed body and end, with the faults that strike between them."""
     framing = _framing_of(plan, can_chunk)
     length = sum(len(data) for _, data in shape.pieces)
@@ -198,14 +197,14 @@ def _frame_body(plan: Plan, shape: _Shape, fields: Fields, *, can_chunk: bool) -
     size = 1 if plan.fault is Fault.TRICKLE else plan.script.chunk_bytes
     if size:
         pieces = _resize(pieces, size)
-    kind = "text/event-stream; charset=utf-8" if plan.ask.stream else "application/json"
+    kind = dialect.stream_type(plan.ask) if plan.ask.stream else "application/json"
     head = render_head(200, [("content-type", kind), *fields], framing, declared, closes=False)
-    usage_end = shape.marks.usage_end
-    if usage_end is not None and framing is Framing.LENGTH and usage_end > declared:
-        usage_end = None  # what stands beyond the declared length was not told
+    tellings = shape.marks.tellings
+    if framing is Framing.LENGTH:  # what stands beyond the declared length was not told
+        tellings = tuple((end, tokens) for end, tokens in tellings if end <= declared)
     return Reply(
         _steps_of(plan, head, pieces, framing, is_framed_to_end=end is not End.HANG and plan.fault not in (Fault.RESET, Fault.DROP)),
-        end, outcome, 200, shape.marks._replace(usage_end=usage_end), is_billed=True, steps_per_turn=1 if size else 64,
+        end, outcome, 200, shape.marks._replace(tellings=tellings), is_billed=True, steps_per_turn=1 if size else 64,
     )  # fmt: skip
 
 
@@ -237,7 +236,7 @@ def _steps_of(plan: Plan, head: bytes, pieces: _Pieces, framing: Framing, *, is_
     """Head first; with the body in one write where the answer is small and comes at once."""
     steps = [Step(delay_s, frame(data, framing), data) for delay_s, data in pieces]
     if plan.ask.stream:
-        steps.insert(0, Step(first_byte_s(plan), head, b""))
+        steps.insert(0, Step(plan.first_byte_s, head, b""))
     elif steps:
         steps[0] = Step(steps[0].delay_s, head + steps[0].wire, steps[0].body)
     if plan.fault is Fault.INFORMATIONAL:

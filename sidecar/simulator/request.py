@@ -39,6 +39,7 @@ class Ask(NamedTuple):
     base64_asked: bool = False
     dimensions: int | None = None
     service_tier: str = "default"
+    written_tokens: int = 0  # of the prompt, that the caller wants cached
 
 
 class Rejection(Exception):
@@ -52,14 +53,8 @@ class Rejection(Exception):
         self.code = code
 
 
-_SUFFIXES: Final = (("/chat/completions", Form.CHAT), ("/completions", Form.COMPLETION), ("/embeddings", Form.EMBEDDING))
 _CHOICES_MAX: Final = 16
 _INPUTS_MAX: Final = 2048
-
-
-def form_of(path: str) -> Form | None:
-    """Which interface a path names; None for one that takes no prompt."""
-    return next((form for suffix, form in _SUFFIXES if path.endswith(suffix)), None)
 
 
 def count_tokens(text: str) -> int:

@@ -53,7 +53,7 @@ def measure(call: Callable[[], object], per_call: int = 1, number: int = 100_000
 
 def stream(piece: bytes, encoding: str = "") -> Callable[[], None]:
     """A call that feeds `piece` to an observer which has seen a stream's beginning."""
-    observer = observe(OPENAI_CHAT, status=200, content_type="text/event-stream", content_encoding=encoding, limits=LIMITS, gap_edges=EDGES)
+    observer = observe(OPENAI_CHAT, status=200, media_type="text/event-stream", content_encoding=encoding, limits=LIMITS, gap_edges=EDGES)
     if not encoding:
         observer.feed(EVENT, 0.0)
     clock = iter(range(1 << 30))
@@ -62,14 +62,14 @@ def stream(piece: bytes, encoding: str = "") -> Callable[[], None]:
 
 def read_stream(body: bytes, encoding: str) -> None:
     """A whole stream through a fresh observer."""
-    observer = observe(OPENAI_CHAT, status=200, content_type="text/event-stream", content_encoding=encoding, limits=LIMITS, gap_edges=EDGES)
+    observer = observe(OPENAI_CHAT, status=200, media_type="text/event-stream", content_encoding=encoding, limits=LIMITS, gap_edges=EDGES)
     observer.feed(body, 1.0)
     observer.finish(1.0)
 
 
 def read_answer() -> None:
     """A unary answer from head to end."""
-    observer = observe(OPENAI_CHAT, status=200, content_type="application/json", content_encoding="", limits=LIMITS, gap_edges=EDGES)
+    observer = observe(OPENAI_CHAT, status=200, media_type="application/json", content_encoding="", limits=LIMITS, gap_edges=EDGES)
     observer.feed(ANSWER, 1.0)
     observer.finish(1.0)
 
@@ -92,7 +92,7 @@ def main() -> None:
         ("chunk, gzip, hundred per piece", measure(lambda: read_stream(zipped, "gzip"), 100), measure(lambda: decode(CHUNK))),
         ("chunk, usage taken out", measure(lambda: remover_feed(EVENT)), measure(lambda: decode(CHUNK))),
         ("unary answer", measure(read_answer), measure(lambda: decode(ANSWER))),
-        ("request peeked at", measure(lambda: OPENAI_CHAT.ask(REQUEST)), measure(lambda: decode(REQUEST))),
+        ("request peeked at", measure(lambda: OPENAI_CHAT.ask(REQUEST, "/v1")), measure(lambda: decode(REQUEST))),
         ("usage asked for", measure(lambda: add_usage_request(REQUEST)), measure(lambda: decode(REQUEST))),
     ]
     print("| what | µs | full decoding alone, µs |\n|---|---|---|")

@@ -115,6 +115,6 @@ def test_what_is_understood() -> None:
     """The three forms that are said to be understood are, and the ones that are not are not."""
     assert "Understood today: OpenAI chat completions, completions and embeddings" in FLAT
     for path in ("/v1/chat/completions", "/v1/completions", "/v1/embeddings"):
-        assert dialect_for("POST", path) is not OPAQUE
+        assert dialect_for("POST", path)[0] is not OPAQUE
     for path in ("/v1/responses", "/v1/messages", "/v1beta/models/gemini:generateContent", "/api/chat"):
-        assert dialect_for("POST", path) is OPAQUE
+        assert dialect_for("POST", path)[0] is OPAQUE

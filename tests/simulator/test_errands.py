@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from sidecar.simulator.errands import FAULTS, Errand, choose_errand
-from sidecar.simulator.request import Rejection, form_of, read_ask
+from sidecar.simulator.openai import OpenAI
+from sidecar.simulator.request import Rejection, read_ask
 from sidecar.simulator.script import Fault, read_script
 
 _ODD_EVERY = 9
@@ -40,7 +41,7 @@ def test_odd_ones_are_as_many_as_asked() -> None:
 def test_requests_are_well_formed() -> None:
     """The provider understands every request but those meant to be wrong."""
     for errand in _ERRANDS:
-        form = form_of(errand.path)
+        form = OpenAI().form_of("POST", errand.path)
         if form is None:
             assert (errand.method, errand.body) == ("GET", b"")
             continue

@@ -4,9 +4,10 @@ from hashlib import sha256
 
 import pytest
 
-from sidecar.simulator.ledger import NOTHING, Entry, Ledger, Tokens
+from sidecar.simulator.ledger import Entry, Ledger
 from sidecar.simulator.profile import Prices
 from sidecar.simulator.reply import Marks, Outcome
+from sidecar.simulator.tokens import NOTHING, Tokens
 
 _PRICES = Prices(input=2.5, output=10.0, cached=1.25)
 
@@ -16,13 +17,8 @@ def _entry(number: int = 1, tag: str = "") -> Entry:
     entry = Entry(number, "POST", "/v1/chat/completions", 100.0)
     entry.model, entry.status, entry.tag, entry.is_billed = "m", 200, tag, True
     entry.prompt_tokens, entry.cached_tokens, entry.prices = 2000, 1024, _PRICES
-    entry.marks = Marks((10, 20, 30), (10,), 40, streamed=True)
+    entry.marks = Marks((10, 20, 30), (10,), ((40, Tokens(2000, 3, 1024, 1)),), streamed=True)
     return entry
-
-
-def test_cost() -> None:
-    """Cached tokens have their own price, output its own, uncached input the rest; per million."""
-    assert Tokens(prompt=2000, completion=300, cached=1024).cost_usd(_PRICES) == pytest.approx((976 * 2.5 + 1024 * 1.25 + 300 * 10) / 1e6)
 
 
 def test_what_was_written() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.simulator.openai import DONE, render_error, render_model, render_models, render_whole, stream_events
+from sidecar.simulator.openai import DONE, OpenAI, render_error, render_model, render_models, render_whole, stream_events
 from sidecar.simulator.plan import Plan
 from sidecar.simulator.request import Form
 from sidecar.simulator.script import Script
@@ -122,3 +122,15 @@ def test_errors() -> None:
 def test_models() -> None:
     """A list of models holds each of them."""
     assert json.loads(render_models(["a"]))["data"] == [json.loads(render_model("a"))]
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/v1/chat/completions", Form.CHAT), ("/v1/completions", Form.COMPLETION), ("/v1/embeddings", Form.EMBEDDING),
+        ("/openai/deployments/d/chat/completions", Form.CHAT), ("/v1/models", None), ("/v1/chat/completions/x", None),
+    ],
+)  # fmt: skip
+def test_form(path: str, form: Form | None) -> None:
+    """The end of a path names the form."""
+    assert OpenAI().form_of("POST", path) is form

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.simulator.dialects import OPENAI
 from sidecar.simulator.openai import DONE, render_whole
 from sidecar.simulator.plan import plan_reply
 from sidecar.simulator.profile import Profile
@@ -25,11 +26,16 @@ def _reply(script: Script | None = None, *, stream: bool = True, gzips: bool = F
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     ask = read_ask(Form.CHAT, json.dumps(body).encode())
     plan = plan_reply(ask, told, told.fault, Profile(), "1", 0)
-    return compose(plan, [], accepts_gzip=gzips, can_chunk=can_chunk)
+    return compose(OPENAI, plan, [], accepts_gzip=gzips, can_chunk=can_chunk)
 
 
 def _body(reply: Reply) -> bytes:
     return b"".join(step.body for step in reply.steps)
+
+
+def _usage_end(reply: Reply) -> int | None:
+    """Where the usage ends that is told; None where none is."""
+    return reply.marks.tellings[-1][0] if reply.marks.tellings else None
 
 
 def _wire(reply: Reply) -> bytes:
@@ -56,7 +62,7 @@ def test_whole() -> None:
     reply = _reply(Script(tokens=3, ttft_ms=100, gap_ms=10), stream=False)
     assert [step.delay_s for step in reply.steps] == [pytest.approx(0.12)]
     assert (reply.status, reply.end, reply.outcome) == (200, End.KEEP, Outcome.COMPLETE)
-    assert reply.marks.usage_end == len(_body(reply))
+    assert _usage_end(reply) == len(_body(reply))
     assert b"content-length: %d\r\n" % len(_body(reply)) in _wire(reply)
 
 
@@ -74,7 +80,7 @@ def test_marks_of_a_stream() -> None:
     ends = reply.marks.token_ends
     assert reply.marks.tokens_within(ends[1] - 1) == (1, 0)
     assert reply.marks.tokens_within(ends[1]) == (2, 0)
-    assert reply.marks.usage_end == len(_body(reply)) - len(b"data: [DONE]\n\n")
+    assert _usage_end(reply) == len(_body(reply)) - len(b"data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize(("fault", "status"), [(Fault.RATE_LIMITED, 429), (Fault.SERVER_ERROR, 500), (Fault.UNAVAILABLE, 503)])
@@ -128,8 +134,8 @@ def test_broken_streams(fault: Fault, end: End, outcome: Outcome, is_ended: bool
 def test_a_broken_answer_never_tells_its_usage(fault: Fault, stream: bool, after: int | None) -> None:
     """However late it strikes, a fault comes before the usage, and in a stream before the finish reason."""
     reply = _reply(Script(tokens=6, fault=fault, after_chunks=after), stream=stream)
-    assert reply.marks.usage_end is not None
-    assert len(_body(reply)) < reply.marks.usage_end
+    assert _usage_end(reply) is not None
+    assert len(_body(reply)) < _usage_end(reply)
     if stream:
         assert b'"finish_reason":"stop"' not in _body(reply)
 
@@ -156,7 +162,7 @@ def test_excess_body() -> None:
     """More bytes are sent than declared; what stands beyond is not told."""
     reply = _reply(Script(tokens=6, fault=Fault.EXCESS_BODY), stream=False)
     assert b"content-length: %d\r\n" % (len(_body(reply)) - 14) in _wire(reply)
-    assert reply.marks.usage_end is None
+    assert _usage_end(reply) is None
 
 
 def test_a_stall_that_ends() -> None:
@@ -185,7 +191,7 @@ def test_error_event() -> None:
     reply = _reply(Script(tokens=6, fault=Fault.ERROR_EVENT, after_chunks=2))
     events = _events(_body(reply))
     assert [set(json.loads(event)) & {"error", "choices"} for event in events] == [{"choices"}, {"choices"}, {"error"}]
-    assert (reply.outcome, reply.marks.usage_end) == (Outcome.ERROR_EVENT, None)
+    assert (reply.outcome, _usage_end(reply)) == (Outcome.ERROR_EVENT, None)
     assert "error" in json.loads(_body(_reply(Script(fault=Fault.ERROR_EVENT), stream=False)))
 
 
@@ -244,8 +250,8 @@ def test_gzip() -> None:
     reply = _reply(Script(tokens=6, gzip=True), gzips=True)
     assert b"content-encoding: gzip" in _wire(reply)
     assert gzip.decompress(_body(reply)) == _body(_reply())
-    assert reply.marks.usage_end is not None
-    assert reply.marks.usage_end < len(_body(reply))
+    assert _usage_end(reply) is not None
+    assert _usage_end(reply) < len(_body(reply))
     assert _body(_reply(Script(tokens=6, gzip=True), gzips=False)) == _body(_reply())
 
 
@@ -285,4 +291,4 @@ def test_whole_body_is_the_rendered_one() -> None:
     """Composing adds nothing to the body that the form rendered."""
     ask = read_ask(Form.CHAT, b'{"model":"sim-small","messages":[{"role":"user","content":"hello"}]}')
     plan = plan_reply(ask, Script(), None, Profile(), "1", 0)
-    assert _body(compose(plan, [], accepts_gzip=False, can_chunk=True)) == render_whole(plan)
+    assert _body(compose(OPENAI, plan, [], accepts_gzip=False, can_chunk=True)) == render_whole(plan)

@@ -5,25 +5,13 @@ from typing import Any
 
 import pytest
 
-from sidecar.simulator.request import Form, Rejection, Tool, count_tokens, form_of, read_ask
+from sidecar.simulator.request import Form, Rejection, Tool, count_tokens, read_ask
 
 _MESSAGES = [{"role": "user", "content": "hello"}]
 
 
 def _read(form: Form = Form.CHAT, **members: Any) -> Any:
     return read_ask(form, json.dumps({"model": "m", "messages": _MESSAGES} | members).encode())
-
-
-@pytest.mark.parametrize(
-    ("path", "form"),
-    [
-        ("/v1/chat/completions", Form.CHAT), ("/v1/completions", Form.COMPLETION), ("/v1/embeddings", Form.EMBEDDING),
-        ("/openai/deployments/d/chat/completions", Form.CHAT), ("/v1/models", None), ("/v1/chat/completions/x", None),
-    ],
-)  # fmt: skip
-def test_form(path: str, form: Form | None) -> None:
-    """The end of a path names the form."""
-    assert form_of(path) is form
 
 
 @pytest.mark.parametrize(("text", "tokens"), [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("日本", 2), ("\ud800", 1)])

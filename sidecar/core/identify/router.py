@@ -5,11 +5,10 @@ from typing import Final, NamedTuple
 
 from sidecar.config import Route
 from sidecar.core.observe.contract import Dialect
-from sidecar.core.observe.dialects import PATH_ENDS, dialect_for
+from sidecar.core.observe.dialects import dialect_for
 
 # Paths come from callers: remember only so many decisions, then decide anew each time.
 _REMEMBERED_MAX: Final = 1024
-_VERSIONS: Final = ("v1",)
 
 
 class Match(NamedTuple):
@@ -48,19 +47,9 @@ class Router:
         for route in self._routes:
             if path.startswith(route.prefix):
                 rest = path[len(route.prefix) - 1 :]
-                dialect = dialect_for(method, rest)
-                return Match(name_route(route), route.upstream, rest, dialect, route.prefix + _template(dialect, rest))
+                dialect, shown = dialect_for(method, rest)
+                return Match(name_route(route), route.upstream, rest, dialect, route.prefix + shown[1:])
         return None
-
-
-def _template(dialect: Dialect, rest: str) -> str:
-    """Return what of a path may be shown: callers choose deployment names and all of an unknown path."""
-    if dialect.operation == "http":
-        return "*"
-    version, _, end = rest[1:].partition("/")
-    if version in _VERSIONS and "/" + end in PATH_ENDS:
-        return f"{version}/{end}"
-    return "*" + next(path_end for path_end in PATH_ENDS if rest.endswith(path_end))
 
 
 def name_route(route: Route) -> str:

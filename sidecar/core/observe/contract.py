@@ -1,9 +1,25 @@
 """What reads traffic: a dialect knows a wire format, an observer reads one answer with it."""
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from sidecar.errors import ErrorKind
 from sidecar.exchange import Asked, Seen
+
+
+class Splitter(Protocol):
+    """Takes a stream apart into events, however it was cut into pieces. Holds a bounded amount."""
+
+    skipped: int  # events that were too long and passed unread
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the next piece begins a new event, with nothing held of any other."""
+        ...
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Return the data of the events that `piece` completes. Never raises."""
+        ...
 
 
 class Dialect(Protocol):
@@ -11,10 +27,12 @@ class Dialect(Protocol):
 
     name: str
     operation: str  # gen_ai.operation.name; "http" for traffic that is not understood
-    streams: bool  # has a streamed form that `read_event` reads and whose proper end is known
+    # By media type, the streamed forms that `read_event` reads and whose proper end is known; each is made with the most
+    # bytes that one event may have.
+    splitters: Mapping[str, Callable[[int], Splitter]]
 
-    def ask(self, body: bytes) -> Asked:
-        """Peek at a whole request body. Never raises."""
+    def ask(self, body: bytes, path: str) -> Asked:
+        """Peek at a whole request body; `path` is the one received, without query. Never raises."""
         ...
 
     def read_whole(self, body: bytes, seen: Seen) -> None:
@@ -33,11 +51,11 @@ class Dialect(Protocol):
         """
         ...
 
-    def refusal(self, kind: ErrorKind, message: str) -> bytes:
+    def refusal(self, kind: ErrorKind, message: str, asked: Asked) -> bytes:
         """Return the JSON body of an answer of our own."""
         ...
 
-    def stream_error(self, kind: ErrorKind, message: str) -> bytes:
+    def stream_error(self, kind: ErrorKind, message: str, asked: Asked, media_type: str) -> bytes:
         """Return bytes that tell a client within a stream that it broke off; b"" where the form has none."""
         ...
 

@@ -7,9 +7,8 @@ An observer takes the bytes as they came from the upstream, in whatever pieces, 
 from typing import Final
 
 from sidecar.config import Limits
-from sidecar.core.observe.contract import Dialect, Observer
+from sidecar.core.observe.contract import Dialect, Observer, Splitter
 from sidecar.core.observe.inflate import CODINGS, Inflater
-from sidecar.core.observe.sse import EventSplitter
 from sidecar.core.observe.timeline import Timeline
 from sidecar.exchange import Seen
 
@@ -19,11 +18,12 @@ _LESSONS_MAX: Final = 4
 # Content types come from upstreams: remember only so many spellings.
 _REMEMBERED_MAX: Final = 256
 _media_types: dict[str, str] = {}
+_STREAMS: Final = frozenset({"text/event-stream", "application/x-ndjson"})
 MISSING: Final = "error"  # as the conventions say, in place of a finish reason that never arrived
 
 
 def observe(
-    dialect: Dialect, *, status: int, content_type: str, content_encoding: str, limits: Limits, gap_edges: tuple[float, ...]
+    dialect: Dialect, *, status: int, media_type: str, content_encoding: str, limits: Limits, gap_edges: tuple[float, ...]
 ) -> Observer:
     """Return the observer for an answer, by its head alone: what was asked for does not decide.
 
@@ -33,12 +33,12 @@ def observe(
     seen = Seen()
     if status >= 400:
         seen.error_type = str(status)
-    media_type = _media_types.get(content_type) or _read_media_type(content_type)
     inner: Observer
     if dialect.operation == "http":
         return BlindObserver(seen)
-    if media_type == "text/event-stream" and dialect.streams:
-        inner = StreamObserver(dialect, seen, limits.line, gap_edges, failed=status >= 400)
+    splitter = dialect.splitters.get(media_type)
+    if splitter is not None:
+        inner = StreamObserver(dialect, seen, splitter(limits.line), gap_edges, failed=status >= 400)
     elif media_type == "application/json" or media_type.endswith("+json"):
         inner = WholeObserver(dialect, seen, limits.observed)
     else:
@@ -51,11 +51,20 @@ def observe(
     return BlindObserver(seen, "encoding")
 
 
-def _read_media_type(content_type: str) -> str:
+def read_media_type(content_type: str) -> str:
+    """Return the media type of a Content-Type in lower case, without parameters."""
+    known = _media_types.get(content_type)
+    if known is not None:
+        return known
     media_type = content_type.partition(";")[0].strip().lower()
     if len(_media_types) < _REMEMBERED_MAX:
         _media_types[content_type] = media_type
     return media_type
+
+
+def is_stream(dialect: Dialect, media_type: str) -> bool:
+    """Tell whether an answer of this media type is a stream of events, by itself or in the dialect's form."""
+    return media_type in _STREAMS or media_type in dialect.splitters
 
 
 class BlindObserver:
@@ -77,7 +86,7 @@ class BlindObserver:
 
 
 class StreamObserver:
-    """Reads server-sent events.
+    """Reads a stream of events.
 
     Nearly every event of a stream is the one before it with another text. Once such an event has
     been read, those that differ only within that one JSON string are counted without being parsed.
@@ -85,11 +94,11 @@ class StreamObserver:
 
     __slots__ = ("_after", "_before", "_failed", "_lessons", "_note", "_outline", "_read", "_split", "_splitter", "seen")
 
-    def __init__(self, dialect: Dialect, seen: Seen, line_bytes_max: int, gap_edges: tuple[float, ...], *, failed: bool) -> None:
+    def __init__(self, dialect: Dialect, seen: Seen, splitter: Splitter, gap_edges: tuple[float, ...], *, failed: bool) -> None:
         self.seen = seen
         self._failed = failed
-        self._splitter = EventSplitter(line_bytes_max)
-        self._split = self._splitter.feed
+        self._splitter = splitter
+        self._split = splitter.feed
         self._read = dialect.read_event
         self._outline = dialect.outline
         self._lessons = _LESSONS_MAX
@@ -119,20 +128,23 @@ class StreamObserver:
             self._note(1, now)
             return
         chunks = seen.chunks
+        was_idle = self._lessons and self._splitter.is_idle
         events = self._split(data)
         for event in events:
             self._read(event, seen, now)
         chunks = seen.chunks - chunks
         if chunks:
             self._note(chunks, now)
-            if self._lessons and seen.first_token is not None and seen.model is not None:
-                self._learn(events[-1])
+            if was_idle and seen.first_token is not None and len(events) == 1 and self._splitter.is_idle:
+                self._learn(events[0], data)
 
-    def _learn(self, event: bytes) -> None:
+    def _learn(self, event: bytes, piece: bytes) -> None:
+        """`piece` is all of one event, as it is framed in this stream."""
         self._lessons -= 1
         outline = self._outline(event)
-        if outline is not None:
-            self._before, self._after = b"data: " + outline[0], outline[1] + b"\n\n"
+        if outline is not None and event in piece:  # not so where its lines were joined
+            before, _, after = piece.partition(event)
+            self._before, self._after = before + outline[0], outline[1] + after
 
     def _is_ordinary(self, data: bytes) -> bool:
         text = data[len(self._before) : -len(self._after)]

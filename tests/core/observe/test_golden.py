@@ -10,12 +10,12 @@ import pytest
 
 from sidecar.config import Limits
 from sidecar.core.observe.contract import Observer
-from sidecar.core.observe.dialects import OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS
-from sidecar.core.observe.observer import observe
+from sidecar.core.observe.dialects import DIALECTS as ALL
+from sidecar.core.observe.observer import observe, read_media_type
 
 DATA = Path(__file__).parents[2] / "data"
-DIALECTS = {dialect.name: dialect for dialect in (OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS)}
-CASES = sorted(path.relative_to(DATA).as_posix() for name in DIALECTS for path in (DATA / name).iterdir())
+DIALECTS = {dialect.name: dialect for dialect in ALL}
+CASES = sorted(path.relative_to(DATA).as_posix() for name in DIALECTS for path in (DATA / name).glob("*"))
 STREAM_TAIL = b'data: {"choices":[{"index":0,"finish_reason":"length"}],"usage":{"prompt_tokens":999}}'
 
 
@@ -25,7 +25,10 @@ def open_case(case: str) -> tuple[Observer, bytes, dict[str, Any]]:
     meta = json.loads((folder / "meta.json").read_text())
     expected = json.loads((folder / "expected.json").read_text())
     body = next(folder.glob("response.*")).read_bytes()
-    observer = observe(DIALECTS[folder.parent.name], **meta, limits=Limits(), gap_edges=(0.5, 1.0))
+    observer = observe(
+        DIALECTS[folder.parent.name], status=meta["status"], media_type=read_media_type(meta["content_type"]),
+        content_encoding=meta["content_encoding"], limits=Limits(), gap_edges=(0.5, 1.0),
+    )  # fmt: skip
     return observer, body, expected["seen"]
 
 
@@ -107,7 +110,8 @@ def test_with_a_tail(case: str) -> None:
 def test_request(case: str) -> None:
     """The request is peeked at as expected."""
     folder = DATA / case
-    asked = DIALECTS[folder.parent.name].ask((folder / "request.json").read_bytes())
+    path = json.loads((folder / "meta.json").read_text()).get("path", "/v1")
+    asked = DIALECTS[folder.parent.name].ask((folder / "request.json").read_bytes(), path)
     found = msgspec.structs.asdict(asked) | {
         "params": {name: list(value) if isinstance(value, tuple) else value for name, value in asked.params.items()}
     }

@@ -5,14 +5,15 @@ from msgspec.structs import replace
 
 from sidecar import catalogue
 from sidecar.config import BUILT_IN_UPSTREAMS, Upstream
-from sidecar.core.observe.dialects import dialect_for
+from sidecar.core.observe.dialects import OPENAI_CHAT
 from sidecar.edge.telemetry.spans import Span, SpanBuilder, SpanKind, count_spans
 from sidecar.exchange import Asked, Ending, Record, UsageSource
 from tests.edge.telemetry.records import ACCEPTED_NS, TRACE, make_attempt, make_record, make_seen, make_streamed
 
-EVERYTHING_ASKED = dialect_for("POST", "/v1/chat/completions").ask(
+EVERYTHING_ASKED = OPENAI_CHAT.ask(
     b'{"model":"m","stream":true,"n":2,"max_tokens":5,"seed":1,"top_k":3,"top_p":0.5,"temperature":1.0,"frequency_penalty":0.1,'
-    b'"presence_penalty":0.2,"stop":["a"],"reasoning_effort":"low","service_tier":"flex","response_format":{"type":"json_object"}}'
+    b'"presence_penalty":0.2,"stop":["a"],"reasoning_effort":"low","service_tier":"flex","response_format":{"type":"json_object"}}',
+    "/v1/chat/completions",
 )
 TYPES = {"string": str, "int": int, "double": float, "boolean": bool, "string[]": (list, tuple)}
 

@@ -1,6 +1,7 @@
 """Wire formats, one file each, and which of them a request speaks."""
 
-from typing import Final
+import re
+from typing import Final, NamedTuple
 
 from sidecar.core.observe.contract import Dialect
 from sidecar.core.observe.dialects.opaque import Opaque
@@ -13,24 +14,43 @@ OPENAI_CHAT: Final[Dialect] = OpenAIChat()
 OPENAI_COMPLETIONS: Final[Dialect] = OpenAICompletions()
 OPENAI_EMBEDDINGS: Final[Dialect] = OpenAIEmbeddings()
 
+
+class Endpoint(NamedTuple):
+    """What one kind of request looks like. In `end`, a name in braces stands for what a caller chooses."""
+
+    method: str
+    end: str  # of the path
+    dialect: Dialect
+
+
 # The first that fits: every chat path ends like a completions path too.
-_BY_PATH_END: Final = (
-    ("/chat/completions", OPENAI_CHAT),
-    ("/completions", OPENAI_COMPLETIONS),
-    ("/embeddings", OPENAI_EMBEDDINGS),
+ENDPOINTS: Final = (
+    Endpoint("POST", "/chat/completions", OPENAI_CHAT),
+    Endpoint("POST", "/completions", OPENAI_COMPLETIONS),
+    Endpoint("POST", "/embeddings", OPENAI_EMBEDDINGS),
 )
+DIALECTS: Final = tuple({endpoint.dialect.name: endpoint.dialect for endpoint in ENDPOINTS}.values())
 
-PATH_ENDS: Final = tuple(end for end, _ in _BY_PATH_END)
+_STEMS: Final = frozenset({"", "/v1", "/v1beta", "/v1alpha"})  # beginnings of a path that may be shown
 
 
-def dialect_for(method: str, path: str) -> Dialect:
-    """Return the dialect of a request by the forwarded path, without prefix and query.
+def _compile(end: str) -> re.Pattern[str]:
+    """A name in braces is one segment, or the part of it before a colon."""
+    return re.compile("(.*)" + re.sub(r"\\\{\w+\\\}", "[^/:]+", re.escape(end)), re.DOTALL)
+
+
+_PATTERNS: Final = tuple((endpoint, _compile(endpoint.end)) for endpoint in ENDPOINTS)
+
+
+def dialect_for(method: str, path: str) -> tuple[Dialect, str]:
+    """Return the dialect of a request by the forwarded path, without prefix and query, and what may be shown of that.
 
     The end decides, so that base URLs of all kinds fit: /v1/…, /openai/v1/…, Azure's
-    /openai/deployments/NAME/….
+    /openai/deployments/NAME/…. What callers choose is shown as the name in braces, or as `*`.
     """
-    if method == "POST":
-        for end, dialect in _BY_PATH_END:
-            if path.endswith(end):
-                return dialect
-    return OPAQUE
+    for endpoint, pattern in _PATTERNS:
+        if endpoint.method == method:
+            found = pattern.fullmatch(path)
+            if found:
+                return endpoint.dialect, (found[1] if found[1] in _STEMS else "/*") + endpoint.end
+    return OPAQUE, "/*"

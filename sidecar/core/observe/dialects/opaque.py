@@ -1,5 +1,8 @@
 """Traffic whose form is not known: it is carried and timed, and not read."""
 
+from collections.abc import Callable, Mapping
+
+from sidecar.core.observe.contract import Splitter
 from sidecar.core.observe.dialects.openai_form import write_error
 from sidecar.errors import ErrorKind
 from sidecar.exchange import Asked, Seen
@@ -10,9 +13,9 @@ class Opaque:
 
     name = "opaque"
     operation = "http"
-    streams = False
+    splitters: Mapping[str, Callable[[int], Splitter]] = {}
 
-    def ask(self, body: bytes) -> Asked:
+    def ask(self, body: bytes, path: str) -> Asked:
         """Return nothing: a body of an unknown form is not looked at."""
         return Asked()
 
@@ -26,10 +29,10 @@ class Opaque:
         """Nothing is known of events."""
         return None
 
-    def refusal(self, kind: ErrorKind, message: str) -> bytes:
+    def refusal(self, kind: ErrorKind, message: str, asked: Asked) -> bytes:
         """Return an error body in the form most widely understood."""
         return write_error(kind, message)
 
-    def stream_error(self, kind: ErrorKind, message: str) -> bytes:
+    def stream_error(self, kind: ErrorKind, message: str, asked: Asked, media_type: str) -> bytes:
         """Return nothing: what would be taken for content is worse than a broken connection."""
         return b""

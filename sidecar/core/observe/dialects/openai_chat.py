@@ -18,7 +18,6 @@ class OpenAIChat(OpenAIForm):
 
     name = "openai_chat"
     operation = "chat"
-    streams = True
     text_keys = tuple(b'"%b":%b"' % (name, space) for name in (b"content", b"reasoning_content", b"reasoning") for space in (b"", b" "))
 
     def __init__(self) -> None:

@@ -18,7 +18,6 @@ class OpenAICompletions(OpenAIForm):
 
     name = "openai_completions"
     operation = "text_completion"
-    streams = True
     text_keys = (b'"text":"', b'"text": "')
 
     def __init__(self) -> None:

@@ -1,5 +1,8 @@
 """OpenAI embeddings. The vectors, most of the answer, are skipped and not decoded."""
 
+from collections.abc import Callable, Mapping
+
+from sidecar.core.observe.contract import Splitter
 from sidecar.core.observe.dialects.openai_form import Answer, Choice, OpenAIForm
 
 
@@ -8,7 +11,7 @@ class OpenAIEmbeddings(OpenAIForm):
 
     name = "openai_embeddings"
     operation = "embeddings"
-    streams = False
+    splitters: Mapping[str, Callable[[int], Splitter]] = {}
 
     def __init__(self) -> None:
         super().__init__(Answer, Choice)

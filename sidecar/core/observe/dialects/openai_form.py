@@ -5,13 +5,16 @@ ordinary chunk. A search for the words "usage", "finish_reason" and "error" that
 a chunk needs no parsing costs 0.2 to 0.3 µs each and can be wrong; so there is none.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from sidecar.core.observe.contract import Splitter
 from sidecar.core.observe.dialects.openai_plain import read_plain
 from sidecar.core.observe.dialects.openai_request import read_request
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
+from sidecar.core.observe.sse import EventSplitter
 from sidecar.core.observe.text import CODE_CHARS_MAX, OTHER, read_code, read_identifier
 from sidecar.core.observe.usage import read_count, read_usd, split_usage
 from sidecar.errors import ErrorKind, Origin
@@ -64,7 +67,7 @@ class OpenAIForm:
 
     name: str
     operation: str
-    streams: bool
+    splitters: Mapping[str, Callable[[int], Splitter]] = {"text/event-stream": EventSplitter}
     text_keys: tuple[bytes, ...] = ()  # as they stand in an event, up to the text's opening quote
 
     def __init__(self, opening: type[Answer], choice: type[Choice]) -> None:
@@ -78,7 +81,7 @@ class OpenAIForm:
         """Whether a choice of an event carries output. A role, padding or empty text is none."""
         return False
 
-    def ask(self, body: bytes) -> Asked:
+    def ask(self, body: bytes, path: str) -> Asked:
         """Peek at a request body. Never raises."""
         return read_request(body)
 
@@ -151,16 +154,16 @@ class OpenAIForm:
                 return event[:start], event[end:]
         return None
 
-    def refusal(self, kind: ErrorKind, message: str) -> bytes:
+    def refusal(self, kind: ErrorKind, message: str, asked: Asked) -> bytes:
         """Return the JSON body of an answer of our own."""
         return write_error(kind, message)
 
-    def stream_error(self, kind: ErrorKind, message: str) -> bytes:
+    def stream_error(self, kind: ErrorKind, message: str, asked: Asked, media_type: str) -> bytes:
         """Return an event that OpenAI's clients raise as an error.
 
         The blank line before it ends an event that was broken off, so that ours stands alone.
         """
-        return b"\n\ndata: " + write_error(kind, message) + b"\n\n" if self.streams else b""
+        return b"\n\ndata: " + write_error(kind, message) + b"\n\n" if media_type in self.splitters else b""
 
     def _note_opening(self, chunk: Chunk, seen: Seen, now: float) -> None:
         if isinstance(chunk, Answer):

@@ -1,34 +1,63 @@
 """Which dialect a request speaks."""
 
+import re
+
 import pytest
 
-from sidecar.core.observe.dialects import OPAQUE, OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, PATH_ENDS, dialect_for
+from sidecar.core.observe.contract import Dialect
+from sidecar.core.observe.dialects import ENDPOINTS, OPAQUE, OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, dialect_for
 
 
 @pytest.mark.parametrize(
-    ("path", "dialect"),
+    ("method", "path", "dialect"),
     [
-        ("/v1/chat/completions", OPENAI_CHAT),
-        ("/openai/deployments/gpt-4o/chat/completions", OPENAI_CHAT),
-        ("/v1/completions", OPENAI_COMPLETIONS),
-        ("/v1/embeddings", OPENAI_EMBEDDINGS),
-        ("/v1/chat/completions/", OPAQUE),
-        ("/v1/models", OPAQUE),
-        ("/v1/xcompletions", OPAQUE),
-        ("/", OPAQUE),
+        ("POST", "/v1/chat/completions", OPENAI_CHAT),
+        ("POST", "/openai/v1/chat/completions", OPENAI_CHAT),
+        ("POST", "/openai/deployments/my-gpt/chat/completions", OPENAI_CHAT),
+        ("POST", "/chat/completions", OPENAI_CHAT),
+        ("POST", "/v1/completions", OPENAI_COMPLETIONS),
+        ("POST", "/v1/embeddings", OPENAI_EMBEDDINGS),
+        ("GET", "/v1/chat/completions", OPAQUE),
+        ("post", "/v1/chat/completions", OPAQUE),
+        ("POST", "/v1/chat/completions/", OPAQUE),
+        ("POST", "/v1/chat/completions/chatcmpl-1", OPAQUE),
+        ("POST", "/v1/mycompletions", OPAQUE),
+        ("POST", "/v1/responses", OPAQUE),
+        ("POST", "/", OPAQUE),
+        ("POST", "", OPAQUE),
     ],
 )
-def test_the_end_of_the_path_decides(path: str, dialect: object) -> None:
-    """Base URLs of all kinds fit."""
-    assert dialect_for("POST", path) is dialect
+def test_dialects(method: str, path: str, dialect: Dialect) -> None:
+    """The method and the path's end decide."""
+    assert dialect_for(method, path)[0] is dialect
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "post"])
-def test_only_posts_are_inference(method: str) -> None:
-    """Listing stored completions is not."""
-    assert dialect_for(method, "/v1/chat/completions") is OPAQUE
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/v1/chat/completions", "/v1/chat/completions"),
+        ("/chat/completions", "/chat/completions"),
+        ("/openai/deployments/my-gpt/chat/completions", "/*/chat/completions"),
+        ("/callers/own", "/*"),
+    ],
+)
+def test_what_may_be_shown(path: str, shown: str) -> None:
+    """Only what no caller chooses."""
+    assert dialect_for("POST", path)[1] == shown
 
 
-def test_every_known_path_end_has_a_dialect() -> None:
-    """What may be shown of a path is what is understood."""
-    assert all(dialect_for("POST", "/v1" + end) is not OPAQUE for end in PATH_ENDS)
+def test_every_endpoint_is_found() -> None:
+    """No endpoint hides behind one before it."""
+    for endpoint in ENDPOINTS:
+        path = "/v1" + re.sub(r"\{\w+\}", "anything", endpoint.end)
+        assert dialect_for(endpoint.method, path) == (endpoint.dialect, "/v1" + endpoint.end)
+
+
+def test_operations() -> None:
+    """Operations have the names of the GenAI conventions."""
+    assert [dialect.operation for dialect in (OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPAQUE)] == [
+        "chat",
+        "text_completion",
+        "embeddings",
+        "http",
+    ]

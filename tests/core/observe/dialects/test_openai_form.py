@@ -9,7 +9,7 @@ from sidecar.core.observe.dialects import OPENAI_CHAT, OPENAI_EMBEDDINGS
 from sidecar.core.observe.dialects.openai_form import name_error, read_cost, read_usage
 from sidecar.core.observe.sse import EventSplitter
 from sidecar.errors import ERRORS, STREAM_CUT
-from sidecar.exchange import Seen
+from sidecar.exchange import Asked, Seen
 
 REASONED = "completion_tokens_details"
 
@@ -81,7 +81,7 @@ def test_error_names(error: object, name: str) -> None:
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.id)
 def test_refusal(kind: Any) -> None:
     """Our own answers have the form that OpenAI's clients read, whatever the message holds."""
-    error = json.loads(OPENAI_CHAT.refusal(kind, 'a "quoted"\nmessage'))["error"]
+    error = json.loads(OPENAI_CHAT.refusal(kind, 'a "quoted"\nmessage', Asked()))["error"]
     assert error["code"] == kind.id
     assert error["message"] == 'a "quoted"\nmessage'
     assert error.keys() == {"message", "type", "param", "code"}
@@ -91,7 +91,7 @@ def test_refusal(kind: Any) -> None:
 def test_stream_error_stands_alone(sent: bytes) -> None:
     """Whatever the stream broke off within, the error is an event of its own, and read as one by us too."""
     splitter = EventSplitter(1000)
-    events = splitter.feed(sent + OPENAI_CHAT.stream_error(STREAM_CUT, "broke off"))
+    events = splitter.feed(sent + OPENAI_CHAT.stream_error(STREAM_CUT, "broke off", Asked(), "text/event-stream"))
     assert json.loads(events[-1])["error"]["code"] == "stream_cut"
     seen = Seen()
     OPENAI_CHAT.read_event(events[-1], seen, 1.0)
@@ -100,7 +100,7 @@ def test_stream_error_stands_alone(sent: bytes) -> None:
 
 def test_no_stream_error_where_there_are_no_streams() -> None:
     """Embeddings have no streamed form to put an error in."""
-    assert OPENAI_EMBEDDINGS.stream_error(STREAM_CUT, "x") == b""
+    assert OPENAI_EMBEDDINGS.stream_error(STREAM_CUT, "x", Asked(), "text/event-stream") == b""
 
 
 def test_whole_garbage_raises_value_error() -> None:

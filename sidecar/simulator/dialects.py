@@ -1,0 +1,20 @@
+"""The wire formats that the simulated provider speaks, and which of them a request is in."""
+
+from typing import Final
+
+from sidecar.simulator.contract import Dialect
+from sidecar.simulator.openai import OpenAI
+from sidecar.simulator.request import Form
+
+OPENAI: Final[Dialect] = OpenAI()
+
+DIALECTS: Final = (OPENAI,)
+
+
+def find_dialect(method: str, path: str) -> tuple[Dialect, Form] | None:
+    """Return the first format that takes the request, and which of its interfaces; None where none does."""
+    for dialect in DIALECTS:
+        form = dialect.form_of(method, path)
+        if form is not None:
+            return dialect, form
+    return None

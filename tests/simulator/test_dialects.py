@@ -1,0 +1,26 @@
+"""sidecar/simulator/dialects.py"""
+
+import pytest
+
+from sidecar.simulator.dialects import DIALECTS, OPENAI, find_dialect
+from sidecar.simulator.request import Form
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "found"),
+    [
+        ("POST", "/v1/chat/completions", (OPENAI, Form.CHAT)),
+        ("POST", "/v1/completions", (OPENAI, Form.COMPLETION)),
+        ("POST", "/v1/embeddings", (OPENAI, Form.EMBEDDING)),
+        ("GET", "/v1/chat/completions", None),
+        ("POST", "/v1/models", None),
+    ],
+)
+def test_which_dialect(method: str, path: str, found: object) -> None:
+    """Method and path tell the format and which of its interfaces is meant."""
+    assert find_dialect(method, path) == found
+
+
+def test_names_are_different() -> None:
+    """Each format has a name of its own."""
+    assert len({dialect.name for dialect in DIALECTS}) == len(DIALECTS)
