@@ -94,6 +94,7 @@ class Entry:
             "method": self.method, "path": self.path, "header_names": list(self.header_names), "model": self.model, "stream": self.stream,
             "status": self.status, "fault": self.fault, "outcome": self.outcome.value, "superseded": self.is_superseded,
             "usage": tokens._asdict(), "reported": self.is_reported, "cost_usd": tokens.cost_usd(self.prices),
+            "told": self.reported_tokens._asdict(), "told_usd": self.reported_tokens.cost_usd(self.prices),
             "bytes": self.body_bytes, "sha256": self.digest.hexdigest(), "received_s": self.received_s,
             "first_byte_s": self.first_byte_s, "first_token_s": self.first_token_s, "ended_s": self.ended_s,
             "client_closed_s": self.client_closed_s,
