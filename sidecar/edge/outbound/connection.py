@@ -19,8 +19,9 @@ from sidecar.errors import UPSTREAM_MALFORMED, UPSTREAM_RESET, ErrorKind
 
 # More interim answers than any server sends; a hostile one could send them for ever.
 _INTERIM_MAX: Final = 16
-# A connection idle for less than this is not asked whether it still lives: the check is a system call.
-_TRUSTED_IDLE_S: Final = 0.1
+# A connection idle for less than this is not asked whether it still lives: the check is a system call. On a busy machine
+# the news of a close waits for its turn of the event loop, so that this is not longer than such a turn may well be.
+_TRUSTED_IDLE_S: Final = 0.002
 
 
 class Connection(asyncio.Protocol):

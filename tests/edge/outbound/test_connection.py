@@ -396,10 +396,10 @@ def test_an_idle_connection_is_asked_whether_it_lives() -> None:
         bench.transport._extra["socket"] = ours  # type: ignore[attr-defined]
         connection = bench.connection
         connection.idle_since = 1000.0
-        assert connection.is_alive(1000.05)
+        assert connection.is_alive(1000.001)
         assert connection.is_alive(1001.0)
         os.write(theirs.fileno(), b"x")
-        assert connection.is_alive(1000.05)
+        assert connection.is_alive(1000.001)
         assert not connection.is_alive(1001.0)
         ours.recv(1)
         assert connection.is_alive(1001.0)
