@@ -1,17 +1,13 @@
 """What a request of the OpenAI form asks for, as GenAI request attributes (conventions v1.41)."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
+from sidecar.core.observe.attributes import Readers, read_attributes, read_integer, read_number, read_stops
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
 from sidecar.core.observe.text import read_identifier
 from sidecar.exchange import Asked
-
-INTEGER_MAX: Final = 2**63 - 1  # of an OpenTelemetry attribute
-STOPS_MAX: Final = 16
-STOP_CHARS_MAX: Final = 256
 
 _NOT_JSON: Final = Asked(readable=False)
 
@@ -48,25 +44,8 @@ class _Request(msgspec.Struct, gc=False, omit_defaults=True):
     top_p: Any = None
 
 
-def _read_integer(value: object) -> int | None:
-    return value if type(value) is int and -INTEGER_MAX <= value <= INTEGER_MAX else None
-
-
-def _read_number(value: object) -> float | None:
-    if type(value) is float:
-        return value
-    return float(value) if type(value) is int and -INTEGER_MAX <= value <= INTEGER_MAX else None
-
-
 def _read_choice_count(value: object) -> int | None:
-    return None if value == 1 else _read_integer(value)
-
-
-def _read_stops(value: object) -> tuple[str, ...] | None:
-    stops = value[:STOPS_MAX] if isinstance(value, list) else [value]
-    # Line feeds are ordinary here; lone surrogates could not be encoded later.
-    texts = [stop[:STOP_CHARS_MAX].encode("utf-8", "replace").decode() for stop in stops if isinstance(stop, str)]
-    return tuple(texts) or None
+    return None if value == 1 else read_integer(value)
 
 
 def _read_formats(value: object) -> tuple[str, ...] | None:
@@ -95,24 +74,24 @@ def _read_tier(value: object) -> str | None:
     return None if value == "auto" else read_identifier(value)
 
 
-_ATTRIBUTES: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
-    "dimensions": ("gen_ai.embeddings.dimension.count", _read_integer),
+_ATTRIBUTES: Final[Readers] = {
+    "dimensions": ("gen_ai.embeddings.dimension.count", read_integer),
     "encoding_format": ("gen_ai.request.encoding_formats", _read_formats),
-    "frequency_penalty": ("gen_ai.request.frequency_penalty", _read_number),
-    "max_completion_tokens": ("gen_ai.request.max_tokens", _read_integer),
-    "max_tokens": ("gen_ai.request.max_tokens", _read_integer),
+    "frequency_penalty": ("gen_ai.request.frequency_penalty", read_number),
+    "max_completion_tokens": ("gen_ai.request.max_tokens", read_integer),
+    "max_tokens": ("gen_ai.request.max_tokens", read_integer),
     "modalities": ("gen_ai.output.type", _read_modalities),
     "n": ("gen_ai.request.choice.count", _read_choice_count),
-    "presence_penalty": ("gen_ai.request.presence_penalty", _read_number),
+    "presence_penalty": ("gen_ai.request.presence_penalty", read_number),
     "reasoning": ("gen_ai.request.reasoning.level", _read_reasoning),
     "reasoning_effort": ("gen_ai.request.reasoning.level", read_identifier),
     "response_format": ("gen_ai.output.type", _read_output_type),
-    "seed": ("gen_ai.request.seed", _read_integer),
+    "seed": ("gen_ai.request.seed", read_integer),
     "service_tier": ("openai.request.service_tier", _read_tier),
-    "stop": ("gen_ai.request.stop_sequences", _read_stops),
-    "temperature": ("gen_ai.request.temperature", _read_number),
-    "top_k": ("gen_ai.request.top_k", _read_integer),
-    "top_p": ("gen_ai.request.top_p", _read_number),
+    "stop": ("gen_ai.request.stop_sequences", read_stops),
+    "temperature": ("gen_ai.request.temperature", read_number),
+    "top_k": ("gen_ai.request.top_k", read_integer),
+    "top_p": ("gen_ai.request.top_p", read_number),
 }
 
 _decode = msgspec.json.Decoder(_Request).decode
@@ -129,17 +108,4 @@ def read_request(body: bytes) -> Asked:
             return _NOT_JSON
     options = request.stream_options
     usage_asked = options is not None and isinstance(options, dict) and options.get("include_usage") is True
-    return Asked(read_identifier(request.model), request.stream is True, usage_asked, True, _read_attributes(request))
-
-
-def _read_attributes(request: _Request) -> dict[str, Any]:
-    attributes: dict[str, Any] = {}
-    # omit_defaults leaves only what the request has: usually two or three members.
-    for member, value in msgspec.to_builtins(request).items():
-        known = _ATTRIBUTES.get(member)
-        if known is not None:
-            name, read = known
-            found = read(value)
-            if found is not None:
-                attributes[name] = found
-    return attributes
+    return Asked(read_identifier(request.model), request.stream is True, usage_asked, True, read_attributes(request, _ATTRIBUTES))
