@@ -21,6 +21,10 @@ class Splitter(Protocol):
         """Return the data of the events that `piece` completes. Never raises."""
         ...
 
+    def flush(self) -> list[bytes]:
+        """Return the data of a last event that only the stream's end completes. Never raises."""
+        ...
+
 
 class Dialect(Protocol):
     """One wire format: how to read it, and how to speak it when we must answer ourselves."""

@@ -153,8 +153,13 @@ class StreamObserver:
         return _QUOTE not in text and _LF not in text and _CR not in text and (not text or text[-1] != _BACKSLASH)
 
     def finish(self, now: float) -> None:
-        """Mark choices that never finished. An event without its blank line does not count."""
+        """Read what the end itself completes, and mark choices that never finished."""
         seen = self.seen
+        chunks = seen.chunks
+        for event in self._splitter.flush():
+            self._read(event, seen, now)
+        if seen.chunks > chunks:
+            self._note(seen.chunks - chunks, now)
         if seen.choices:
             seen.finish_reasons = [reason or MISSING for _, reason in sorted(seen.choices.items())]
 

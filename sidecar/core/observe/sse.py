@@ -52,6 +52,10 @@ class EventSplitter:
                 return events
         return self._feed_lines(piece)
 
+    def flush(self) -> list[bytes]:
+        """Return nothing: only a blank line completes an event."""
+        return []
+
     def _feed_lines(self, piece: bytes) -> list[bytes]:
         if self._fresh:
             piece = self._strip_mark(piece)

@@ -4,6 +4,7 @@ import re
 from typing import Final, NamedTuple
 
 from sidecar.core.observe.contract import Dialect
+from sidecar.core.observe.dialects.ollama import OllamaChat, OllamaEmbed, OllamaGenerate
 from sidecar.core.observe.dialects.opaque import Opaque
 from sidecar.core.observe.dialects.openai_chat import OpenAIChat
 from sidecar.core.observe.dialects.openai_completions import OpenAICompletions
@@ -13,6 +14,9 @@ OPAQUE: Final[Dialect] = Opaque()
 OPENAI_CHAT: Final[Dialect] = OpenAIChat()
 OPENAI_COMPLETIONS: Final[Dialect] = OpenAICompletions()
 OPENAI_EMBEDDINGS: Final[Dialect] = OpenAIEmbeddings()
+OLLAMA_CHAT: Final[Dialect] = OllamaChat()
+OLLAMA_GENERATE: Final[Dialect] = OllamaGenerate()
+OLLAMA_EMBED: Final[Dialect] = OllamaEmbed()
 
 
 class Endpoint(NamedTuple):
@@ -25,6 +29,10 @@ class Endpoint(NamedTuple):
 
 # The first that fits: every chat path ends like a completions path too.
 ENDPOINTS: Final = (
+    Endpoint("POST", "/api/chat", OLLAMA_CHAT),
+    Endpoint("POST", "/api/generate", OLLAMA_GENERATE),
+    Endpoint("POST", "/api/embed", OLLAMA_EMBED),
+    Endpoint("POST", "/api/embeddings", OLLAMA_EMBED),
     Endpoint("POST", "/chat/completions", OPENAI_CHAT),
     Endpoint("POST", "/completions", OPENAI_COMPLETIONS),
     Endpoint("POST", "/embeddings", OPENAI_EMBEDDINGS),
