@@ -16,7 +16,7 @@ import msgspec
 
 from sidecar.config import Limits
 from sidecar.core.observe.asking import UsageRemover, add_usage_request
-from sidecar.core.observe.dialects import OPENAI_CHAT
+from sidecar.core.observe.dialects import OLLAMA_CHAT, OPENAI_CHAT
 from sidecar.core.observe.observer import observe
 
 EDGES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -27,6 +27,9 @@ CHUNK = (
     b'"finish_reason":null}],"usage":null,"obfuscation":"aZ3kQ9xw"}'
 )
 EVENT = b"data: " + CHUNK + b"\n\n"
+OLLAMA_LINE = (
+    b'{"model":"llama3.2","created_at":"2026-03-02T09:15:04.385406455Z","message":{"role":"assistant","content":" the"},"done":false}\n'
+)
 REQUEST = json.dumps(
     {
         "model": "gpt-4o-mini",
@@ -56,6 +59,14 @@ def stream(piece: bytes, encoding: str = "") -> Callable[[], None]:
     observer = observe(OPENAI_CHAT, status=200, media_type="text/event-stream", content_encoding=encoding, limits=LIMITS, gap_edges=EDGES)
     if not encoding:
         observer.feed(EVENT, 0.0)
+    clock = iter(range(1 << 30))
+    return lambda: observer.feed(piece, next(clock) * 0.02)
+
+
+def lines(piece: bytes) -> Callable[[], None]:
+    """The same for a stream of Ollama's lines, none of which is like another."""
+    observer = observe(OLLAMA_CHAT, status=200, media_type="application/x-ndjson", content_encoding="", limits=LIMITS, gap_edges=EDGES)
+    observer.feed(piece, 0.0)
     clock = iter(range(1 << 30))
     return lambda: observer.feed(piece, next(clock) * 0.02)
 
@@ -90,6 +101,7 @@ def main() -> None:
         ("chunk, pieces cut within events", measure(askew_feed), measure(lambda: decode(CHUNK))),
         ("chunk, CRLF", measure(stream(EVENT.replace(b"\n", b"\r\n"))), measure(lambda: decode(CHUNK))),
         ("chunk, gzip, hundred per piece", measure(lambda: read_stream(zipped, "gzip"), 100), measure(lambda: decode(CHUNK))),
+        ("line of Ollama's, one per piece", measure(lines(OLLAMA_LINE)), measure(lambda: decode(OLLAMA_LINE))),
         ("chunk, usage taken out", measure(lambda: remover_feed(EVENT)), measure(lambda: decode(CHUNK))),
         ("unary answer", measure(read_answer), measure(lambda: decode(ANSWER))),
         ("request peeked at", measure(lambda: OPENAI_CHAT.ask(REQUEST, "/v1")), measure(lambda: decode(REQUEST))),

@@ -5,7 +5,17 @@ import re
 import pytest
 
 from sidecar.core.observe.contract import Dialect
-from sidecar.core.observe.dialects import ENDPOINTS, OPAQUE, OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, dialect_for
+from sidecar.core.observe.dialects import (
+    ENDPOINTS,
+    OLLAMA_CHAT,
+    OLLAMA_EMBED,
+    OLLAMA_GENERATE,
+    OPAQUE,
+    OPENAI_CHAT,
+    OPENAI_COMPLETIONS,
+    OPENAI_EMBEDDINGS,
+    dialect_for,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,6 +27,13 @@ from sidecar.core.observe.dialects import ENDPOINTS, OPAQUE, OPENAI_CHAT, OPENAI
         ("POST", "/chat/completions", OPENAI_CHAT),
         ("POST", "/v1/completions", OPENAI_COMPLETIONS),
         ("POST", "/v1/embeddings", OPENAI_EMBEDDINGS),
+        ("POST", "/api/chat", OLLAMA_CHAT),
+        ("POST", "/api/generate", OLLAMA_GENERATE),
+        ("POST", "/api/embed", OLLAMA_EMBED),
+        ("POST", "/api/embeddings", OLLAMA_EMBED),
+        ("POST", "/api/v1/embeddings", OPENAI_EMBEDDINGS),
+        ("POST", "/api/pull", OPAQUE),
+        ("GET", "/api/tags", OPAQUE),
         ("GET", "/v1/chat/completions", OPAQUE),
         ("post", "/v1/chat/completions", OPAQUE),
         ("POST", "/v1/chat/completions/", OPAQUE),
@@ -38,6 +55,7 @@ def test_dialects(method: str, path: str, dialect: Dialect) -> None:
         ("/v1/chat/completions", "/v1/chat/completions"),
         ("/chat/completions", "/chat/completions"),
         ("/openai/deployments/my-gpt/chat/completions", "/*/chat/completions"),
+        ("/api/chat", "/api/chat"),
         ("/callers/own", "/*"),
     ],
 )
