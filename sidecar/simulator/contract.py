@@ -16,8 +16,8 @@ class Event(NamedTuple):
 
     data: bytes
     delay_s: float = 0.0
-    tokens: int = 0  # one for an event that brings output
-    reasoning: int = 0
+    tokens: int = 0  # of output that it brings
+    reasoning: int = 0  # of them, those of reasoning
     finishes: bool = False  # a stream that ends before it was cut
     tells: Tokens | None = None  # usage as told by it; of several the last told counts
     name: str = ""  # of a server-sent event

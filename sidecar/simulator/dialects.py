@@ -3,12 +3,14 @@
 from typing import Final
 
 from sidecar.simulator.contract import Dialect
+from sidecar.simulator.ollama import Ollama
 from sidecar.simulator.openai import OpenAI
 from sidecar.simulator.request import Form
 
 OPENAI: Final[Dialect] = OpenAI()
+OLLAMA: Final[Dialect] = Ollama()
 
-DIALECTS: Final = (OPENAI,)
+DIALECTS: Final = (OPENAI, OLLAMA)
 
 
 def find_dialect(method: str, path: str) -> tuple[Dialect, Form] | None:

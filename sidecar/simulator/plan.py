@@ -84,6 +84,11 @@ class Plan(NamedTuple):
         return Tokens(self.prompt_tokens, self.completion_tokens, self.cached_tokens, self.reasoning_tokens, self.written_tokens)
 
     @property
+    def told_tokens(self) -> Tokens:
+        """What a complete answer tells of them."""
+        return self.tokens if self.ask.tells_details else Tokens(self.prompt_tokens, self.completion_tokens)
+
+    @property
     def written_tokens(self) -> int:
         """Tokens of the prompt that go into the prompt cache: what the caller marked and was not there yet."""
         return max(0, self.ask.written_tokens - self.cached_tokens)
@@ -142,7 +147,7 @@ def _draw_pace(
 
 def _draw_choice(ask: Ask, script: Script, model: Model, random: Random) -> Choice:
     wanted = script.tokens if script.tokens is not None else max(1, round(model.answer_tokens.draw(random)))
-    thinks = model.reasoning_tokens if ask.form is Form.CHAT else None
+    thinks = model.reasoning_tokens if ask.form is Form.CHAT and ask.thinks else None
     thought = _draw_words(random, max(1, round(thinks.draw(random)))) if thinks else ()
     if script.refusal:
         return _bounded(ask, Choice(_DECLINED, thought, "stop", "refusal"))

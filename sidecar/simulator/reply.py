@@ -149,7 +149,7 @@ def _shape_whole(dialect: Dialect, plan: Plan, gzips: bool) -> _Shape:
         body, is_told = dialect.garbage, False
     if gzips:
         body = compress_pieces([body])[0]
-    marks = Marks((1,) * plan.completion_tokens, (1,) * plan.reasoning_tokens, ((len(body), plan.tokens),) if is_told else ())
+    marks = Marks((1,) * plan.completion_tokens, (1,) * plan.reasoning_tokens, ((len(body), plan.told_tokens),) if is_told else ())
     after = plan.script.after_bytes
     return _Shape(((plan.duration_s, body),), marks, min(len(body), after) if after is not None else len(body) // 2)
 
@@ -171,8 +171,8 @@ def _shape_stream(dialect: Dialect, plan: Plan, gzips: bool) -> _Shape:
         lines = compress_pieces(lines)
     ends = list(accumulate(map(len, lines)))
     marks = Marks(
-        tuple(end for end, event in zip(ends, events, strict=True) if event.tokens),
-        tuple(end for end, event in zip(ends, events, strict=True) if event.reasoning),
+        tuple(end for end, event in zip(ends, events, strict=True) for _ in range(event.tokens)),
+        tuple(end for end, event in zip(ends, events, strict=True) for _ in range(event.reasoning)),
         tuple((end, event.tells) for end, event in zip(ends, events, strict=True) if event.tells is not None),
         streamed=True,
     )

@@ -40,6 +40,8 @@ class Ask(NamedTuple):
     dimensions: int | None = None
     service_tier: str = "default"
     written_tokens: int = 0  # of the prompt, that the caller wants cached
+    thinks: bool = True  # unless the caller declines it
+    tells_details: bool = True  # False: the format has no place for cached and reasoning tokens
 
 
 class Rejection(Exception):
@@ -64,15 +66,7 @@ def count_tokens(text: str) -> int:
 
 def read_ask(form: Form, body: bytes) -> Ask:
     """Read a request body. Raises Rejection (400) where the provider would."""
-    try:
-        tree = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Rejection(400, "We could not parse the JSON body of your request.") from error
-    if not isinstance(tree, dict):
-        raise Rejection(400, "The body of a request is a JSON object.")
-    model = tree.get("model")
-    if not isinstance(model, str) or not model:
-        raise Rejection(400, "you must provide a model parameter", param="model")
+    tree, model = read_tree(body)
     match form:
         case Form.CHAT:
             return _read_chat(tree, model)
@@ -82,16 +76,30 @@ def read_ask(form: Form, body: bytes) -> Ask:
             return _read_embedding(tree, model)
 
 
+def read_tree(body: bytes) -> tuple[dict[str, Any], str]:
+    """The members of a request body, and the model that it names. Raises Rejection (400)."""
+    try:
+        tree = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Rejection(400, "We could not parse the JSON body of your request.") from error
+    if not isinstance(tree, dict):
+        raise Rejection(400, "The body of a request is a JSON object.")
+    model = tree.get("model")
+    if not isinstance(model, str) or not model:
+        raise Rejection(400, "you must provide a model parameter", param="model")
+    return tree, model
+
+
 def _read_chat(tree: dict[str, Any], model: str) -> Ask:
     messages = tree.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
         raise Rejection(400, "Missing required parameter: 'messages'.", param="messages", code="missing_required_parameter")
-    texts = tuple(f"{message.get('role')}: {_text_of(message.get('content'))}" for message in messages)
+    texts = tuple(f"{message.get('role')}: {text_of(message.get('content'))}" for message in messages)
     answers_tool = messages[-1].get("role") == "tool"  # its result is there: time to answer in words
     ask = Ask(
         Form.CHAT, model, texts, tuple(count_tokens(text) + 3 for text in texts),
-        tool=None if answers_tool else _tool_of(tree),
-        json_asked=_dict_of(tree, "response_format").get("type") in ("json_object", "json_schema"),
+        tool=None if answers_tool else tool_of(tree),
+        json_asked=dict_of(tree, "response_format").get("type") in ("json_object", "json_schema"),
         tokens_max=_tokens_max(tree),
     )  # fmt: skip
     return _with_stream(ask, tree)
@@ -115,13 +123,13 @@ def _read_embedding(tree: dict[str, Any], model: str) -> Ask:
         Form.EMBEDDING, model, tuple(map(str, inputs)),
         tuple(count_tokens(each) if isinstance(each, str) else len(each) for each in inputs),
         base64_asked=tree.get("encoding_format") == "base64",
-        dimensions=_whole_number(tree, "dimensions", 1, 4096),
+        dimensions=whole_number(tree, "dimensions", 1, 4096),
     )  # fmt: skip
 
 
 def _with_stream(ask: Ask, tree: dict[str, Any]) -> Ask:
     """What chat and text completion have in common."""
-    options = _dict_of(tree, "stream_options")
+    options = dict_of(tree, "stream_options")
     streamed = tree.get("stream") is True
     if options and not streamed:
         raise Rejection(400, "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options")
@@ -132,7 +140,7 @@ def _with_stream(ask: Ask, tree: dict[str, Any]) -> Ask:
         stream=streamed,
         usage_asked=options.get("include_usage") is True,
         obfuscated=options.get("include_obfuscation") is not False,
-        choices=_whole_number(tree, "n", 1, _CHOICES_MAX) or 1,
+        choices=whole_number(tree, "n", 1, _CHOICES_MAX) or 1,
         stops=tuple(each for each in stops if isinstance(each, str) and each),
         service_tier=tier if isinstance(tier, str) and tier not in ("", "auto") else "default",
     )
@@ -140,10 +148,11 @@ def _with_stream(ask: Ask, tree: dict[str, Any]) -> Ask:
 
 def _tokens_max(tree: dict[str, Any]) -> int | None:
     name = "max_completion_tokens" if tree.get("max_completion_tokens") is not None else "max_tokens"
-    return _whole_number(tree, name, 1, 1 << 20)
+    return whole_number(tree, name, 1, 1 << 20)
 
 
-def _whole_number(tree: dict[str, Any], name: str, least: int, most: int) -> int | None:
+def whole_number(tree: dict[str, Any], name: str, least: int, most: int) -> int | None:
+    """A member that is a number within bounds, or None where it is missing. Raises Rejection (400)."""
     value = tree.get(name)
     if value is None:
         return None
@@ -152,12 +161,13 @@ def _whole_number(tree: dict[str, Any], name: str, least: int, most: int) -> int
     return value
 
 
-def _dict_of(tree: dict[str, Any], name: str) -> dict[str, Any]:
+def dict_of(tree: dict[str, Any], name: str) -> dict[str, Any]:
+    """A member that is an object; an empty one where it is none."""
     value = tree.get(name)
     return value if isinstance(value, dict) else {}
 
 
-def _text_of(content: object) -> str:
+def text_of(content: object) -> str:
     """The text of a message's content: a string, or parts of which some are text."""
     if isinstance(content, str):
         return content
@@ -166,7 +176,7 @@ def _text_of(content: object) -> str:
     return ""
 
 
-def _tool_of(tree: dict[str, Any]) -> Tool | None:
+def tool_of(tree: dict[str, Any]) -> Tool | None:
     """The first function offered, unless the caller wants none called."""
     tools = tree.get("tools")
     if not isinstance(tools, list) or tree.get("tool_choice") == "none":
@@ -174,5 +184,5 @@ def _tool_of(tree: dict[str, Any]) -> Tool | None:
     for tool in tools:
         function = tool.get("function") if isinstance(tool, dict) else None
         if isinstance(function, dict) and isinstance(function.get("name"), str):
-            return Tool(function["name"], _dict_of(function, "parameters"))
+            return Tool(function["name"], dict_of(function, "parameters"))
     return None

@@ -75,10 +75,25 @@ def _openai_embeddings(model: str, prompt: str, stream: bool, tools: bool) -> tu
     return "/v1/embeddings", {"model": "sim-embed", "input": [prompt, "one more"]}
 
 
+def _ollama_chat(model: str, prompt: str, stream: bool, tools: bool) -> tuple[str, dict[str, Any]]:
+    return "/api/chat", _openai_chat(model, prompt, stream, tools)[1]
+
+
+def _ollama_generate(model: str, prompt: str, stream: bool, tools: bool) -> tuple[str, dict[str, Any]]:
+    return "/api/generate", {"model": model, "prompt": prompt, "stream": stream}
+
+
+def _ollama_embed(model: str, prompt: str, stream: bool, tools: bool) -> tuple[str, dict[str, Any]]:
+    return "/api/embed", {"model": "sim-embed", "input": [prompt, "one more"]}
+
+
 FORMS: Final = (
     Form("OpenAI chat", "openai", _openai_chat),
     Form("OpenAI completions", "openai", _openai_completions, thinks=False, calls_tools=False),
     Form("OpenAI embeddings", "openai", _openai_embeddings, streams=False, thinks=False, calls_tools=False),
+    Form("Ollama chat", "ollama", _ollama_chat),
+    Form("Ollama generate", "ollama", _ollama_generate, thinks=False, calls_tools=False),
+    Form("Ollama embed", "ollama", _ollama_embed, streams=False, thinks=False, calls_tools=False),
 )
 
 

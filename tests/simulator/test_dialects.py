@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.simulator.dialects import DIALECTS, OPENAI, find_dialect
+from sidecar.simulator.dialects import DIALECTS, OLLAMA, OPENAI, find_dialect
 from sidecar.simulator.request import Form
 
 
@@ -12,6 +12,8 @@ from sidecar.simulator.request import Form
         ("POST", "/v1/chat/completions", (OPENAI, Form.CHAT)),
         ("POST", "/v1/completions", (OPENAI, Form.COMPLETION)),
         ("POST", "/v1/embeddings", (OPENAI, Form.EMBEDDING)),
+        ("POST", "/api/chat", (OLLAMA, Form.CHAT)),
+        ("POST", "/api/embed", (OLLAMA, Form.EMBEDDING)),
         ("GET", "/v1/chat/completions", None),
         ("POST", "/v1/models", None),
     ],
