@@ -180,8 +180,11 @@ async def test_over_the_wire(simulator: Simulator, client: httpx.AsyncClient) ->
     assert answer.headers["content-type"] == "application/x-ndjson"
     last = json.loads(answer.text.splitlines()[-1])
     (entry,) = (await client.get("/_sim/ledger")).json()
-    assert entry["told"] == {**Tokens(last["prompt_eval_count"], last["eval_count"])._asdict()}
+    assert entry["told"] == Tokens(last["prompt_eval_count"], last["eval_count"])._asdict()
     assert entry["usage"]["completion"] == last["eval_count"]
+    answer = await client.post("/api/chat", json={**body, "model": "sim-small", "tools": TOOLS})
+    entry = (await client.get("/_sim/ledger")).json()[-1]
+    assert entry["usage"]["completion"] == entry["told"]["completion"] > 1 == answer.text.count("tool_calls")
     for headers, model, status in (({"authorization": "Bearer sk-bad"}, "sim-small", 401), ({}, "none", 404)):
         answer = await client.post("/api/chat", json={**body, "model": model}, headers=headers)
         assert answer.status_code == status
