@@ -91,6 +91,7 @@ def plain(value: Any) -> Any:
     return value.model_dump() if hasattr(value, "model_dump") else [each.model_dump() for each in value]
 
 
+# Clients are made without verification: loading certificates, of which there are none here, takes longer than the call.
 def ask(host: str, told: Told, call: Callable[..., Any] = CHAT, **more: Any) -> Any:
     """Make a call by the SDK and return what an application sees of it."""
     with ollama.Client(host, verify=False, headers=told.headers) as client:
