@@ -7,7 +7,7 @@ These are made for every call, so they are msgspec structs: a tenth of the cost 
 none of them takes part in a reference cycle.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -147,6 +147,8 @@ class Seen(msgspec.Struct):
     usage: Usage | None = None
     cost_usd: float | None = None  # as the provider reported it
     error_type: str | None = None  # an error inside the answer
+    replayed: bool = False  # the provider repeated an earlier answer from a cache of its own, and billed nothing
+    served_by: str | None = None  # whom a broker such as OpenRouter names as the true provider
     terminated: bool = False  # the dialect's own end was seen (finish reason, terminator)
     first_chunk: float | None = None
     first_token: float | None = None
@@ -192,7 +194,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     usage: Usage | None
     usage_source: UsageSource
     cost: Cost | None
-    unpriced: str | None  # why usage could not be priced: "unknown_model"
+    unpriced: str | None  # why usage could not be priced: "unknown_model", "unknown_service_tier"
     accepted: float
     accepted_ns: int
     ended: float
@@ -210,6 +212,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     template: str = ""  # http.route: the route's prefix and a known form's path, never a raw path
     unread: str | None = None  # why the answer, or a part of it, passed unread: "encoding", "too_large", "corrupt", "not_json"
     trace_lost: bool = False  # it would have been kept, but there was no room for it
+    limits: Sequence[bytes] = ()  # fields of the answer that tell of rate limits, as `Name: value`
 
     @property
     def duration_s(self) -> float:

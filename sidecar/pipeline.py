@@ -138,7 +138,7 @@ class Pipeline:
         coding = exchange.call.wanted.content_encoding
         exchange.asked = asked = peek(exchange.dialect, exchange.body, exchange.path, coding, self._settings.limits.observed)
         if asked.stream and not asked.usage_asked and not coding and self._asks(exchange):
-            added = add_usage_request(exchange.body)
+            added = add_usage_request(exchange.body, exchange.place.provider, exchange.query)
             if added is not None:
                 exchange.body = added
                 exchange.usage_added = True
@@ -192,6 +192,7 @@ class Pipeline:
             exchange.dialect, status=head.status, media_type=media_type, content_encoding=head.content_encoding,
             limits=self._settings.limits, gap_edges=GAP_EDGES,
         )  # fmt: skip
+        observer.seen.replayed = head.replayed
         framing = exchange.framing = client_framing(head.framing, call.http_version, endless=streamed)
         data, keeps = compose_response(call, head, framing, self._own_fields(exchange))
         judged = streamed or head.framing is _CLOSE  # the end of all else is told by the transport

@@ -125,6 +125,7 @@ def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, h
         tuple(exchange.attempts), answer is not None and answer.observer_failed, exchange.usage_added, trace,
         kept,
         exchange.path, "" if match is None else match.template, None if observer is None else observer.skipped, wanted and not kept,
+        () if exchange.head is None else exchange.head.limits,
     )  # fmt: skip
 
 
@@ -143,12 +144,16 @@ def _price(prices: PriceTable, provider: str, model: str | None, seen: Seen, usa
         return Cost(seen.cost_usd, "provider"), None
     if usage is None:
         return None, None
-    cost = None
-    if seen.model:
-        cost = prices.price(provider, seen.model, usage)
-    if cost is None and model:
-        cost = prices.price(provider, model, usage)
-    return cost, None if cost is not None else "unknown_model"
+    if seen.replayed:  # that nothing is billed is what the provider means by saying so
+        return Cost(0.0, "provider"), None
+    known = False
+    for name in (seen.model, model):
+        if name:
+            cost = prices.price(provider, name, usage, service_tier=seen.service_tier)
+            if cost is not None:
+                return cost, None
+            known = known or prices.find(provider, name) is not None
+    return None, "unknown_service_tier" if known else "unknown_model"
 
 
 def _request_overhead(exchange: Exchange, answer: Answer | None) -> float | None:

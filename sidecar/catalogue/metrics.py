@@ -33,6 +33,11 @@ METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", 
 TOKEN_TYPES: Final = ("input", "cache_read", "cache_write", "output", "reasoning")
 ENDINGS: Final = tuple(map(str, Ending))
 SPAN_LOSSES: Final = ("queue_full", "export_failed", "shutdown")
+# What is limited, as providers name it; the window where they do.
+RATELIMIT_KINDS: Final = (
+    "requests", "tokens", "input_tokens", "output_tokens", "priority_input_tokens", "priority_output_tokens", "project_tokens",
+    "requests_minute", "requests_hour", "requests_day", "requests_month", "tokens_minute", "tokens_hour", "tokens_day", "tokens_month",
+)  # fmt: skip
 BOUNDS: Final = ("model", "response_model", "error_type", "status_code", "http_route")
 
 
@@ -107,7 +112,7 @@ COST: Final = Metric(
 )  # fmt: skip
 UNPRICED: Final = Metric(
     "llm_sidecar_unpriced_requests_total", Kind.COUNTER, "Exchanges whose usage is known and could not be priced.", "",
-    (_closed("reason", "unknown_model"),),
+    (_closed("reason", "unknown_model", "unknown_service_tier"),),
 )  # fmt: skip
 OVERHEAD: Final = Metric(
     "llm_sidecar_overhead_seconds", Kind.HISTOGRAM, "Time the sidecar itself added to an exchange, on either side.", "seconds",
@@ -121,6 +126,21 @@ ATTEMPTS: Final = Metric(
 UPSTREAM_CONNECTIONS: Final = Metric(
     "llm_sidecar_upstream_connections", Kind.GAUGE, "Open connections to an upstream.", "", (_UPSTREAM, _closed("state", "active", "idle"))
 )
+RATELIMIT_REMAINING: Final = Metric(
+    "llm_sidecar_upstream_ratelimit_remaining", Kind.GAUGE,
+    "What the upstream last said is left of a rate limit; with several keys or models behind it, the last answer's.", "",
+    (_UPSTREAM, _closed("kind", *RATELIMIT_KINDS)),
+)  # fmt: skip
+RATELIMIT_LIMIT: Final = Metric(
+    "llm_sidecar_upstream_ratelimit_limit", Kind.GAUGE,
+    "What the upstream last said a rate limit is; with several keys or models behind it, the last answer's.", "",
+    (_UPSTREAM, _closed("kind", *RATELIMIT_KINDS)),
+)  # fmt: skip
+REPLAYED: Final = Metric(
+    "llm_sidecar_replayed_answers_total", Kind.COUNTER,
+    "Answers that the provider repeated from a cache of its own, unbilled; they are in no histogram of tokens or of streams.", "",
+    (_PROVIDER, _MODEL),
+)  # fmt: skip
 LABEL_OVERFLOW: Final = Metric(
     "llm_sidecar_label_overflow_total", Kind.COUNTER, "Exchanges counted under other because a bound on labels or series was reached.", "",
     (_closed("label", *BOUNDS, "series"),),
@@ -158,7 +178,8 @@ BUILD_INFO: Final = Metric("llm_sidecar_build_info", Kind.GAUGE, "Always 1; what
 METRICS: Final[tuple[Metric, ...]] = (
     OPERATION_DURATION, TOKEN_USAGE, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, HTTP_SERVER_DURATION,
     REQUESTS, TIME_TO_FIRST_TOKEN, TOKENS_PER_SECOND, TOKENS, USAGE_RECORDS, COST, UNPRICED, OVERHEAD, IN_FLIGHT, ATTEMPTS,
-    UPSTREAM_CONNECTIONS, LABEL_OVERFLOW, SPANS_EXPORTED, SPANS_DROPPED, OBSERVER_FAILURES, UNREADABLE, UNREAD, SINK_FAILURES,
+    UPSTREAM_CONNECTIONS, RATELIMIT_REMAINING, RATELIMIT_LIMIT, REPLAYED, LABEL_OVERFLOW,
+    SPANS_EXPORTED, SPANS_DROPPED, OBSERVER_FAILURES, UNREADABLE, UNREAD, SINK_FAILURES,
     LOOP_LAG, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, BUILD_INFO,
 )  # fmt: skip
 # Read from the operating system at each scrape (Linux).

@@ -35,6 +35,8 @@ GENAI_SPAN: Final = Span(
      *_attributes("int", "gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.reasoning.output_tokens"),
      *_attributes("int", "gen_ai.embeddings.dimension.count"),
      *_attributes("string", "openai.request.service_tier", "openai.response.service_tier"),
+     Attribute("llm_sidecar.response.replayed", "boolean", "True where the provider repeated an earlier answer from a cache of its own."),
+     Attribute("llm_sidecar.response.served_by", "string", "The true provider, as a broker such as OpenRouter names it."),
      Attribute("llm_sidecar.usage.source", "string", "Where the token counts came from: reported, estimated or absent."),
      Attribute("llm_sidecar.cost_usd", "double", "What the answer cost, in US dollars."),
      Attribute("llm_sidecar.cost.source", "string", "Who said so: the provider or the price table.")),

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from sidecar.core.attempt.ratelimits import FIELDS
 from sidecar.exchange import Headers, Wanted
 
 # RFC 9110 section 7.6.1, and Proxy-* of section 11.7, which speak to the next hop only.
@@ -31,7 +32,9 @@ _PROTECTED: Final = _CREDENTIALS | _TRACE | {
 }  # fmt: skip
 _OWN_PREFIX: Final = b"x-sidecar-"
 _ORDINARY: Final = b""  # the class of every field that simply passes
-_SPECIAL: Final = _REWRITTEN | _CREDENTIALS | _TRACE | {b"accept-encoding", b"content-encoding", b"content-type"}
+_LIMIT: Final = b"ratelimit"  # the class of all fields that tell how much of a rate limit is left
+_REPLAY: Final = b"x-openrouter-cache-status"
+_SPECIAL: Final = _REWRITTEN | _CREDENTIALS | _TRACE | {b"accept-encoding", b"content-encoding", b"content-type", _REPLAY}
 
 # Field names come from peers: remember the class of only so many spellings.
 _REMEMBERED_MAX: Final = 2048
@@ -40,7 +43,7 @@ _types: dict[bytes, str] = {}  # what Content-Type lines say, likewise
 
 
 def classify(name: bytes) -> bytes:
-    """Return a field name in lower case where it means something to us, else b"".
+    """Return a field name in lower case where it means something to us, else b""; for all rate limits one name.
 
     Underscores in our own prefix count as hyphens: some servers read the two as one. Raises
     ValueError for what begins with white space: it is the rest of the line before (RFC 9112 section 5.2).
@@ -50,6 +53,8 @@ def classify(name: bytes) -> bytes:
     low = name.lower()
     if low.replace(b"_", b"-").startswith(_OWN_PREFIX):
         low = low.replace(b"_", b"-")
+    elif low in FIELDS:
+        low = _LIMIT
     elif low not in _SPECIAL:
         low = _ORDINARY
     if len(_classes) < _REMEMBERED_MAX:
@@ -167,6 +172,8 @@ class AnswerHead(msgspec.Struct, frozen=True, gc=False):
     length_field: bytes | None  # Content-Length as it came
     content_type: str  # in lower case
     content_encoding: str
+    limits: list[bytes]  # those of the fields that tell of rate limits
+    replayed: bool = False  # the provider says that it repeats an earlier answer
 
 
 # RFC 9112 section 4. The parser lets control characters through, which must not reach a caller.
@@ -182,17 +189,15 @@ def read_answer(method: str, status: int, head: bytes) -> AnswerHead:
     transfer coding that is not `chunked` alone.
     """
     lines = head.split(b"\r\n")
-    reason = lines[0][13:]
-    if status < 100 or (reason != b"OK" and not _REASON.fullmatch(reason)):
-        raise ValueError("malformed head")
-    if head.count(b"\n") >= len(lines):
+    reason = lines.pop(0)[13:]
+    if status < 100 or head.count(b"\n") > len(lines) or (reason != b"OK" and not _REASON.fullmatch(reason)):
         raise ValueError("malformed head")
     fields: list[bytes] = []
-    framing = _CLOSE
+    limits: list[bytes] = []
+    framing, replayed = _CLOSE, False
     length_field: bytes | None = None
     content_type = content_encoding = ""
     nominated: frozenset[bytes] = frozenset()
-    del lines[0]
     for line in lines:
         name = line[: line.index(b":")]
         low = _classes.get(name)
@@ -200,6 +205,9 @@ def read_answer(method: str, status: int, head: bytes) -> AnswerHead:
             low = classify(name)
         if not low:
             fields.append(line)
+        elif low is _LIMIT:
+            fields.append(line)
+            limits.append(line)
         elif low == b"content-type":
             fields.append(line)
             content_type = _types.get(line) or _read_type(line)
@@ -216,11 +224,12 @@ def read_answer(method: str, status: int, head: bytes) -> AnswerHead:
             fields.append(line)
             if low == b"content-encoding":
                 content_encoding = _value_of(line)
-    if nominated:
-        fields = [line for line in fields if _name_of(line) not in nominated]
+            elif low == _REPLAY:
+                replayed = _value_of(line).upper() == "HIT"
+    fields = [line for line in fields if _name_of(line) not in nominated] if nominated else fields
     if method == "HEAD" or status == 204 or status == 304:  # RFC 9112 section 6.3: no body, whatever the fields say
         framing = _NONE
-    return AnswerHead(status, reason, framing, fields, length_field, content_type, content_encoding)
+    return AnswerHead(status, reason, framing, fields, length_field, content_type, content_encoding, limits, replayed)
 
 
 def _read_type(line: bytes) -> str:

@@ -53,6 +53,6 @@ def _credential_fields(provider: str, api_key: str | None) -> tuple[bytes, ...]:
         return (b"x-api-key: " + key,)
     if provider == "gcp.gemini":
         return (b"x-goog-api-key: " + key,)
-    if provider == "azure.ai.openai":
+    if provider in ("azure.ai.openai", "azure.ai.inference"):
         return (b"api-key: " + key,)
     return (b"Authorization: Bearer " + key,)

@@ -18,6 +18,8 @@ _BY_HOST: Final = {
 _BY_SUFFIX: Final = (
     (".api.openai.com", "openai"),
     (".openai.azure.com", "azure.ai.openai"),
+    (".openai.azure.us", "azure.ai.openai"),
+    (".cognitiveservices.azure.com", "azure.ai.openai"),
     (".services.ai.azure.com", "azure.ai.inference"),
     ("-aiplatform.googleapis.com", "gcp.vertex_ai"),
     (".amazonaws.com", "aws.bedrock"),

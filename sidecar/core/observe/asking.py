@@ -19,6 +19,13 @@ PLACES_MAX: Final = 16  # where `usage` is looked for in one event
 
 # With other options set, servers differ in what they make of include_usage: left alone.
 _KNOWN_OPTIONS: Final = frozenset({"include_obfuscation"})
+# Where any stream_options at all mean that usage is wanted: it must not be taken out again.
+_IMPLYING: Final = frozenset({"vllm"})
+# Azure declines stream_options in versions of its interface before this one, and with data sources of the caller's.
+_AZURE: Final = "azure.ai.openai"
+_AZURE_FIRST: Final = "2024-09-01"
+_API_VERSION: Final = re.compile(r"(?:^|&)api-version=(\d{4}-\d{2}-\d{2})")
+_DECLINED_WITH: Final = frozenset({"data_sources", "dataSources"})
 # Of the extra chunk. If it tells anything else, the caller must get it.
 _USAGE_CHUNK_MEMBERS: Final = frozenset(
     {"id", "object", "created", "model", "service_tier", "system_fingerprint", "choices", "usage", "obfuscation"}
@@ -33,17 +40,23 @@ _BARE_CR: Final = re.compile(rb"\r[^\n]")
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def add_usage_request(body: bytes) -> bytes | None:
+def add_usage_request(body: bytes, provider: str = "", query: str = "") -> bytes | None:
     """Return the body of a streamed chat with usage asked for; all other values stay byte for byte.
 
     None where nothing is to be changed: not an object, not streamed, the caller has set
-    include_usage itself, or has set options that we do not know.
+    include_usage itself, has set options that we do not know, or speaks to a server that would
+    decline the request or take it otherwise. `query` is that of the request.
     """
+    version = _API_VERSION.search(query) if provider == _AZURE else None
+    if version is not None and version[1] < _AZURE_FIRST:
+        return None
     try:
         members = _decode_members(body)
-        if bytes(members.get("stream", b"")) != b"true":
+        if bytes(members.get("stream", b"")) != b"true" or not members.keys().isdisjoint(_DECLINED_WITH):
             return None
         given = members.get("stream_options")
+        if given is not None and provider in _IMPLYING:
+            return None
         options = {} if given is None or bytes(given) == b"null" else _decode_members(given)
     except UNREADABLE:
         return None

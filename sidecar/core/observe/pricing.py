@@ -3,6 +3,7 @@
 import datetime
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from sidecar.errors import ConfigError, ConfigProblem
@@ -15,11 +16,17 @@ REMEMBERED_MAX: Final = 1000  # model names come from outside
 _VERSION: Final = re.compile(r"(?:[-@]\d{4}-\d{2}-\d{2}|[-@]\d{8}|-\d{4}|-latest)$")
 _RATES: Final = ("input", "output", "cached", "cache_write", "reasoning")
 _REQUIRED: Final = ("input", "output", "date", "source")
-_MEMBERS: Final = frozenset({"model", "date", "source", *_RATES})
+_VARIANTS: Final = frozenset({"above", "service_tiers"})
+_MEMBERS: Final = frozenset({"model", "date", "source", *_RATES, *_VARIANTS})
+# Tiers that cost something else than the standard one, whatever the provider calls that.
+_SPECIAL_TIERS: Final = frozenset({"flex", "priority", "fast", "batch"})
 
 
 class Price(NamedTuple):
-    """USD per million tokens of each kind, as of `date` by `source`."""
+    """USD per million tokens of each kind, as of `date` by `source`.
+
+    A prompt of more than `above_tokens` tokens, cached ones included, makes the whole answer cost `above`.
+    """
 
     input: float
     output: float
@@ -28,6 +35,9 @@ class Price(NamedTuple):
     reasoning: float
     date: str
     source: str
+    above_tokens: float = math.inf
+    above: "Price | None" = None
+    service_tiers: Mapping[str, "Price"] = {}
 
 
 class PriceTable:
@@ -58,11 +68,15 @@ class PriceTable:
         price = self._remembered[key] = self._search(provider, model)
         return price
 
-    def price(self, provider: str, model: str, usage: Usage) -> Cost | None:
-        """Return what `usage` cost in USD, or None where the model has no price: never zero instead."""
+    def price(self, provider: str, model: str, usage: Usage, *, service_tier: str | None = None) -> Cost | None:
+        """Return what `usage` cost in USD, or None where the model, or it in that tier, has no price: never zero instead."""
         price = self.find(provider, model)
+        if price is not None and service_tier in _SPECIAL_TIERS:
+            price = price.service_tiers.get(service_tier)
         if price is None:
             return None
+        if price.above is not None and usage.input_total > price.above_tokens:
+            price = price.above
         usd = (
             usage.input * price.input
             + usage.cache_read * price.cached
@@ -113,7 +127,7 @@ def read_prices(tree: object, source: str) -> PriceTable:
         if found:
             problems += found
         else:
-            prices[entry["model"]] = _make_price(entry)
+            prices[entry["model"]] = _make_variants(entry, _make_price(entry))
     if problems:
         raise ConfigError(source, problems)
     return PriceTable(prices)
@@ -134,6 +148,65 @@ def _make_price(entry: dict[str, Any]) -> Price:
     )
 
 
+def _make_variants(entry: dict[str, Any], price: Price) -> Price:
+    """Add the rates for long prompts and for service tiers; what is left out there is as in an entry of its own."""
+    told = {"date": entry["date"], "source": entry["source"]}
+    above = entry.get("above")
+    if above is not None:
+        price = price._replace(above_tokens=above["tokens"], above=_make_price({**above, **told}))
+    tiers = entry.get("service_tiers") or {}
+    return price._replace(service_tiers={name: _make_tier(tier, price, told) for name, tier in tiers.items()})
+
+
+def _make_tier(tier: Any, standard: Price, told: dict[str, Any]) -> Price:
+    """A tier's own rates, or `standard` with every rate multiplied."""
+    if isinstance(tier, dict):
+        return _make_variants({**tier, **told}, _make_price({**tier, **told}))
+    return _multiply(standard, float(tier))
+
+
+def _multiply(price: Price, factor: float) -> Price:
+    rates = {name: getattr(price, name) * factor for name in _RATES}
+    return price._replace(**rates, above=price.above and _multiply(price.above, factor))
+
+
+def _check_variants(path: str, entry: dict[str, Any]) -> list[ConfigProblem]:
+    problems: list[ConfigProblem] = []
+    above, tiers = entry.get("above"), entry.get("service_tiers")
+    if above is not None:
+        problems += _check_variant(f"{path}.above", above, frozenset({"tokens", *_RATES}))
+        tokens = above.get("tokens") if isinstance(above, dict) else None
+        if isinstance(above, dict) and (type(tokens) is not int or tokens <= 0):
+            problems.append(ConfigProblem(f"{path}.above.tokens", _show(tokens), "how many tokens of prompt"))
+    if tiers is not None and not isinstance(tiers, dict):
+        problems.append(ConfigProblem(f"{path}.service_tiers", _show(tiers), "a mapping from a tier's name to its prices"))
+    for name, tier in tiers.items() if isinstance(tiers, dict) else ():
+        here = f"{path}.service_tiers.{name}"
+        if name not in _SPECIAL_TIERS:
+            problems.append(ConfigProblem(here, "an unknown tier", ", ".join(sorted(_SPECIAL_TIERS))))
+        if not _is_rate(tier):
+            problems += _check_variant(here, tier, frozenset({"above", *_RATES}))
+            problems += _check_variants(here, {"above": tier.get("above")}) if isinstance(tier, dict) else []
+    return problems
+
+
+def _check_variant(path: str, variant: object, members: frozenset[str]) -> list[ConfigProblem]:
+    if not isinstance(variant, dict):
+        return [ConfigProblem(path, _show(variant), "a mapping with input and output")]
+    problems = [ConfigProblem(f"{path}.{name}", "an unknown key", ", ".join(sorted(members))) for name in variant if name not in members]
+    problems += [ConfigProblem(f"{path}.{name}", "nothing", "it is required") for name in ("input", "output") if variant.get(name) is None]
+    return problems + _check_rates(path, variant)
+
+
+def _check_rates(path: str, entry: dict[str, Any]) -> list[ConfigProblem]:
+    found = ((name, entry.get(name)) for name in _RATES)
+    return [
+        ConfigProblem(f"{path}.{name}", _show(rate), "USD per million tokens, 0 or more")
+        for name, rate in found
+        if rate is not None and not _is_rate(rate)
+    ]
+
+
 def _check_entry(path: str, entry: object) -> list[ConfigProblem]:
     if not isinstance(entry, dict):
         return [ConfigProblem(path, _show(entry), "a mapping with model, input, output, date and source")]
@@ -142,10 +215,7 @@ def _check_entry(path: str, entry: object) -> list[ConfigProblem]:
     if not isinstance(model, str) or not model.strip("*/ "):
         problems.append(ConfigProblem(f"{path}.model", _show(model), "a model name, with * for any characters"))
     problems += [ConfigProblem(f"{path}.{name}", "nothing", "it is required") for name in _REQUIRED if entry.get(name) is None]
-    for name in _RATES:
-        rate = entry.get(name)
-        if rate is not None and not _is_rate(rate):
-            problems.append(ConfigProblem(f"{path}.{name}", _show(rate), "USD per million tokens, 0 or more"))
+    problems += _check_rates(path, entry) + _check_variants(path, entry)
     if entry.get("date") is not None and not _is_date(entry["date"]):
         problems.append(ConfigProblem(f"{path}.date", _show(entry["date"]), "a date like 2026-01-31"))
     if entry.get("source") is not None and not isinstance(entry["source"], str):

@@ -8,6 +8,7 @@ from sidecar.config import Limits
 from sidecar.edge.telemetry.families import Families
 from sidecar.edge.telemetry.instruments import Counter, Gauge, Histogram, TracePoint
 from sidecar.edge.telemetry.labels import LabelBounds
+from sidecar.edge.telemetry.ratelimits import RateLimits
 from sidecar.edge.telemetry.series import Series, SeriesKey
 from sidecar.exchange import Record, UsageSource
 
@@ -40,6 +41,7 @@ class Meter:
         self._bounds = LabelBounds(limits.labels)
         self._kept: dict[tuple[object, ...], Series] = {}
         self._attempts: dict[tuple[str, str], Counter] = {}
+        self._limits = RateLimits(families)
         self._refreshers: list[Callable[[], None]] = []
 
     def spans_dropped(self, reason: str) -> Counter:
@@ -68,6 +70,7 @@ class Meter:
         """Bring the gauges up to date."""
         for refresh in self._refreshers:
             refresh()
+        self._limits.refresh()
 
     def observe(self, record: Record) -> None:
         """Count one exchange that has ended."""
@@ -79,6 +82,8 @@ class Meter:
             self._observer_failures.value += 1
         if record.unread is not None:
             self.families.unread.child(record.unread).value += 1
+        if record.limits:
+            self._limits.note(record.upstream, record.limits)
         if series.http is not None:
             self._observe_answer(record, series, series.http)
         for counter in series.overflow:  # last: what was made on the way may have had no room
@@ -102,7 +107,9 @@ class Meter:
         if series.duration is not None:
             point = None if trace is None else TracePoint(trace.trace_id, trace.client_span_id, at_s)
             series.duration.observe(duration_s, point)
-            if record.streamed:
+            if record.seen.replayed:
+                series.replayed().value += 1
+            elif record.streamed:
                 _observe_stream(record, series, point)
             self._observe_usage(record, series)
 
@@ -114,9 +121,10 @@ class Meter:
             return
         if source is _REPORTED:
             self._usage_reported.value += 1
-            inputs, outputs = series.usage()
-            inputs.observe(usage.input_total)
-            outputs.observe(usage.output_total)
+            if not record.seen.replayed:  # what was not billed is no call of zero tokens
+                inputs, outputs = series.usage()
+                inputs.observe(usage.input_total)
+                outputs.observe(usage.output_total)
         else:
             self._usage_estimated.value += 1
         for counter, count in zip(series.tokens(source), usage, strict=True):

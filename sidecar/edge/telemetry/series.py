@@ -112,6 +112,10 @@ class Series:
             found = self._tokens[source] = tuple(self._child(family, provider, model, kind, source) for kind in TOKEN_TYPES)
         return found
 
+    def replayed(self) -> Counter:
+        """Return the counter of answers that the provider repeated."""
+        return self._child(self._families.replayed, self._key.provider, self._key.model)
+
     def cost(self, source: str) -> Counter:
         """Return the counter of cost from `source`."""
         found = self._cost.get(source)

@@ -186,6 +186,10 @@ def _describe_genai(record: Record) -> Attributes:
         attributes["gen_ai.response.id"] = seen.response_id
     if seen.service_tier is not None:
         attributes["openai.response.service_tier"] = seen.service_tier
+    if seen.replayed:
+        attributes["llm_sidecar.response.replayed"] = True
+    if seen.served_by is not None:
+        attributes["llm_sidecar.response.served_by"] = seen.served_by
     if record.streamed and seen.first_chunk is not None:
         attributes["gen_ai.response.time_to_first_chunk"] = seen.first_chunk - record.accepted
     reasons = _finish_reasons(record)

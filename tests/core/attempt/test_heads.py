@@ -235,7 +235,26 @@ def test_what_an_answer_holds_is_read() -> None:
     assert (head.content_type, head.content_encoding) == ("text/event-stream; x=y", "gzip")
     assert head.fields == [b"Content-Type: Text/Event-Stream; X=Y", b"content-encoding: gzip"]
     assert head.length_field == b"content-length: 7"
-    assert answered() == AnswerHead(200, b"OK", Framing.CLOSE, [], None, "", "")
+    assert answered() == AnswerHead(200, b"OK", Framing.CLOSE, [], None, "", "", [])
+
+
+def test_rate_limits_pass_and_are_noted() -> None:
+    """In whatever spelling; what only says when a limit is reset, or is no limit, is not among them."""
+    fields = [
+        (b"X-RateLimit-Remaining-Requests", b"9"), (b"x-ratelimit-reset-requests", b"6ms"),
+        (b"anthropic-ratelimit-input-tokens-limit", b"50000"), (b"retry-after-ms", b"12"), (b"x-ratelimit-remaining-tokens", b"-1"),
+    ]  # fmt: skip
+    head = answered(*fields, status=429)
+    assert head.fields == [name + b": " + value for name, value in fields]
+    assert head.limits == [head.fields[0], head.fields[2], head.fields[4]]
+    assert answered((b"connection", b"x-ratelimit-limit"), (b"x-ratelimit-limit", b"1")).fields == []
+
+
+@pytest.mark.parametrize(("value", "replayed"), [(b"HIT", True), (b"hit", True), (b"MISS", False), (b"", False)])
+def test_a_replayed_answer_is_noted(value: bytes, replayed: bool) -> None:
+    """OpenRouter says which answers come from its own cache."""
+    head = answered((b"X-OpenRouter-Cache-Status", value))
+    assert (head.replayed, head.fields) == (replayed, [b"X-OpenRouter-Cache-Status: " + value])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from sidecar.config import Limits
 from sidecar.edge.telemetry.exposition import Exposition
 from sidecar.edge.telemetry.meter import Meter
-from sidecar.exchange import Asked, Ending, UsageSource
+from sidecar.exchange import Asked, Cost, Ending, Usage, UsageSource
 from tests.edge.telemetry.records import make_attempt, make_record, make_seen, make_streamed
 
 GENAI = (
@@ -195,3 +195,24 @@ def test_answers_that_could_not_be_read_are_counted_by_reason(meter: Meter, reas
     meter.observe(make_record())
     meter.observe(make_record(unread=reason))
     assert {child.labels: child.value for child in meter.families.unread.children if child.value} == {f'reason="{reason}"': 1}
+
+
+async def test_a_replayed_answer_is_no_call_of_zero_tokens(meter: Meter) -> None:
+    """It is a request with a duration, counted apart; its zeros are in no histogram of tokens or of streams."""
+    replayed = make_seen(replayed=True, first_chunk=100.1, first_token=100.1, last_chunk=100.2, chunks=4, gaps=[3] + [0] * 17)
+    meter.observe(make_streamed(seen=replayed, usage=Usage(), cost=Cost(0.0, "provider")))
+    samples = await read(meter)
+    assert samples[f'gen_ai_client_operation_duration_seconds_count{{{GENAI},error_type=""}}'] == "1"
+    assert samples['llm_sidecar_replayed_answers_total{provider="openai",model="gpt-4o"}'] == "1"
+    assert samples['llm_sidecar_usage_records_total{source="reported"}'] == "1"
+    unwanted = ("token_usage", "first_chunk", "first_token", "output_chunk", "per_second")
+    assert not [name for name in samples if any(each in name for each in unwanted)]
+
+
+async def test_rate_limits_are_shown_by_upstream(meter: Meter) -> None:
+    """As the last answer told them, failures included."""
+    meter.observe(make_record(limits=[b"x-ratelimit-remaining-requests: 9", b"x-ratelimit-limit-requests: 10"]))
+    meter.observe(make_record(status=429, ending=Ending.RATE_LIMITED, limits=[b"x-ratelimit-remaining-requests: 0"]))
+    samples = await read(meter)
+    assert samples['llm_sidecar_upstream_ratelimit_remaining{upstream="openai",kind="requests"}'] == "0"
+    assert samples['llm_sidecar_upstream_ratelimit_limit{upstream="openai",kind="requests"}'] == "10"

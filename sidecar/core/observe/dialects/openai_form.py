@@ -11,14 +11,15 @@ from typing import Any, Final
 import msgspec
 
 from sidecar.core.observe.contract import Splitter
+from sidecar.core.observe.dialects.deployments import read_deployment
 from sidecar.core.observe.dialects.openai_plain import read_plain
 from sidecar.core.observe.dialects.openai_request import read_request
+from sidecar.core.observe.dialects.openai_usage import read_cost, read_timings, read_usage
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
 from sidecar.core.observe.sse import EventSplitter
 from sidecar.core.observe.text import CODE_CHARS_MAX, OTHER, read_code, read_identifier
-from sidecar.core.observe.usage import read_count, read_usd, split_usage
 from sidecar.errors import ErrorKind, Origin
-from sidecar.exchange import Asked, Seen, Usage
+from sidecar.exchange import Asked, Seen
 
 CHOICES_MAX: Final = 128  # of one answer; OpenAI's own limit of `n`
 
@@ -48,7 +49,8 @@ class Chunk(msgspec.Struct, gc=False):
     usage: Any = None
     error: Any = None
     service_tier: Any = None
-    x_groq: Any = None  # Groq puts usage inside
+    x_groq: Any = None  # Groq puts usage and errors inside
+    timings: Any = None  # llama.cpp, whose counts are there unasked
 
 
 class Answer(Chunk, gc=False):
@@ -56,6 +58,7 @@ class Answer(Chunk, gc=False):
 
     id: Any = None
     model: Any = None
+    provider: Any = None  # OpenRouter
 
 
 class OpenAIForm:
@@ -82,8 +85,11 @@ class OpenAIForm:
         return False
 
     def ask(self, body: bytes, path: str) -> Asked:
-        """Peek at a request body. Never raises."""
-        return read_request(body)
+        """Peek at a request body. Azure names what is called in the path. Never raises."""
+        asked = read_request(body)
+        if asked.model is None and (deployment := read_deployment(path)) is not None:
+            return msgspec.structs.replace(asked, model=deployment)
+        return asked
 
     def read_whole(self, body: bytes, seen: Seen) -> None:
         """Note what a complete answer or error body says. Raises ValueError where it is not JSON."""
@@ -125,7 +131,7 @@ class OpenAIForm:
         if opening:
             self._note_opening(chunk, seen, now)
         if (
-            chunk.usage is not None or chunk.error is not None or chunk.x_groq is not None
+            chunk.usage is not None or chunk.error is not None or chunk.x_groq is not None or chunk.timings is not None
             or (chunk.service_tier is not None and chunk.service_tier != seen.service_tier)
         ):  # fmt: skip
             _note_rest(chunk, seen)
@@ -141,7 +147,9 @@ class OpenAIForm:
         except UNREADABLE:
             return None
         choices = chunk.choices or ()
-        if len(choices) != 1 or chunk.usage is not None or chunk.error is not None or chunk.x_groq is not None:
+        if len(choices) != 1 or chunk.usage is not None or chunk.error is not None:
+            return None
+        if chunk.x_groq is not None or chunk.timings is not None:
             return None
         choice = choices[0]
         if choice.finish_reason is not None or choice.usage is not None or choice.error is not None:
@@ -192,6 +200,8 @@ def _note_identity(answer: Answer, seen: Seen) -> None:
         seen.model = read_identifier(answer.model)
     if seen.response_id is None:
         seen.response_id = read_identifier(answer.id)
+    if seen.served_by is None and answer.provider is not None:
+        seen.served_by = read_identifier(answer.provider)
 
 
 def _note_choice(choice: Choice, seen: Seen) -> None:
@@ -216,8 +226,12 @@ def _note_rest(chunk: Chunk, seen: Seen) -> None:
     """What may stand on any chunk. Of several usages the last counts: some servers send running totals."""
     if chunk.usage is not None:
         _note_usage(chunk.usage, seen)
+    elif chunk.timings is not None:
+        seen.usage = read_timings(chunk.timings) or seen.usage
     if isinstance(chunk.x_groq, dict):
         _note_usage(chunk.x_groq.get("usage"), seen)
+        if chunk.x_groq.get("error"):
+            seen.error_type = name_error(chunk.x_groq["error"])
     if chunk.error:
         seen.error_type = name_error(chunk.error)
     if chunk.service_tier is not None:
@@ -229,46 +243,6 @@ def _note_usage(value: object, seen: Seen) -> None:
     if usage is not None:
         seen.usage = usage
         seen.cost_usd = read_cost(value)
-
-
-def read_usage(value: object) -> Usage | None:
-    """Return the OpenAI form's usage object as disjoint kinds; None where it holds no counts.
-
-    prompt_tokens include cached ones, completion_tokens include reasoning. xAI adds reasoning on
-    top, which total_tokens gives away.
-    """
-    if not isinstance(value, dict):
-        return None
-    prompt, completion = read_count(value.get("prompt_tokens")), read_count(value.get("completion_tokens"))
-    if prompt is None and completion is None:
-        return None
-    prompt, completion = prompt or 0, completion or 0
-    read, written = _read_details(value.get("prompt_tokens_details"), "cached_tokens", "cache_write_tokens")
-    reasoning, _ = _read_details(value.get("completion_tokens_details"), "reasoning_tokens", "")
-    if reasoning and read_count(value.get("total_tokens")) == prompt + completion + reasoning:
-        completion += reasoning
-    return split_usage(prompt, read, written, completion, reasoning)
-
-
-def _read_details(details: object, first: str, second: str) -> tuple[int, int]:
-    if not isinstance(details, dict):
-        return 0, 0
-    return read_count(details.get(first)) or 0, read_count(details.get(second)) or 0
-
-
-def read_cost(value: object) -> float | None:
-    """Return what the provider says that it cost, in USD (OpenRouter's `usage.cost`).
-
-    With the caller's own key at the true provider, `cost` is only the broker's fee, and the rest
-    stands in the details.
-    """
-    if not isinstance(value, dict):
-        return None
-    cost = read_usd(value.get("cost"))
-    details = value.get("cost_details")
-    if cost is not None and value.get("is_byok") is True and isinstance(details, dict):
-        cost += read_usd(details.get("upstream_inference_cost")) or 0.0
-    return cost
 
 
 def name_error(error: object) -> str:

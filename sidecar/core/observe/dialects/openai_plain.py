@@ -32,7 +32,10 @@ class _Usage(msgspec.Struct, gc=False):
     completion_tokens: _Count = 0
     prompt_tokens_details: _PromptDetails = _PromptDetails()
     completion_tokens_details: _CompletionDetails = _CompletionDetails()
+    prompt_cache_hit_tokens: _Count = 0
+    cached_tokens: None = None
     cost: None = None
+    cost_in_usd_ticks: None = None
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -69,5 +72,6 @@ def read_plain(body: bytes, seen: Seen) -> bool:
     seen.finish_reasons = [answer.choices[0].finish_reason]
     seen.terminated = True
     details = usage.prompt_tokens_details
-    seen.usage = split_usage(prompt, details.cached_tokens, details.cache_write_tokens, completion, reasoning)
+    cached = details.cached_tokens or usage.prompt_cache_hit_tokens  # the latter is DeepSeek's
+    seen.usage = split_usage(prompt, cached, details.cache_write_tokens, completion, reasoning)
     return True
