@@ -149,6 +149,24 @@ def test_a_cost_is_the_providers_the_tables_or_none(seen: Seen, asked: str | Non
         assert record.cost.usd > 0
 
 
+def test_a_tier_without_a_price_is_not_priced_as_another() -> None:
+    """The model is known and what it costs in that tier is not; a tier of the standard price is priced."""
+    usage = Usage(1000, 0, 0, 1000)
+    for tier, unpriced in (("priority", "unknown_service_tier"), ("default", None), (None, None)):
+        seen = seen_of("sim-small", usage)
+        seen.service_tier = tier
+        record = sealed(seen, asked=Asked(model="nobody-knows"))
+        assert (record.unpriced, record.cost is None) == (unpriced, unpriced is not None)
+
+
+def test_a_replayed_answer_costs_nothing() -> None:
+    """Also where the model has no price; without usage there is nothing to price."""
+    seen = seen_of("nobody-knows", Usage())
+    seen.replayed = True
+    record = sealed(seen)
+    assert (record.cost and (record.cost.usd, record.cost.source), record.unpriced) == ((0.0, "provider"), None)
+
+
 def test_a_failure_is_named_by_its_kind() -> None:
     """Id and type of the error are ours; a trace of it is kept though it was not sampled."""
     record = sealed(Seen(), ending=Ending.FIRST_BYTE_TIMEOUT, kind=FIRST_BYTE_TIMEOUT, status=504, trace=TRACE)

@@ -2,15 +2,22 @@
 
 from typing import Final
 
+from sidecar.simulator.azure import Azure
 from sidecar.simulator.contract import Dialect
 from sidecar.simulator.ollama import Ollama
 from sidecar.simulator.openai import OpenAI
+from sidecar.simulator.openrouter import OpenRouter
 from sidecar.simulator.request import Form
+from sidecar.simulator.vllm import Vllm
 
 OPENAI: Final[Dialect] = OpenAI()
 OLLAMA: Final[Dialect] = Ollama()
+OPENROUTER: Final[Dialect] = OpenRouter()
+VLLM: Final[Dialect] = Vllm()
+AZURE: Final[Dialect] = Azure()
 
-DIALECTS: Final = (OPENAI, OLLAMA)
+# Those that are told by the beginning of a path before the one whose paths end alike.
+DIALECTS: Final = (OPENROUTER, VLLM, AZURE, OPENAI, OLLAMA)
 
 
 def find_dialect(method: str, path: str) -> tuple[Dialect, Form] | None:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from sidecar.simulator.profile import Model, Profile
+from sidecar.simulator.profile import Model, Prices, Profile
 from sidecar.simulator.request import Ask, Form, Tool
 from sidecar.simulator.script import Fault, Script
 from sidecar.simulator.tokens import Tokens
@@ -62,6 +62,7 @@ class Plan(NamedTuple):
     first_token_s: float  # after the request
     gaps_s: tuple[float, ...]  # before each later token, in the order in which they are sent
     dimensions: int
+    prices: Prices
 
     @property
     def prompt_tokens(self) -> int:
@@ -118,6 +119,7 @@ def plan_reply(ask: Ask, script: Script, fault: Fault | None, profile: Profile, 
         name=name, request_id=f"req_{name}", created_s=created_s, fingerprint=f"fp_{profile.seed:08x}",
         ask=ask, script=script, fault=fault, fault_share=Random(f"{profile.seed}/{identity}/place").random(), choices=choices,
         cached_tokens=cached_tokens, first_token_s=first_token_s, gaps_s=gaps_s, dimensions=ask.dimensions or model.dimensions,
+        prices=model.prices,
     )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ class Ask(NamedTuple):
     base64_asked: bool = False
     dimensions: int | None = None
     service_tier: str = "default"
+    usage_running: bool = False  # with every chunk (vLLM)
     written_tokens: int = 0  # of the prompt, that the caller wants cached
     thinks: bool = True  # unless the caller declines it
     tells_details: bool = True  # False: the format has no place for cached and reasoning tokens

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.simulator.dialects import DIALECTS, OLLAMA, OPENAI, find_dialect
+from sidecar.simulator.dialects import AZURE, DIALECTS, OLLAMA, OPENAI, OPENROUTER, VLLM, find_dialect
 from sidecar.simulator.request import Form
 
 
@@ -14,6 +14,9 @@ from sidecar.simulator.request import Form
         ("POST", "/v1/embeddings", (OPENAI, Form.EMBEDDING)),
         ("POST", "/api/chat", (OLLAMA, Form.CHAT)),
         ("POST", "/api/embed", (OLLAMA, Form.EMBEDDING)),
+        ("POST", "/api/v1/chat/completions", (OPENROUTER, Form.CHAT)),
+        ("POST", "/vllm/v1/completions", (VLLM, Form.COMPLETION)),
+        ("POST", "/openai/deployments/d/embeddings", (AZURE, Form.EMBEDDING)),
         ("GET", "/v1/chat/completions", None),
         ("POST", "/v1/models", None),
     ],

@@ -12,6 +12,8 @@ from sidecar.core.identify.providers import ANSWERS_USAGE, UNKNOWN, name_provide
         ("API.OpenAI.com", "openai"),
         ("eu.api.openai.com", "openai"),
         ("res.openai.azure.com", "azure.ai.openai"),
+        ("res.openai.azure.us", "azure.ai.openai"),
+        ("res.cognitiveservices.azure.com", "azure.ai.openai"),
         ("res.services.ai.azure.com", "azure.ai.inference"),
         ("europe-west1-aiplatform.googleapis.com", "gcp.vertex_ai"),
         ("bedrock-runtime.us-east-1.amazonaws.com", "aws.bedrock"),

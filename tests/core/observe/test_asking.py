@@ -61,6 +61,27 @@ def test_what_is_left_alone(body: bytes) -> None:
     assert add_usage_request(body) is None
 
 
+@pytest.mark.parametrize(
+    ("body", "provider", "query", "asks"),
+    [
+        ('{"stream":true}', "vllm", "", True),
+        ('{"stream":true,"stream_options":{}}', "vllm", "", False),  # means there that usage is wanted
+        ('{"stream":true,"stream_options":{"include_obfuscation":false}}', "vllm", "", False),
+        ('{"stream":true}', "azure.ai.openai", "api-version=2024-06-01", False),
+        ('{"stream":true}', "azure.ai.openai", "a=b&api-version=2024-08-01-preview", False),
+        ('{"stream":true}', "azure.ai.openai", "api-version=2024-10-21", True),
+        ('{"stream":true}', "azure.ai.openai", "api-version=2024-09-01-preview&a=b", True),
+        ('{"stream":true}', "azure.ai.openai", "api-version=preview", True),
+        ('{"stream":true}', "azure.ai.openai", "", True),
+        ('{"stream":true}', "openai", "api-version=2024-06-01", True),
+        ('{"stream":true,"data_sources":[{"type":"azure_search"}]}', "azure.ai.openai", "api-version=2025-04-01-preview", False),
+    ],
+)
+def test_who_declines_or_takes_it_otherwise_is_not_asked(body: str, provider: str, query: str, asks: bool) -> None:
+    """A call that went through without us must go through with us."""
+    assert (add_usage_request(body.encode(), provider, query) is not None) is asks
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_caller_sees_what_it_would_have_seen(end: str) -> None:
     """The extra chunk and the null members go; the stream is as it is without asking."""

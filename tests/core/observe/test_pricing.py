@@ -89,6 +89,50 @@ def test_every_kind_has_its_price() -> None:
     assert prices.price("p", "m", usage) == Cost(1 + 0.2 + 6 + 40 + 100, "table")
 
 
+def test_a_long_prompt_makes_the_whole_answer_dearer() -> None:
+    """Above the length, cached tokens included, every token costs what long ones cost; at the length it does not."""
+    prices = read_prices({"prices": [entry("m", 1, output=10, cached=0.1, above={"tokens": 200_000, "input": 2, "output": 15})]}, "test")
+    assert prices.price("p", "m", Usage(100_000, 100_000, 0, 1000, 0)) == Cost(0.1 + 0.01 + 0.01, "table")
+    assert prices.price("p", "m", Usage(100_000, 100_001, 0, 1000, 0)) == Cost((200_000 + 200_002 + 15_000) / 1e6, "table")
+
+
+def test_a_service_tier_has_rates_of_its_own_or_a_factor() -> None:
+    """Long prompts in a tier too; a tier that is not listed has no price, and one of the standard price needs no listing."""
+    tiers = {"flex": 0.5, "priority": {"input": 3, "output": 20, "above": {"tokens": 10, "input": 7, "output": 30}}}
+    listed = entry("m", 2, output=10, above={"tokens": 200_000, "input": 4, "output": 15}, service_tiers=tiers)
+    prices = read_prices({"prices": [listed]}, "test")
+
+    def usd(tokens: int, tier: str | None) -> float | None:
+        cost = prices.price("p", "m", Usage(tokens, 0, 0, 1_000_000, 0), service_tier=tier)
+        return None if cost is None else round(cost.usd - tokens / 1e6, 9)
+
+    assert [usd(0, tier) for tier in ("flex", "priority", "default", "standard", None, "batch")] == [5.0, 20.0, 10.0, 10.0, 10.0, None]
+    assert [usd(1_000_000, tier) for tier in ("flex", "priority", None)] == [2 + 7.5 - 1, 7 + 30 - 1, 4 + 15 - 1]
+
+
+@pytest.mark.parametrize(
+    ("more", "path", "found"),
+    [
+        ({"above": 7}, "above", "7"),
+        ({"above": {"input": 1, "output": 1}}, "above.tokens", "nothing"),
+        ({"above": {"tokens": 0, "input": 1, "output": 1}}, "above.tokens", "0"),
+        ({"above": {"tokens": 5, "input": 1}}, "above.output", "nothing"),
+        ({"above": {"tokens": 5, "input": -1, "output": 1}}, "above.input", "-1"),
+        ({"above": {"tokens": 5, "input": 1, "output": 1, "model": "x"}}, "above.model", "an unknown key"),
+        ({"service_tiers": [1]}, "service_tiers", "[1]"),
+        ({"service_tiers": {"slow": 0.5}}, "service_tiers.slow", "an unknown tier"),
+        ({"service_tiers": {"flex": -0.5}}, "service_tiers.flex", "-0.5"),
+        ({"service_tiers": {"flex": {"input": 1}}}, "service_tiers.flex.output", "nothing"),
+        ({"service_tiers": {"flex": {"input": 1, "output": 1, "above": 3}}}, "service_tiers.flex.above", "3"),
+    ],
+)
+def test_what_is_wrong_with_a_variant(more: dict[str, Any], path: str, found: str) -> None:
+    """It is told with its place."""
+    with pytest.raises(ConfigError) as caught:
+        read_prices({"prices": [entry("m", **more)]}, "test")
+    assert [(problem.path, problem.found) for problem in caught.value.problems] == [(f"prices[0].{path}", found)]
+
+
 def test_prices_left_out() -> None:
     """The cache's prices are the input's and reasoning costs what output costs, unless they are given, even as 0."""
     prices = read_prices({"prices": [entry("m", 1, output=10), entry("n", 1, cached=0)]}, "test")

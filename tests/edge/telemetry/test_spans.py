@@ -44,6 +44,14 @@ def test_names_and_kinds_follow_the_conventions() -> None:
     assert build(make_record(template=""))[0].name == "POST"
 
 
+def test_what_a_broker_tells_is_shown() -> None:
+    """Who answered in truth, and that an answer is a repeated one; elsewhere neither is there."""
+    attributes = build(make_record(seen=make_seen(replayed=True, served_by="DeepInfra")))[1].attributes
+    assert attributes["llm_sidecar.response.replayed"] is True
+    assert attributes["llm_sidecar.response.served_by"] == "DeepInfra"
+    assert not [name for name in build(make_record())[1].attributes if name.startswith("llm_sidecar.response")]
+
+
 def test_times_are_wall_times() -> None:
     """Monotonic moments are shown as nanoseconds since the epoch, to the microsecond."""
     server, genai, attempt = build(make_record())
