@@ -19,7 +19,7 @@ _REQUIRED: Final = ("input", "output", "date", "source")
 _VARIANTS: Final = frozenset({"above", "service_tiers"})
 _MEMBERS: Final = frozenset({"model", "date", "source", *_RATES, *_VARIANTS})
 # Tiers that cost something else than the standard one, whatever the provider calls that.
-_SPECIAL_TIERS: Final = frozenset({"flex", "priority", "fast", "batch"})
+_SPECIAL_TIERS: Final = frozenset({"flex", "priority", "fast", "ultrafast", "batch"})
 
 
 class Price(NamedTuple):

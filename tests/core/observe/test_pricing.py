@@ -216,3 +216,27 @@ def test_built_in_table() -> None:
     assert prices.price("openai", "sim-small", Usage(1000, 200, 0, 100, 0)) == Cost((1000 * 0.15 + 200 * 0.075 + 100 * 0.6) / 1e6, "table")
     assert prices.price("openai", "sim-large", Usage(0, 0, 1_000_000, 0, 0)) == Cost(3.125, "table")
     assert rate(prices, "sim-unknown") is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "usage", "tier", "usd"),
+    [
+        # 1,000 tokens read anew, 9,000 from the cache, 500 of answer and 300 of reasoning.
+        ("openai", "gpt-5-2025-08-07", Usage(1000, 9000, 0, 500, 300), None, (1000 * 1.25 + 9000 * 0.125 + 800 * 10) / 1e6),
+        ("openai", "gpt-5-2025-08-07", Usage(1000, 9000, 0, 500, 300), "flex", (1000 * 0.625 + 9000 * 0.0625 + 800 * 5) / 1e6),
+        ("openai", "gpt-6.2-sol", Usage(1000, 9000, 2000, 500, 300), "default", (1000 * 2 + 9000 * 0.1 + 2000 * 2.5 + 800 * 10) / 1e6),
+        ("openai", "gpt-6.2-sol", Usage(2001, 270_000, 0, 1000, 0), "priority", 2 * (2001 * 4 + 270_000 * 0.2 + 1000 * 15) / 1e6),
+        ("anthropic", "claude-opus-5-5", Usage(1000, 9000, 2000, 800, 0), "standard", (1000 * 4 + 9000 * 0.2 + 2000 * 5 + 800 * 20) / 1e6),
+        ("anthropic", "claude-haiku-5-5", Usage(1000, 99_001, 0, 100, 0), None, (1000 * 0.5 + 99_001 * 0.05 + 100 * 2.5) / 1e6),
+        ("gcp.gemini", "gemini-2.5-pro", Usage(1000, 9000, 0, 500, 300), None, (1000 * 1.25 + 9000 * 0.125 + 800 * 10) / 1e6),
+        ("gcp.gemini", "gemini-2.5-pro", Usage(100_000, 100_001, 0, 500, 300), None, (1e5 * 2.5 + 100_001 * 0.25 + 800 * 15) / 1e6),
+    ],
+)
+def test_cached_tokens_long_prompts_and_tiers_of_the_built_in_table(
+    provider: str, model: str, usage: Usage, tier: str | None, usd: float
+) -> None:
+    """To the last digit, by the prices that the providers publish."""
+    prices = read_prices(yaml.safe_load(BUILT_IN.read_text()), "prices.yaml")
+    cost = prices.price(provider, model, usage, service_tier=tier)
+    assert cost is not None
+    assert cost.usd == pytest.approx(usd, rel=1e-12)
