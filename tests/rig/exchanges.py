@@ -87,6 +87,22 @@ def _ollama_embed(model: str, prompt: str, stream: bool, tools: bool) -> tuple[s
     return "/api/embed", {"model": "sim-embed", "input": [prompt, "one more"]}
 
 
+def _openrouter_chat(model: str, prompt: str, stream: bool, tools: bool) -> tuple[str, dict[str, Any]]:
+    path, body = _openai_chat(model, prompt, stream, tools)
+    return "/api" + path, body
+
+
+def _vllm_chat(model: str, prompt: str, stream: bool, tools: bool) -> tuple[str, dict[str, Any]]:
+    path, body = _openai_chat(model, prompt, stream, tools)
+    options = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}} if stream else {}
+    return "/vllm" + path, body | options
+
+
+def _azure_chat(model: str, prompt: str, stream: bool, tools: bool) -> tuple[str, dict[str, Any]]:
+    _, body = _openai_chat(model, prompt, stream, tools)
+    return f"/openai/deployments/{body.pop('model')}/chat/completions?api-version=2024-10-21", body
+
+
 FORMS: Final = (
     Form("OpenAI chat", "openai", _openai_chat),
     Form("OpenAI completions", "openai", _openai_completions, thinks=False, calls_tools=False),
@@ -94,6 +110,9 @@ FORMS: Final = (
     Form("Ollama chat", "ollama", _ollama_chat),
     Form("Ollama generate", "ollama", _ollama_generate, thinks=False, calls_tools=False),
     Form("Ollama embed", "ollama", _ollama_embed, streams=False, thinks=False, calls_tools=False),
+    Form("OpenRouter chat", "openrouter", _openrouter_chat),
+    Form("vLLM chat", "vllm", _vllm_chat),
+    Form("Azure chat", "azure.ai.openai", _azure_chat),
 )
 
 
