@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sidecar.core.observe.usage import read_count, read_usd, split_usage
+from sidecar.core.observe.usage import COUNT_MAX, read_count, read_usd, split_usage
 from sidecar.exchange import Usage
 
 _TICKS_PER_USD: Final = 10_000_000_000  # of xAI's `cost_in_usd_ticks`
@@ -18,7 +18,10 @@ def read_usage(value: object) -> Usage | None:
     """
     if not isinstance(value, dict):
         return None
-    prompt, completion = read_count(value.get("prompt_tokens")), read_count(value.get("completion_tokens"))
+    prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")
+    if len(value) == 3 and "total_tokens" in value and type(prompt) is type(completion) is int:  # a running total, with each chunk
+        return Usage(prompt, 0, 0, completion, 0) if 0 <= prompt <= COUNT_MAX and 0 <= completion <= COUNT_MAX else None
+    prompt, completion = read_count(prompt), read_count(completion)
     if prompt is None and completion is None:
         return None
     prompt, completion = prompt or 0, completion or 0
@@ -58,6 +61,8 @@ def read_cost(value: object) -> float | None:
     the rest stands in the details.
     """
     if not isinstance(value, dict):
+        return None
+    if "cost" not in value and "cost_in_usd_ticks" not in value:  # nearly always
         return None
     told, details = value.get("cost"), value.get("cost_details")
     cost = read_usd(told.get("total_cost") if isinstance(told, dict) else told)

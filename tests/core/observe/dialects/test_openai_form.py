@@ -6,53 +6,10 @@ from typing import Any
 import pytest
 
 from sidecar.core.observe.dialects import OPENAI_CHAT, OPENAI_EMBEDDINGS
-from sidecar.core.observe.dialects.openai_form import name_error, read_cost, read_usage
+from sidecar.core.observe.dialects.openai_form import name_error
 from sidecar.core.observe.sse import EventSplitter
 from sidecar.errors import ERRORS, STREAM_CUT
 from sidecar.exchange import Asked, Seen
-
-REASONED = "completion_tokens_details"
-
-
-@pytest.mark.parametrize(
-    ("value", "usage"),
-    [
-        ({"prompt_tokens": 10, "completion_tokens": 5}, (10, 0, 0, 5, 0)),
-        ({"prompt_tokens": 10}, (10, 0, 0, 0, 0)),
-        ({"prompt_tokens": 10, "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3}}, (3, 4, 3, 0, 0)),
-        ({"prompt_tokens": 10, "completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 4}}, (10, 0, 0, 5, 4)),
-        ({"prompt_tokens": 10, "completion_tokens": 9, "total_tokens": 19, REASONED: {"reasoning_tokens": 9}}, (10, 0, 0, 0, 9)),
-        ({"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 19, REASONED: {"reasoning_tokens": 7}}, (10, 0, 0, 2, 7)),
-        ({"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 9}}, (0, 3, 0, 2, 0)),
-        ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": "x"}, "completion_tokens_details": None}, (3, 0, 0, 0, 0)),
-        ({}, None),
-        ({"total_tokens": 7}, None),
-        ({"prompt_tokens": "3"}, None),
-        (None, None),
-        ([1], None),
-    ],
-)  # fmt: skip
-def test_usage(value: object, usage: tuple[int, ...] | None) -> None:
-    """Totals include cache and reasoning; where the total shows reasoning on top it is added."""
-    assert read_usage(value) == usage
-
-
-@pytest.mark.parametrize(
-    ("value", "usd"),
-    [
-        ({"cost": 0.5}, 0.5),
-        ({"cost": 0}, 0.0),
-        ({"cost": 0.5, "is_byok": True, "cost_details": {"upstream_inference_cost": 1.5}}, 2.0),
-        ({"cost": 0.5, "is_byok": True, "cost_details": {"upstream_inference_cost": None}}, 0.5),
-        ({"cost": 0.5, "is_byok": False, "cost_details": {"upstream_inference_cost": 1.5}}, 0.5),
-        ({"cost": {"total": 1}}, None),
-        ({}, None),
-        (None, None),
-    ],
-)
-def test_cost(value: object, usd: float | None) -> None:
-    """The provider's own figure, with the true provider's share where the caller's key was used there."""
-    assert read_cost(value) == usd
 
 
 @pytest.mark.parametrize(
@@ -110,3 +67,21 @@ def test_whole_garbage_raises_value_error() -> None:
         OPENAI_CHAT.read_whole(b'{"model":"m"', seen)
     assert seen.model is None
     assert not seen.terminated
+
+
+def test_a_broker_names_the_true_provider() -> None:
+    """Of a whole answer and of a stream's first chunk that does."""
+    seen = Seen()
+    OPENAI_CHAT.read_whole(b'{"id":"i","model":"m","provider":"DeepInfra","choices":[],"usage":{"cost":1}}', seen)
+    assert seen.served_by == "DeepInfra"
+    seen = Seen()
+    for name in (b"7", b'"Nebius"', b'"Other"'):
+        OPENAI_CHAT.read_event(b'{"id":"i","model":"m","provider":%b,"choices":[]}' % name, seen, 1.0)
+    assert seen.served_by == "Nebius"
+
+
+def test_an_event_that_counts_is_not_ordinary() -> None:
+    """llama.cpp's counts may come with every chunk: none of them may be passed over."""
+    event = b'{"choices":[{"index":0,"delta":{"content":"a"}}]%b}'
+    assert OPENAI_CHAT.outline(event % b"") is not None
+    assert OPENAI_CHAT.outline(event % b',"timings":{"cache_n":0,"prompt_n":1,"predicted_n":1}') is None

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sidecar.core.observe.dialects.openai_usage import read_cost, read_timings, read_usage
 from sidecar.exchange import Usage
 
+REASONED = "completion_tokens_details"
 COUNTS: dict[str, Any] = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -38,7 +39,31 @@ def test_kinds_are_disjoint_wherever_they_are_told(more: dict[str, Any], usage: 
     assert read_usage(COUNTS | more) == usage
 
 
-@pytest.mark.parametrize("value", [None, [], {}, "x", 7, {"prompt_tokens": "5"}, {"total_tokens": 5}])
+@pytest.mark.parametrize(
+    ("value", "usage"),
+    [
+        ({"prompt_tokens": 10, "completion_tokens": 5}, (10, 0, 0, 5, 0)),
+        ({"prompt_tokens": 10}, (10, 0, 0, 0, 0)),
+        ({"prompt_tokens": 10, "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3}}, (3, 4, 3, 0, 0)),
+        ({"prompt_tokens": 10, "completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 4}}, (10, 0, 0, 5, 4)),
+        ({"prompt_tokens": 10, "completion_tokens": 9, "total_tokens": 19, REASONED: {"reasoning_tokens": 9}}, (10, 0, 0, 0, 9)),
+        ({"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 19, REASONED: {"reasoning_tokens": 7}}, (10, 0, 0, 2, 7)),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 9}}, (0, 3, 0, 2, 0)),
+        ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": "x"}, "completion_tokens_details": None}, (3, 0, 0, 0, 0)),
+        ({}, None),
+        ({"total_tokens": 7}, None),
+        ({"prompt_tokens": "3"}, None),
+        (None, None),
+        ([1], None),
+    ],
+)  # fmt: skip
+def test_usage(value: object, usage: tuple[int, ...] | None) -> None:
+    """Totals include cache and reasoning; where the total shows reasoning on top it is added."""
+    assert read_usage(value) == usage
+
+
+@pytest.mark.parametrize("value", [None, [], {}, "x", 7, {"prompt_tokens": "5"}, {"total_tokens": 5},
+                                   {"prompt_tokens": -1, "completion_tokens": 1, "total_tokens": 0}])  # fmt: skip
 def test_without_counts_there_is_no_usage(value: object) -> None:
     """What is absent is not zero."""
     assert read_usage(value) is None
@@ -57,6 +82,7 @@ def test_without_counts_there_is_no_usage(value: object) -> None:
         ({"cost": -1}, None),
         ({"cost": "0.25"}, None),
         ({"cost": {}}, None),
+        ({"cost": {"total": 1}}, None),
         ({}, None),
         (None, None),
     ],
