@@ -1,5 +1,6 @@
 """The official OpenAI SDK against providers that speak OpenAI's form with additions of their own, direct and through."""
 
+import asyncio
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -55,6 +56,13 @@ def open_client(name: str, base: str) -> openai.OpenAI:
     return openai.OpenAI(base_url=base + "/v1", api_key="sk-x", max_retries=0)
 
 
+def open_async_client(name: str, base: str) -> openai.AsyncOpenAI:
+    """The same, asynchronous."""
+    if name == "azure.ai.openai":
+        return openai.AsyncAzureOpenAI(azure_endpoint=base, api_key="k", api_version="2024-10-21", max_retries=0)
+    return openai.AsyncOpenAI(base_url=base + "/v1", api_key="sk-x", max_retries=0)
+
+
 @pytest.fixture(params=ROUTES)
 def two(request: pytest.FixtureRequest, running: tuple[str, RunningSidecar]) -> Iterator[Two]:
     """Each provider in turn, direct and through."""
@@ -96,6 +104,24 @@ def test_a_streamed_chat_is_the_same(two: Two, what: str, options: dict[str, Any
         return plain(list(client.chat.completions.create(**CALLS[what], **more, stream=True)))
 
     assert read(two.through) == read(two.direct)
+
+
+@pytest.mark.parametrize("what", CALLS)
+async def test_the_asynchronous_client_sees_the_same(running: tuple[str, RunningSidecar], what: str) -> None:
+    """Whole and streamed, each provider's calls side by side."""
+    provider, sidecar = running
+
+    async def read(client: openai.AsyncOpenAI) -> list[Any]:
+        async with client:
+            whole = await client.chat.completions.create(**CALLS[what])
+            return [plain(whole), *[chunk.to_dict() async for chunk in await client.chat.completions.create(**CALLS[what], stream=True)]]
+
+    for name, base in ROUTES.items():
+        direct, through = await asyncio.gather(
+            read(open_async_client(name, provider + base)), read(open_async_client(name, f"{sidecar.url}/{name}"))
+        )  # fmt: skip
+        assert through == direct
+        assert len(through) > 3
 
 
 ERRORS: dict[int, type[openai.APIStatusError]] = {
