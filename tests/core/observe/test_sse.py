@@ -43,6 +43,9 @@ def reference(stream: bytes) -> list[bytes]:
     [
         (b"data: a\n\n", [b"a"]),
         (b"data: a\n\ndata: b\n\n", [b"a", b"b"]),
+        (b"event: x\ndata: a\n\nevent: y\ndata: b\n\n", [b"a", b"b"]),
+        (b"event: x\ndata: a\ndata: b\n\nevent: y\n\nevent: z\nid: 1\ndata: c\n\n", [b"a\nb", b"c"]),
+        (b"event: x\nevent: y\ndata: a\n\nevent: x\ndata: a\n: c\n\n", [b"a", b"a"]),
         (b"data:a\r\n\r\ndata:b\r\rdata: c\n\n", [b"a", b"b", b"c"]),
         (b"data: a\r\n\ndata: b\n\r\n", [b"a", b"b"]),
         (b"data: a\r\r\n\n\ndata: b\r\n\r", [b"a", b"b"]),
@@ -64,7 +67,24 @@ def test_rules(stream: bytes, events: list[bytes]) -> None:
     assert split(*in_bytes(stream)) == events
 
 
-PARTS = st.sampled_from([b"data: x", b"data:", b"data", b": c", b"e: f", b"\n", b"\r", b"\r\n", b"\n\n", b"\xef\xbb\xbf", b"z"])
+PARTS = st.sampled_from(
+    [
+        b"data: x",
+        b"data:",
+        b"data",
+        b": c",
+        b"e: f",
+        b"event: e\n",
+        b"event: e\ndata: x\n\n",
+        b"data: ",
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b"\n\n",
+        b"\xef\xbb\xbf",
+        b"z",
+    ]
+)
 
 
 @given(st.lists(PARTS), st.data())
