@@ -6,11 +6,13 @@ from sidecar.simulator.contract import Dialect
 from sidecar.simulator.ollama import Ollama
 from sidecar.simulator.openai import OpenAI
 from sidecar.simulator.request import Form
+from sidecar.simulator.responses import OpenAIResponses
 
 OPENAI: Final[Dialect] = OpenAI()
+OPENAI_RESPONSES: Final[Dialect] = OpenAIResponses()
 OLLAMA: Final[Dialect] = Ollama()
 
-DIALECTS: Final = (OPENAI, OLLAMA)
+DIALECTS: Final = (OPENAI, OPENAI_RESPONSES, OLLAMA)
 
 
 def find_dialect(method: str, path: str) -> tuple[Dialect, Form] | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.simulator.dialects import DIALECTS, OLLAMA, OPENAI, find_dialect
+from sidecar.simulator.dialects import DIALECTS, OLLAMA, OPENAI, OPENAI_RESPONSES, find_dialect
 from sidecar.simulator.request import Form
 
 
@@ -14,6 +14,8 @@ from sidecar.simulator.request import Form
         ("POST", "/v1/embeddings", (OPENAI, Form.EMBEDDING)),
         ("POST", "/api/chat", (OLLAMA, Form.CHAT)),
         ("POST", "/api/embed", (OLLAMA, Form.EMBEDDING)),
+        ("POST", "/v1/responses", (OPENAI_RESPONSES, Form.RESPONSE)),
+        ("GET", "/v1/responses/resp_1", None),
         ("GET", "/v1/chat/completions", None),
         ("POST", "/v1/models", None),
     ],

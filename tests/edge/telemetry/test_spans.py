@@ -59,7 +59,8 @@ def test_the_genai_span_tells_what_is_known() -> None:
     assert attributes == {
         "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o",
         "gen_ai.response.model": "gpt-4o-2024-08-06", "gen_ai.response.id": "chatcmpl-1", "gen_ai.response.finish_reasons": ["stop"],
-        "openai.api.type": "chat_completions", "gen_ai.request.stream": True, "gen_ai.request.temperature": 0.5, "gen_ai.response.time_to_first_chunk": 0.25,
+        "openai.api.type": "chat_completions",
+        "gen_ai.request.stream": True, "gen_ai.request.temperature": 0.5, "gen_ai.response.time_to_first_chunk": 0.25,
         "server.address": "api.openai.com", "server.port": 443,
         "gen_ai.usage.input_tokens": 16, "gen_ai.usage.output_tokens": 47, "gen_ai.usage.cache_read.input_tokens": 3,
         "gen_ai.usage.cache_write.input_tokens": 1, "gen_ai.usage.reasoning.output_tokens": 7,

@@ -30,8 +30,9 @@ OUTPUT: list[Any] = [
 NO_OUTPUT: list[Any] = [
     {"type": "response.created"}, {"type": "response.queued"}, {"type": "response.in_progress"},
     {"type": "response.output_item.added", "item": {"type": "function_call", "name": "f", "arguments": ""}},
-    {"type": "response.content_part.added", "part": {"type": "output_text", "text": ""}}, {"type": "response.output_text.delta", "delta": ""},
-    {"type": "response.output_text.delta", "obfuscation": "x"}, {"type": "response.output_text.delta", "delta": None},
+    {"type": "response.content_part.added", "part": {"type": "output_text", "text": ""}},
+    {"type": "response.output_text.delta", "delta": ""}, {"type": "response.output_text.delta", "obfuscation": "x"},
+    {"type": "response.output_text.delta", "delta": None},
     {"type": "response.function_call_arguments.done", "arguments": ""},
     {"type": "response.shell_call_output_content.delta", "delta": {"stdout": "x"}}, {"type": "response.web_search_call.searching"},
     {"type": ["response.output_text.delta"], "delta": "a"}, {"delta": "a"}, "response.output_text.delta", None, 7,
@@ -232,8 +233,8 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
         st.sampled_from(
-            ["type", "response", "delta", "text", "error", "code", "id", "model", "status", "output", "usage", "input_tokens", "service_tier",
-             "output_tokens", "input_tokens_details", "cached_tokens", "incomplete_details", "reason", "cost", "arguments"]
+            ["type", "response", "delta", "text", "error", "code", "id", "model", "status", "output", "usage", "input_tokens",
+             "service_tier", "output_tokens", "input_tokens_details", "cached_tokens", "incomplete_details", "reason", "cost", "arguments"]
         ), inner, max_size=6,
     ),
     max_leaves=15,
