@@ -136,8 +136,8 @@ def _split_named(piece: bytes) -> list[bytes] | None:
     """Return the data of whole events of one `event: ` and one `data: ` line each; None where any is of another form."""
     events: list[bytes] = []
     for block in piece[:-2].split(b"\n\n"):
-        name, _, data = block.partition(b"\ndata: ")
-        if name[:7] != b"event: " or _LF in name or _LF in data:
+        name, found, data = block.partition(b"\ndata: ")
+        if not found or name[:7] != b"event: " or _LF in name or _LF in data:
             return None
         events.append(data)
     return events

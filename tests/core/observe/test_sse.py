@@ -142,3 +142,32 @@ def test_memory_is_bounded() -> None:
     tracemalloc.stop()
     assert splitter.feed(b"\n\ndata: b\n\n") == [b"b"]
     assert peak < 3 * 64 * 1024
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b"event: x\ndata: a\n\n",
+        b"event: x\ndata: a\n\nevent: y\ndata: b\n\n",
+        b"event: x\ndata: a\ndata: b\n\n",
+        b"event: x\nid: 1\ndata: a\n\n",
+        b"event: x\ndata: a\nid: 1\n\nevent: y\ndata: b\n\n",
+        b"event: x\n\nevent: y\ndata: b\n\n",
+        b"event: x\ndata: a\n\n\nevent: y\ndata: b\n\n",
+        b"event: x\ndata: a\n\n: c\n\n",
+        b"event: x\ndata: a\n\ndata: b\n\n",
+        b"event: x\ndata:a\n\n",
+        b"event: x\ndata: \n\n",
+    ],
+)
+def test_named_events_one_piece_after_another(piece: bytes) -> None:
+    """Between two events named ones are split at once, where they have that form, and line by line where not."""
+    assert split(b"data: first\n\n", piece, piece) == reference(b"data: first\n\n" + piece + piece)
+
+
+def test_a_named_event_beyond_the_limit() -> None:
+    """What is longer than the limit is not read because it came in one piece."""
+    splitter = EventSplitter(20)
+    splitter.feed(b"data: first\n\n")
+    assert splitter.feed(b"event: x\ndata: " + b"a" * 30 + b"\n\n") == []
+    assert splitter.skipped == 1
