@@ -14,7 +14,7 @@ from sidecar.exchange import Record, UsageSource
 _ABSENT, _REPORTED = UsageSource.ABSENT, UsageSource.REPORTED  # a class's members cost five times a module's names
 _OPERATIONS: Final = frozenset(catalogue.OPERATION_DURATION.labels[0].values)
 _METHODS: Final = frozenset(catalogue.METHODS)
-_UNBILLED: Final = "fetch_response"  # an answer told again: its tokens were counted when it was made
+_RETOLD: Final = "fetch_response"  # an answer told again: its tokens and its pace were counted when it was made
 # Below this many tokens the quotient says more about scheduling than about the model.
 _RATED_TOKENS_MIN: Final = 10
 # Kept children are only a short cut: forget them all rather than let callers fill the memory.
@@ -103,7 +103,7 @@ class Meter:
         if series.duration is not None:
             point = None if trace is None else TracePoint(trace.trace_id, trace.client_span_id, at_s)
             series.duration.observe(duration_s, point)
-            if record.streamed:
+            if record.streamed and record.operation != _RETOLD:
                 _observe_stream(record, series, point)
             self._observe_usage(record, series)
 
@@ -111,7 +111,7 @@ class Meter:
         source = record.usage_source
         usage = record.usage
         if usage is None or source is _ABSENT:
-            self._usage_absent.value += record.operation != _UNBILLED
+            self._usage_absent.value += record.operation != _RETOLD
             return
         if source is _REPORTED:
             self._usage_reported.value += 1

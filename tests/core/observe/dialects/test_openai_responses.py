@@ -185,6 +185,33 @@ def test_end_beyond_the_limit() -> None:
     assert (observer.ended_well, observer.skipped, observer.seen.usage) == (None, "too_large", None)
 
 
+def test_a_stream_cut_at_any_byte_has_not_ended() -> None:
+    """Until the last event has come with its blank line, the stream is cut."""
+    response = {"id": "resp_1", "status": "completed", "usage": {"input_tokens": 1, "output_tokens": 2}}
+    stream = b"".join(
+        event(type=kind, sequence_number=number, **members)
+        for number, (kind, members) in enumerate(
+            [("response.created", {"response": {"id": "resp_1"}}), ("response.output_text.delta", {"delta": '"response.completed"'}),
+             ("response.output_text.done", {"text": '"type":"response.completed"'}), ("response.completed", {"response": response})]
+        )
+    )  # fmt: skip
+    for size in range(1, len(stream)):
+        observer = feed(start(), [stream[:size]])
+        assert (observer.ended_well, observer.seen.usage) == (False, None)
+        assert set(observer.seen.finish_reasons) <= {"error"}
+    assert feed(start(), [stream]).ended_well is True
+
+
+def test_a_stream_without_end_fills_no_memory() -> None:
+    """However many events and items come, what is kept of them is the same."""
+    observer = start()
+    for number in range(20_000):
+        observer.feed(event(type="response.output_item.done", output_index=number, item={"type": "function_call", "id": str(number)}), 1.0)
+        observer.feed(event(type=f"response.x{number}.delta", item_id=str(number), delta="a"), 1.0)
+    seen = observer.seen
+    assert (seen.chunks, len(seen.choices), seen.finish_reasons) == (40_000, 1, [])
+
+
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.id)
 def test_refusal(kind: Any) -> None:
     """Our own answers have the form of OpenAI's errors."""
