@@ -8,16 +8,18 @@ from sidecar.simulator.ollama import Ollama
 from sidecar.simulator.openai import OpenAI
 from sidecar.simulator.openrouter import OpenRouter
 from sidecar.simulator.request import Form
+from sidecar.simulator.responses import OpenAIResponses
 from sidecar.simulator.vllm import Vllm
 
 OPENAI: Final[Dialect] = OpenAI()
+OPENAI_RESPONSES: Final[Dialect] = OpenAIResponses()
 OLLAMA: Final[Dialect] = Ollama()
 OPENROUTER: Final[Dialect] = OpenRouter()
 VLLM: Final[Dialect] = Vllm()
 AZURE: Final[Dialect] = Azure()
 
 # Those that are told by the beginning of a path before the one whose paths end alike.
-DIALECTS: Final = (OPENROUTER, VLLM, AZURE, OPENAI, OLLAMA)
+DIALECTS: Final = (OPENROUTER, VLLM, AZURE, OPENAI, OPENAI_RESPONSES, OLLAMA)
 
 
 def find_dialect(method: str, path: str) -> tuple[Dialect, Form] | None:

@@ -65,6 +65,16 @@ class Plan(NamedTuple):
     prices: Prices
 
     @property
+    def is_failed(self) -> bool:
+        """Whether the answer itself says that it failed."""
+        return self.script.failed and self.ask.form is Form.RESPONSE
+
+    @property
+    def is_told(self) -> bool:
+        """Whether a complete answer tells its usage: not one that failed, nor one that has only begun in the background."""
+        return not self.is_failed and not (self.ask.background and not self.ask.stream)
+
+    @property
     def prompt_tokens(self) -> int:
         """Tokens of the prompt, the cached ones included."""
         return sum(self.ask.prompt_tokens)
@@ -149,7 +159,7 @@ def _draw_pace(
 
 def _draw_choice(ask: Ask, script: Script, model: Model, random: Random) -> Choice:
     wanted = script.tokens if script.tokens is not None else max(1, round(model.answer_tokens.draw(random)))
-    thinks = model.reasoning_tokens if ask.form is Form.CHAT and ask.thinks else None
+    thinks = model.reasoning_tokens if ask.form is not Form.COMPLETION and ask.thinks else None
     thought = _draw_words(random, max(1, round(thinks.draw(random)))) if thinks else ()
     if script.refusal:
         return _bounded(ask, Choice(_DECLINED, thought, "stop", "refusal"))

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, unquote
 
 import msgspec
+from msgspec.structs import replace
 
 from sidecar.simulator.contract import Dialect
 from sidecar.simulator.dialects import OPENAI, find_dialect
@@ -17,13 +18,17 @@ from sidecar.simulator.openai import render_error, render_model, render_models
 from sidecar.simulator.plan import Plan, draw_fault, plan_reply
 from sidecar.simulator.profile import Profile
 from sidecar.simulator.prompts import PromptMemory
-from sidecar.simulator.reply import ERROR_STATUS, Reply, compose, compose_plain
+from sidecar.simulator.reply import ERROR_STATUS, Marks, Outcome, Reply, compose, compose_plain
 from sidecar.simulator.request import Ask, Form, Rejection
+from sidecar.simulator.responses import Replay
 from sidecar.simulator.script import Fault, Script, ScriptError, read_script, read_scripts
+from sidecar.simulator.stored import ResponseStore
 from sidecar.simulator.wire import Fields
 
 CONTROL_PREFIX: Final = "/_sim/"
 _MODELS_SUFFIX: Final = "/models"
+_RESPONSES_SUFFIX: Final = "/responses"
+_REMEMBERING: Final = (Form.CHAT, Form.RESPONSE)  # their prompts are cached
 _SCRIPTS_MAX: Final = 100_000
 _DOWN: Final = (Fault.RESET_BEFORE_HEAD, Fault.CLOSE_BEFORE_HEAD, Fault.GARBAGE_HTTP)
 
@@ -52,6 +57,7 @@ class Provider:
         self._connections = connections
         self._prompts = PromptMemory(profile.cached_from_tokens)
         self._scripts: deque[Script] = deque()
+        self._stored = ResponseStore()
         self._number = 0
 
     def receive(self, received: Received, now: float) -> tuple[Entry | None, Reply]:
@@ -95,22 +101,46 @@ class Provider:
         entry.written_tokens = plan.written_tokens
         accepts_gzip = "gzip" in received.headers.get("accept-encoding", "")
         fields = self._fields(dialect, entry, plan.duration_s, int(plan.request_id[-6:], 16))
-        return compose(dialect, plan, fields, accepts_gzip=accepts_gzip, can_chunk=received.can_chunk)
+        reply = compose(dialect, plan, fields, accepts_gzip=accepts_gzip, can_chunk=received.can_chunk)
+        if ask.stored and reply.status == 200:
+            self._stored.keep(entry.id, plan, entry.received_s + plan.duration_s)
+        return reply
 
     def _plan(self, ask: Ask, script: Script, fault: Fault | None, identity: str) -> Plan:
         is_read = fault is None or (fault not in ERROR_STATUS and fault not in _DOWN and fault is not Fault.STATUS)
-        cached = self._prompts.recall(ask.model, ask.prompt, ask.prompt_tokens) if is_read and ask.form is Form.CHAT else 0
+        cached = self._prompts.recall(ask.model, ask.prompt, ask.prompt_tokens) if is_read and ask.form in _REMEMBERING else 0
         return plan_reply(ask, script, fault, self.profile, identity, cached)
 
     def _answer_other(self, received: Received, entry: Entry) -> Reply:
-        """Model lists; everything else does not exist."""
+        """Model lists and stored responses; everything else does not exist."""
         fields = self._fields(OPENAI, entry, 0.0, 0)
         stem, _, name = received.path.rpartition("/")
+        if received.method == "GET" and stem.endswith(_RESPONSES_SUFFIX):
+            return self._fetch(received, entry, name)
         if received.method in ("GET", "HEAD") and received.path.endswith(_MODELS_SUFFIX):
             return compose_plain(200, render_models(self.profile.models), fields)
         if received.method in ("GET", "HEAD") and stem.endswith(_MODELS_SUFFIX) and unquote(name) in self.profile.models:
             return compose_plain(200, render_model(unquote(name)), fields)
         raise Rejection(404, f"Invalid URL ({received.method} {received.path})", code="unknown_url")
+
+    def _fetch(self, received: Received, entry: Entry, name: str) -> Reply:
+        """A stored response, again: nothing is generated or billed."""
+        stored = self._stored.find(name)
+        if stored is None:
+            raise Rejection(404, f"Response with id '{name}' not found.")
+        query = parse_qs(received.target.partition("?")[2])
+        script = self._script_for(received.headers) or Script()
+        after = query.get("starting_after", ["-1"])[-1]
+        dialect = Replay(None if entry.received_s >= stored.ready_s else "in_progress", int(after) if after.isdecimal() else -1)
+        entry.id, entry.fault, entry.stream = name, script.fault.value if script.fault else None, query.get("stream") == ["true"]
+        plan = stored.plan._replace(
+            ask=stored.plan.ask._replace(stream=entry.stream), script=replace(script, failed=stored.plan.script.failed),
+            fault=script.fault, first_token_s=0.0, gaps_s=(),
+        )  # fmt: skip
+        accepts_gzip = "gzip" in received.headers.get("accept-encoding", "")
+        reply = compose(dialect, plan, self._fields(dialect, entry, 0.0, 0), accepts_gzip=accepts_gzip, can_chunk=received.can_chunk)
+        fetched = script.fault is None  # whatever had become of the response
+        return reply._replace(is_billed=False, marks=Marks(streamed=entry.stream), outcome=Outcome.COMPLETE if fetched else reply.outcome)
 
     def _script_for(self, headers: Mapping[str, str]) -> Script | None:
         """The request's own script, else the next of the queue; None where nothing is told."""

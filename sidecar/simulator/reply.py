@@ -142,7 +142,7 @@ def _compose_error(dialect: Dialect, plan: Plan, status: int, fields: Fields) ->
 
 def _shape_whole(dialect: Dialect, plan: Plan, gzips: bool) -> _Shape:
     """An unstreamed body: one piece, once all of it is there."""
-    body, is_told = dialect.render_whole(plan), True
+    body, is_told = dialect.render_whole(plan), plan.is_told
     if plan.fault is Fault.ERROR_EVENT:
         body, is_told = dialect.render_error(500, "Simulated failure within the answer."), False
     elif plan.fault is Fault.GARBAGE_EVENT:
@@ -151,7 +151,8 @@ def _shape_whole(dialect: Dialect, plan: Plan, gzips: bool) -> _Shape:
         body = compress_pieces([body])[0]
     marks = Marks((1,) * plan.completion_tokens, (1,) * plan.reasoning_tokens, ((len(body), plan.told_tokens),) if is_told else ())
     after = plan.script.after_bytes
-    return _Shape(((plan.duration_s, body),), marks, min(len(body), after) if after is not None else len(body) // 2)
+    delay_s = plan.first_byte_s if plan.ask.background else plan.duration_s
+    return _Shape(((delay_s, body),), marks, min(len(body), after) if after is not None else len(body) // 2)
 
 
 def _shape_stream(dialect: Dialect, plan: Plan, gzips: bool) -> _Shape:
@@ -217,7 +218,8 @@ def _break_off(plan: Plan, shape: _Shape, framing: Framing) -> tuple[_Pieces, En
         before, after = _split_at(shape.pieces, shape.strike)
         return (*before, (stall_ms / 1000, b""), *after), end, Outcome.COMPLETE
     if fault is None or fault not in _BREAKS:
-        return shape.pieces, end, Outcome.ERROR_EVENT if fault is Fault.ERROR_EVENT else Outcome.COMPLETE
+        is_error = fault is Fault.ERROR_EVENT or (plan.is_failed and (plan.ask.stream or not plan.ask.background))
+        return shape.pieces, end, Outcome.ERROR_EVENT if is_error else Outcome.COMPLETE
     end, outcome = _BREAKS[fault]
     if end is End.KEEP and framing is not Framing.CHUNKED:
         end = End.CLOSE  # only chunked framing can end before the answer does and leave the connection usable

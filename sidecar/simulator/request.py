@@ -12,6 +12,7 @@ class Form(StrEnum):
     CHAT = "chat"
     COMPLETION = "completion"
     EMBEDDING = "embedding"
+    RESPONSE = "response"
 
 
 class Tool(NamedTuple):
@@ -43,6 +44,8 @@ class Ask(NamedTuple):
     written_tokens: int = 0  # of the prompt, that the caller wants cached
     thinks: bool = True  # unless the caller declines it
     tells_details: bool = True  # False: the format has no place for cached and reasoning tokens
+    background: bool = False  # the answer is not waited for
+    stored: bool = False  # the answer can be fetched again
 
 
 class Rejection(Exception):
@@ -75,6 +78,8 @@ def read_ask(form: Form, body: bytes) -> Ask:
             return _read_completion(tree, model)
         case Form.EMBEDDING:
             return _read_embedding(tree, model)
+        case Form.RESPONSE:
+            return _read_response(tree, model)
 
 
 def read_tree(body: bytes) -> tuple[dict[str, Any], str]:
@@ -126,6 +131,27 @@ def _read_embedding(tree: dict[str, Any], model: str) -> Ask:
         base64_asked=tree.get("encoding_format") == "base64",
         dimensions=whole_number(tree, "dimensions", 1, 4096),
     )  # fmt: skip
+
+
+def _read_response(tree: dict[str, Any], model: str) -> Ask:
+    given = tree.get("input")
+    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
+        raise Rejection(400, "Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
+    texts = tuple(f"{item.get('role', item.get('type'))}: {text_of(item.get('content', item.get('output')))}" for item in items)
+    if isinstance(tree.get("instructions"), str):
+        texts = (f"developer: {tree['instructions']}", *texts)
+    tools = tree.get("tools")
+    functions = [{"function": tool} for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+    answers_tool = items[-1].get("type") == "function_call_output"
+    ask = Ask(
+        Form.RESPONSE, model, texts, tuple(count_tokens(text) + 3 for text in texts),
+        tool=None if answers_tool else tool_of({**tree, "tools": functions}),
+        json_asked=dict_of(dict_of(tree, "text"), "format").get("type") in ("json_object", "json_schema"),
+        tokens_max=whole_number(tree, "max_output_tokens", 1, 1 << 20),
+        background=tree.get("background") is True, stored=tree.get("store") is not False,
+    )  # fmt: skip
+    return _with_stream(ask, tree)
 
 
 def _with_stream(ask: Ask, tree: dict[str, Any]) -> Ask:

@@ -71,6 +71,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     invalid_utf8: bool = False  # one more event whose text is not UTF-8
     gzip: bool = False  # where the caller accepts it
     refusal: bool = False  # the model declines
+    failed: bool = False  # the response's own status says so (responses only)
 
 
 class ScriptError(ValueError):

@@ -45,10 +45,11 @@ def frame(data: bytes, framing: Framing) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if framing is Framing.CHUNKED and data else data
 
 
-def render_event(data: bytes, newline: bytes, *, commented: bool, first: bool, bom: bool) -> bytes:
-    """One server-sent event, perhaps with a comment before it; the stream's first may carry a mark."""
+def render_event(data: bytes, newline: bytes, *, commented: bool, first: bool, bom: bool, name: str = "") -> bytes:
+    """One server-sent event, perhaps named, perhaps with a comment before it; the stream's first may carry a mark."""
     comment = b": simulated" + newline + newline if commented else b""
-    return (_BOM if first and bom else b"") + comment + b"data: " + data + newline + newline
+    named = b"event: " + name.encode() + newline if name else b""
+    return (_BOM if first and bom else b"") + comment + named + b"data: " + data + newline + newline
 
 
 def compress_pieces(pieces: Iterable[bytes]) -> list[bytes]:

@@ -16,7 +16,8 @@ import msgspec
 
 from sidecar.config import Limits
 from sidecar.core.observe.asking import UsageRemover, add_usage_request
-from sidecar.core.observe.dialects import OLLAMA_CHAT, OPENAI_CHAT
+from sidecar.core.observe.contract import Dialect
+from sidecar.core.observe.dialects import OLLAMA_CHAT, OPENAI_CHAT, OPENAI_RESPONSES
 from sidecar.core.observe.observer import observe
 
 EDGES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -30,6 +31,13 @@ EVENT = b"data: " + CHUNK + b"\n\n"
 OLLAMA_LINE = (
     b'{"model":"llama3.2","created_at":"2026-03-02T09:15:04.385406455Z","message":{"role":"assistant","content":" the"},"done":false}\n'
 )
+# As OpenAI sends chunks: each with padding of another length, so that each is parsed.
+PADDED = [EVENT.replace(b"aZ3kQ9xw", b"aZ3kQ9xwT7bC"[: 3 + size]) for size in range(8)]
+RESPONSES = [
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%d,"item_id":'
+    b'"msg_68af40337e58819392e935fb404414d00e6e5ef1b7a1c2d3","output_index":0,"content_index":0,"delta":" the","logprobs":[],'
+    b'"obfuscation":"%b"}\n\n' % (number, b"aZ3kQ9xwT7bC"[: 3 + number]) for number in range(8)
+]  # fmt: skip
 REQUEST = json.dumps(
     {
         "model": "gpt-4o-mini",
@@ -71,6 +79,20 @@ def lines(piece: bytes) -> Callable[[], None]:
     return lambda: observer.feed(piece, next(clock) * 0.02)
 
 
+def cycle(dialect: Dialect, pieces: list[bytes]) -> Callable[[], None]:
+    """A call that feeds the next of `pieces`, one event each, to an observer which has seen a stream's beginning."""
+    observer = observe(dialect, status=200, media_type="text/event-stream", content_encoding="", limits=LIMITS, gap_edges=EDGES)
+    for piece in pieces:
+        observer.feed(piece, 0.0)
+    clock = iter(range(1 << 30))
+
+    def feed() -> None:
+        number = next(clock)
+        observer.feed(pieces[number % len(pieces)], number * 0.02)
+
+    return feed
+
+
 def read_stream(body: bytes, encoding: str) -> None:
     """A whole stream through a fresh observer."""
     observer = observe(OPENAI_CHAT, status=200, media_type="text/event-stream", content_encoding=encoding, limits=LIMITS, gap_edges=EDGES)
@@ -97,6 +119,12 @@ def main() -> None:
     zipped = gzip.compress(stream_bytes)
     rows = [
         ("chunk, one per piece", measure(stream(EVENT)), measure(lambda: decode(CHUNK))),
+        ("chunk, padded as by OpenAI", measure(cycle(OPENAI_CHAT, PADDED)), measure(lambda: decode(CHUNK))),
+        (
+            "responses: delta, padded as by OpenAI",
+            measure(cycle(OPENAI_RESPONSES, RESPONSES)),
+            measure(lambda: decode(RESPONSES[0].split(b"data: ")[1])),
+        ),
         ("chunk, ten per piece", measure(stream(EVENT * 10), 10), measure(lambda: decode(CHUNK))),
         ("chunk, pieces cut within events", measure(askew_feed), measure(lambda: decode(CHUNK))),
         ("chunk, CRLF", measure(stream(EVENT.replace(b"\n", b"\r\n"))), measure(lambda: decode(CHUNK))),

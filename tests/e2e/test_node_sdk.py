@@ -55,6 +55,8 @@ def list_calls() -> list[Call]:
         tell("embeddings", "embeddings", model="sim-embed", input=["one", "two"], encoding_format="float"),
         tell("response", "responses", input="Once"),
         tell("streamed response", "responses", input="Once", stream=True),
+        tell("response, failed", "responses", input="Once", stream=True, script={"failed": True}),
+        tell("response, error in a stream", "responses", input="Once", stream=True, script={"fault": "error_event", "after_chunks": 5}),
         tell("error in a stream", "chat", **chat, stream=True, script={"fault": "error_event", "after_chunks": 5}),
         tell("client timeout", "chat", **chat, script={"ttft_ms": 30_000}, timeout=300),
         tell("no such model", "chat", **chat, model="none"),
@@ -94,8 +96,18 @@ def test_a_call_is_the_same(both: Both, name: str) -> None:
 def test_what_is_seen(both: Both) -> None:
     """The calls are what they are meant to be: whole, streamed, with tools, and with errors of their kind."""
     seen = both.through
-    for name in ("chat: whole", "chat: reasoning", "stream: whole", "stream: byte by byte", "completion", "embeddings"):
+    for name in (
+        "chat: whole",
+        "chat: reasoning",
+        "stream: whole",
+        "stream: byte by byte",
+        "completion",
+        "embeddings",
+        "response",
+        "streamed response",
+    ):
         assert seen[name]["error"] is None
+    assert seen["streamed response"]["parts"][-1]["type"] == "response.completed"
     assert len(seen["stream: whole"]["parts"]) > 2
     (accumulated,) = seen["tools, accumulated"]["parts"]
     assert json.loads(accumulated["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"]).keys() == {"place", "days"}
@@ -109,13 +121,14 @@ def test_what_is_seen(both: Both) -> None:
     assert seen["error in a stream"]["error"]["isAPIError"]
 
 
-def test_a_cut_stream_is_raised(bases: Bases, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("call", "asked"), [("chat", {"messages": MESSAGES}), ("responses", {"input": "Once"})])
+def test_a_cut_stream_is_raised(bases: Bases, tmp_path: Path, call: str, asked: dict[str, Any]) -> None:
     """A stream that breaks off raises the SDK's own error, which names ours, after the chunks that came.
 
     Direct, one whose framing ends properly looks like a short answer.
     """
     calls = [
-        tell(fault, "chat", messages=MESSAGES, stream=True, script={"fault": fault, "after_chunks": 5}) for fault in CUTS
+        tell(fault, call, **asked, stream=True, script={"fault": fault, "after_chunks": 5}) for fault in CUTS
     ]  # fmt: skip
     direct, through = [make_calls(tmp_path / name, base, calls) for name, base in zip(("a", "b"), bases[:2], strict=True)]
     for seen in through:

@@ -113,9 +113,9 @@ def test_base_urls_lead_somewhere() -> None:
 
 def test_what_is_understood() -> None:
     """The forms that are said to be understood are, and the ones that are not are not."""
-    assert "Understood today: OpenAI chat completions, completions and embeddings" in FLAT
+    assert "Understood today: OpenAI chat completions, responses, completions and embeddings" in FLAT
     assert "Ollama's own chat, generate and embed" in FLAT
-    for path in ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/api/chat", "/api/generate", "/api/embed"):
+    for path in ("/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings", "/api/chat", "/api/generate", "/api/embed"):
         assert dialect_for("POST", path)[0] is not OPAQUE
-    for path in ("/v1/responses", "/v1/messages", "/v1beta/models/gemini:generateContent"):
+    for path in ("/v1/messages", "/v1beta/models/gemini:generateContent"):
         assert dialect_for("POST", path)[0] is OPAQUE

@@ -103,8 +103,16 @@ def _azure_chat(model: str, prompt: str, stream: bool, tools: bool) -> tuple[str
     return f"/openai/deployments/{body.pop('model')}/chat/completions?api-version=2024-10-21", body
 
 
+def _openai_responses(model: str, prompt: str, stream: bool, tools: bool) -> tuple[str, dict[str, Any]]:
+    body: dict[str, Any] = {"model": model, "input": prompt, "stream": stream}
+    if tools:
+        body["tools"] = [{"type": "function", "name": "look_up", "parameters": _TOOL}]
+    return "/v1/responses", body
+
+
 FORMS: Final = (
     Form("OpenAI chat", "openai", _openai_chat),
+    Form("OpenAI responses", "openai", _openai_responses),
     Form("OpenAI completions", "openai", _openai_completions, thinks=False, calls_tools=False),
     Form("OpenAI embeddings", "openai", _openai_embeddings, streams=False, thinks=False, calls_tools=False),
     Form("Ollama chat", "ollama", _ollama_chat),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.simulator.dialects import AZURE, DIALECTS, OLLAMA, OPENAI, OPENROUTER, VLLM, find_dialect
+from sidecar.simulator.dialects import AZURE, DIALECTS, OLLAMA, OPENAI, OPENAI_RESPONSES, OPENROUTER, VLLM, find_dialect
 from sidecar.simulator.request import Form
 
 
@@ -17,6 +17,8 @@ from sidecar.simulator.request import Form
         ("POST", "/api/v1/chat/completions", (OPENROUTER, Form.CHAT)),
         ("POST", "/vllm/v1/completions", (VLLM, Form.COMPLETION)),
         ("POST", "/openai/deployments/d/embeddings", (AZURE, Form.EMBEDDING)),
+        ("POST", "/v1/responses", (OPENAI_RESPONSES, Form.RESPONSE)),
+        ("GET", "/v1/responses/resp_1", None),
         ("GET", "/v1/chat/completions", None),
         ("POST", "/v1/models", None),
     ],

@@ -15,6 +15,7 @@ from sidecar.exchange import Record, UsageSource
 _ABSENT, _REPORTED = UsageSource.ABSENT, UsageSource.REPORTED  # a class's members cost five times a module's names
 _OPERATIONS: Final = frozenset(catalogue.OPERATION_DURATION.labels[0].values)
 _METHODS: Final = frozenset(catalogue.METHODS)
+_RETOLD: Final = "fetch_response"  # an answer told again: its tokens and its pace were counted when it was made
 # Below this many tokens the quotient says more about scheduling than about the model.
 _RATED_TOKENS_MIN: Final = 10
 # Kept children are only a short cut: forget them all rather than let callers fill the memory.
@@ -109,7 +110,7 @@ class Meter:
             series.duration.observe(duration_s, point)
             if record.seen.replayed:
                 series.replayed().value += 1
-            elif record.streamed:
+            elif record.streamed and record.operation != _RETOLD:
                 _observe_stream(record, series, point)
             self._observe_usage(record, series)
 
@@ -117,7 +118,7 @@ class Meter:
         source = record.usage_source
         usage = record.usage
         if usage is None or source is _ABSENT:
-            self._usage_absent.value += 1
+            self._usage_absent.value += record.operation != _RETOLD
             return
         if source is _REPORTED:
             self._usage_reported.value += 1

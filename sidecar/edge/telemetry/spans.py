@@ -24,6 +24,9 @@ _SERVICE_ERRORS: Final = frozenset(map(str, SERVICE_ERRORS))
 _NO_FAILURE: Final = frozenset((str(Ending.COMPLETED), str(Ending.CLIENT_GONE)))
 # Endings after which a finish reason can no longer come; operations that have one.
 _REASONED: Final = frozenset(("chat", "text_completion"))
+# openai.api.type, for providers of OpenAI's own interfaces (GenAI conventions, OpenAI).
+_API_TYPES: Final = {"openai_chat": "chat_completions", "openai_responses": "responses", "openai_responses_fetch": "responses"}
+_OPENAI: Final = frozenset(("openai", "azure.ai.openai"))
 
 
 class SpanKind(IntEnum):
@@ -184,6 +187,8 @@ def _describe_genai(record: Record) -> Attributes:
         attributes["gen_ai.response.model"] = seen.model
     if seen.response_id is not None:
         attributes["gen_ai.response.id"] = seen.response_id
+    if record.provider in _OPENAI and record.dialect in _API_TYPES:
+        attributes["openai.api.type"] = _API_TYPES[record.dialect]
     if seen.service_tier is not None:
         attributes["openai.response.service_tier"] = seen.service_tier
     if seen.replayed:

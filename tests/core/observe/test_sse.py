@@ -43,6 +43,9 @@ def reference(stream: bytes) -> list[bytes]:
     [
         (b"data: a\n\n", [b"a"]),
         (b"data: a\n\ndata: b\n\n", [b"a", b"b"]),
+        (b"event: x\ndata: a\n\nevent: y\ndata: b\n\n", [b"a", b"b"]),
+        (b"event: x\ndata: a\ndata: b\n\nevent: y\n\nevent: z\nid: 1\ndata: c\n\n", [b"a\nb", b"c"]),
+        (b"event: x\nevent: y\ndata: a\n\nevent: x\ndata: a\n: c\n\n", [b"a", b"a"]),
         (b"data:a\r\n\r\ndata:b\r\rdata: c\n\n", [b"a", b"b", b"c"]),
         (b"data: a\r\n\ndata: b\n\r\n", [b"a", b"b"]),
         (b"data: a\r\r\n\n\ndata: b\r\n\r", [b"a", b"b"]),
@@ -64,7 +67,24 @@ def test_rules(stream: bytes, events: list[bytes]) -> None:
     assert split(*in_bytes(stream)) == events
 
 
-PARTS = st.sampled_from([b"data: x", b"data:", b"data", b": c", b"e: f", b"\n", b"\r", b"\r\n", b"\n\n", b"\xef\xbb\xbf", b"z"])
+PARTS = st.sampled_from(
+    [
+        b"data: x",
+        b"data:",
+        b"data",
+        b": c",
+        b"e: f",
+        b"event: e\n",
+        b"event: e\ndata: x\n\n",
+        b"data: ",
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b"\n\n",
+        b"\xef\xbb\xbf",
+        b"z",
+    ]
+)
 
 
 @given(st.lists(PARTS), st.data())
@@ -122,3 +142,32 @@ def test_memory_is_bounded() -> None:
     tracemalloc.stop()
     assert splitter.feed(b"\n\ndata: b\n\n") == [b"b"]
     assert peak < 3 * 64 * 1024
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b"event: x\ndata: a\n\n",
+        b"event: x\ndata: a\n\nevent: y\ndata: b\n\n",
+        b"event: x\ndata: a\ndata: b\n\n",
+        b"event: x\nid: 1\ndata: a\n\n",
+        b"event: x\ndata: a\nid: 1\n\nevent: y\ndata: b\n\n",
+        b"event: x\n\nevent: y\ndata: b\n\n",
+        b"event: x\ndata: a\n\n\nevent: y\ndata: b\n\n",
+        b"event: x\ndata: a\n\n: c\n\n",
+        b"event: x\ndata: a\n\ndata: b\n\n",
+        b"event: x\ndata:a\n\n",
+        b"event: x\ndata: \n\n",
+    ],
+)
+def test_named_events_one_piece_after_another(piece: bytes) -> None:
+    """Between two events named ones are split at once, where they have that form, and line by line where not."""
+    assert split(b"data: first\n\n", piece, piece) == reference(b"data: first\n\n" + piece + piece)
+
+
+def test_a_named_event_beyond_the_limit() -> None:
+    """What is longer than the limit is not read because it came in one piece."""
+    splitter = EventSplitter(20)
+    splitter.feed(b"data: first\n\n")
+    assert splitter.feed(b"event: x\ndata: " + b"a" * 30 + b"\n\n") == []
+    assert splitter.skipped == 1

@@ -82,6 +82,17 @@ async def test_absent_usage_is_said_to_be_absent(meter: Meter) -> None:
     assert not any(name.startswith(("llm_sidecar_tokens", "llm_sidecar_cost", "gen_ai_client_token")) for name in samples)
 
 
+async def test_an_answer_told_again_has_no_usage_to_be_absent(meter: Meter) -> None:
+    """Fetching a stored response is timed, and takes no part in what is known of usage and of the pace of models."""
+    meter.observe(make_streamed(operation="fetch_response", asked=Asked(), usage=None, usage_source=UsageSource.ABSENT, cost=None))
+    samples = await read(meter)
+    assert samples['llm_sidecar_usage_records_total{source="absent"}'] == "0"
+    assert any(name.startswith('gen_ai_client_operation_duration_seconds_count{gen_ai_operation_name="fetch_response"') for name in samples)
+    assert not any(
+        name.startswith(("gen_ai_client_operation_time_", "llm_sidecar_time_to_first")) and value != "0" for name, value in samples.items()
+    )
+
+
 async def test_an_estimate_is_not_shown_as_a_report(meter: Meter) -> None:
     """Estimated tokens stay out of gen_ai_client_token_usage and carry their source."""
     meter.observe(make_record(usage_source=UsageSource.ESTIMATED))

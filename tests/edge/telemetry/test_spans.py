@@ -67,12 +67,28 @@ def test_the_genai_span_tells_what_is_known() -> None:
     assert attributes == {
         "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o",
         "gen_ai.response.model": "gpt-4o-2024-08-06", "gen_ai.response.id": "chatcmpl-1", "gen_ai.response.finish_reasons": ["stop"],
+        "openai.api.type": "chat_completions",
         "gen_ai.request.stream": True, "gen_ai.request.temperature": 0.5, "gen_ai.response.time_to_first_chunk": 0.25,
         "server.address": "api.openai.com", "server.port": 443,
         "gen_ai.usage.input_tokens": 16, "gen_ai.usage.output_tokens": 47, "gen_ai.usage.cache_read.input_tokens": 3,
         "gen_ai.usage.cache_write.input_tokens": 1, "gen_ai.usage.reasoning.output_tokens": 7,
         "llm_sidecar.usage.source": "reported", "llm_sidecar.cost_usd": 0.25, "llm_sidecar.cost.source": "table",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("provider", "dialect", "api"),
+    [
+        ("openai", "openai_responses", "responses"),
+        ("azure.ai.openai", "openai_responses_fetch", "responses"),
+        ("openai", "openai_embeddings", None),
+        ("openrouter", "openai_responses", None),
+    ],
+)
+def test_which_interface_of_openai(provider: str, dialect: str, api: str | None) -> None:
+    """OpenAI's own interfaces are told apart; those of others that speak them are not OpenAI's."""
+    attributes = build(make_record(provider=provider, dialect=dialect))[1].attributes
+    assert attributes.get("openai.api.type") == api
 
 
 def test_what_is_not_known_is_not_there() -> None:

@@ -9,6 +9,7 @@ from sidecar.core.observe.dialects.opaque import Opaque
 from sidecar.core.observe.dialects.openai_chat import OpenAIChat
 from sidecar.core.observe.dialects.openai_completions import OpenAICompletions
 from sidecar.core.observe.dialects.openai_embeddings import OpenAIEmbeddings
+from sidecar.core.observe.dialects.openai_responses import OpenAIResponses, OpenAIResponsesFetch
 
 OPAQUE: Final[Dialect] = Opaque()
 OPENAI_CHAT: Final[Dialect] = OpenAIChat()
@@ -17,6 +18,8 @@ OPENAI_EMBEDDINGS: Final[Dialect] = OpenAIEmbeddings()
 OLLAMA_CHAT: Final[Dialect] = OllamaChat()
 OLLAMA_GENERATE: Final[Dialect] = OllamaGenerate()
 OLLAMA_EMBED: Final[Dialect] = OllamaEmbed()
+OPENAI_RESPONSES: Final[Dialect] = OpenAIResponses()
+OPENAI_RESPONSES_FETCH: Final[Dialect] = OpenAIResponsesFetch()
 
 
 class Endpoint(NamedTuple):
@@ -27,6 +30,13 @@ class Endpoint(NamedTuple):
     dialect: Dialect
 
 
+# OpenAI's other interfaces, which are not read but known: what is measured of them has their path.
+_KNOWN_ENDS: Final = (
+    "/audio/speech", "/audio/transcriptions", "/audio/translations", "/batches", "/conversations", "/decisions", "/files",
+    "/fine_tuning/jobs", "/images/edits", "/images/generations", "/images/variations", "/moderations", "/uploads",
+    "/vector_stores", "/videos",
+)  # fmt: skip
+
 # The first that fits: every chat path ends like a completions path too.
 ENDPOINTS: Final = (
     Endpoint("POST", "/api/chat", OLLAMA_CHAT),
@@ -36,8 +46,12 @@ ENDPOINTS: Final = (
     Endpoint("POST", "/chat/completions", OPENAI_CHAT),
     Endpoint("POST", "/completions", OPENAI_COMPLETIONS),
     Endpoint("POST", "/embeddings", OPENAI_EMBEDDINGS),
+    Endpoint("POST", "/responses", OPENAI_RESPONSES),
+    Endpoint("GET", "/responses/{response_id}", OPENAI_RESPONSES_FETCH),
+    Endpoint("GET", "/models", OPAQUE),
+    *(Endpoint("POST", end, OPAQUE) for end in _KNOWN_ENDS),
 )
-DIALECTS: Final = tuple({endpoint.dialect.name: endpoint.dialect for endpoint in ENDPOINTS}.values())
+DIALECTS: Final = tuple({endpoint.dialect.name: endpoint.dialect for endpoint in ENDPOINTS if endpoint.dialect is not OPAQUE}.values())
 
 _STEMS: Final = frozenset({"", "/v1", "/v1beta", "/v1alpha"})  # beginnings of a path that may be shown
 

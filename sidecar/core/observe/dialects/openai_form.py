@@ -263,4 +263,9 @@ def name_error(error: object) -> str:
 
 def write_error(kind: ErrorKind, message: str) -> bytes:
     """Return an error body as OpenAI's clients read it."""
-    return msgspec.json.encode({"error": {"message": message, "type": _ERROR_TYPES[kind.origin], "param": None, "code": kind.id}})
+    return msgspec.json.encode({"error": describe_error(kind, message)})
+
+
+def describe_error(kind: ErrorKind, message: str) -> dict[str, str | None]:
+    """Return the `error` member of an error body."""
+    return {"message": message, "type": _ERROR_TYPES[kind.origin], "param": None, "code": kind.id}

@@ -1,4 +1,4 @@
-"""What a request of the OpenAI form asks for, as GenAI request attributes (conventions v1.41)."""
+"""What a request of OpenAI's forms asks for, as GenAI request attributes (conventions v1.41)."""
 
 from typing import Any, Final
 
@@ -16,8 +16,12 @@ class _ResponseFormat(msgspec.Struct, gc=False, omit_defaults=True):
     type: Any = None
 
 
+class _Text(msgspec.Struct, gc=False, omit_defaults=True):
+    format: _ResponseFormat | None = None
+
+
 class _Request(msgspec.Struct, gc=False, omit_defaults=True):
-    """The members that are looked at. Of a large request all else is skipped, not decoded.
+    """The members of all forms that are looked at. Of a large request all else is skipped, not decoded.
 
     Where two mean the same, the later one here wins.
     """
@@ -25,14 +29,17 @@ class _Request(msgspec.Struct, gc=False, omit_defaults=True):
     model: Any = None
     stream: Any = None
     stream_options: Any = None
+    conversation: Any = None
     dimensions: Any = None
     encoding_format: Any = None
     frequency_penalty: Any = None
     max_tokens: Any = None
     max_completion_tokens: Any = None
+    max_output_tokens: Any = None
     modalities: Any = None
     n: Any = None
     presence_penalty: Any = None
+    previous_response_id: Any = None
     reasoning: Any = None
     reasoning_effort: Any = None
     response_format: _ResponseFormat | None = None
@@ -40,6 +47,7 @@ class _Request(msgspec.Struct, gc=False, omit_defaults=True):
     service_tier: Any = None
     stop: Any = None
     temperature: Any = None
+    text: _Text | None = None
     top_k: Any = None
     top_p: Any = None
 
@@ -60,6 +68,14 @@ def _read_output_type(value: object) -> str | None:
     return "json" if kind in ("json_object", "json_schema") else None
 
 
+def _read_text(value: object) -> str | None:
+    return _read_output_type(value.get("format")) if isinstance(value, dict) else None
+
+
+def _read_conversation(value: object) -> str | None:
+    return read_identifier(value.get("id") if isinstance(value, dict) else value)
+
+
 def _read_modalities(value: object) -> str | None:
     if not isinstance(value, list):
         return None
@@ -75,14 +91,17 @@ def _read_tier(value: object) -> str | None:
 
 
 _ATTRIBUTES: Final[Readers] = {
+    "conversation": ("gen_ai.conversation.id", _read_conversation),
     "dimensions": ("gen_ai.embeddings.dimension.count", read_integer),
     "encoding_format": ("gen_ai.request.encoding_formats", _read_formats),
     "frequency_penalty": ("gen_ai.request.frequency_penalty", read_number),
     "max_completion_tokens": ("gen_ai.request.max_tokens", read_integer),
+    "max_output_tokens": ("gen_ai.request.max_tokens", read_integer),
     "max_tokens": ("gen_ai.request.max_tokens", read_integer),
     "modalities": ("gen_ai.output.type", _read_modalities),
     "n": ("gen_ai.request.choice.count", _read_choice_count),
     "presence_penalty": ("gen_ai.request.presence_penalty", read_number),
+    "previous_response_id": ("gen_ai.request.previous_response.id", read_identifier),
     "reasoning": ("gen_ai.request.reasoning.level", _read_reasoning),
     "reasoning_effort": ("gen_ai.request.reasoning.level", read_identifier),
     "response_format": ("gen_ai.output.type", _read_output_type),
@@ -90,6 +109,7 @@ _ATTRIBUTES: Final[Readers] = {
     "service_tier": ("openai.request.service_tier", _read_tier),
     "stop": ("gen_ai.request.stop_sequences", read_stops),
     "temperature": ("gen_ai.request.temperature", read_number),
+    "text": ("gen_ai.output.type", _read_text),
     "top_k": ("gen_ai.request.top_k", read_integer),
     "top_p": ("gen_ai.request.top_p", read_number),
 }

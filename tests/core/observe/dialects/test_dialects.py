@@ -14,6 +14,8 @@ from sidecar.core.observe.dialects import (
     OPENAI_CHAT,
     OPENAI_COMPLETIONS,
     OPENAI_EMBEDDINGS,
+    OPENAI_RESPONSES,
+    OPENAI_RESPONSES_FETCH,
     dialect_for,
 )
 
@@ -41,7 +43,16 @@ from sidecar.core.observe.dialects import (
         ("POST", "/v1/chat/completions/chatcmpl-1", OPAQUE),
         ("POST", "/v1/mycompletions", OPAQUE),
         ("POST", "/v1/rerank", OPAQUE),
-        ("POST", "/v1/responses", OPAQUE),
+        ("POST", "/v1/responses", OPENAI_RESPONSES),
+        ("POST", "/openai/v1/responses", OPENAI_RESPONSES),
+        ("GET", "/v1/responses/resp_1", OPENAI_RESPONSES_FETCH),
+        ("GET", "/v1/responses", OPAQUE),
+        ("DELETE", "/v1/responses/resp_1", OPAQUE),
+        ("GET", "/v1/responses/resp_1/input_items", OPAQUE),
+        ("POST", "/v1/responses/resp_1/cancel", OPAQUE),
+        ("POST", "/v1/responses/compact", OPAQUE),
+        ("POST", "/v1/responses/input_tokens", OPAQUE),
+        ("POST", "/v1/images/generations", OPAQUE),
         ("POST", "/", OPAQUE),
         ("POST", "", OPAQUE),
     ],
@@ -52,18 +63,25 @@ def test_dialects(method: str, path: str, dialect: Dialect) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "shown"),
+    ("method", "path", "shown"),
     [
-        ("/v1/chat/completions", "/v1/chat/completions"),
-        ("/chat/completions", "/chat/completions"),
-        ("/openai/deployments/my-gpt/chat/completions", "/*/chat/completions"),
-        ("/api/chat", "/api/chat"),
-        ("/callers/own", "/*"),
+        ("POST", "/v1/chat/completions", "/v1/chat/completions"),
+        ("POST", "/chat/completions", "/chat/completions"),
+        ("POST", "/openai/deployments/my-gpt/chat/completions", "/*/chat/completions"),
+        ("POST", "/api/chat", "/api/chat"),
+        ("POST", "/callers/own", "/*"),
+        ("GET", "/v1/responses/resp_68a", "/v1/responses/{response_id}"),
+        ("GET", "/v1/responses/resp_68a/input_items", "/*"),
+        ("POST", "/v1/responses/resp_68a/cancel", "/*"),
+        ("POST", "/v1/audio/transcriptions", "/v1/audio/transcriptions"),
+        ("POST", "/v1/vector_stores/vs_1/files", "/*/files"),
+        ("GET", "/v1/files/file-1/content", "/*"),
+        ("GET", "/v1/models", "/v1/models"),
     ],
 )
-def test_what_may_be_shown(path: str, shown: str) -> None:
+def test_what_may_be_shown(method: str, path: str, shown: str) -> None:
     """Only what no caller chooses."""
-    assert dialect_for("POST", path)[1] == shown
+    assert dialect_for(method, path)[1] == shown
 
 
 def test_every_endpoint_is_found() -> None:
@@ -75,9 +93,14 @@ def test_every_endpoint_is_found() -> None:
 
 def test_operations() -> None:
     """Operations have the names of the GenAI conventions."""
-    assert [dialect.operation for dialect in (OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPAQUE)] == [
+    assert [
+        dialect.operation
+        for dialect in (OPENAI_CHAT, OPENAI_RESPONSES, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_RESPONSES_FETCH, OPAQUE)
+    ] == [
+        "chat",
         "chat",
         "text_completion",
         "embeddings",
+        "fetch_response",
         "http",
     ]
