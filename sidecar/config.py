@@ -28,6 +28,13 @@ class Ask(StrEnum):
     NEVER = "never"
 
 
+class RouteKind(StrEnum):
+    """What is called on a route."""
+
+    LLM = "llm"
+    TOOL = "tool"  # an HTTP tool or an MCP server
+
+
 @dataclass(frozen=True, slots=True)
 class Admin:
     listen: str = "127.0.0.1:9464"
@@ -52,6 +59,7 @@ class Route:
     prefix: str
     upstream: str
     name: str | None = None  # shown in metrics; by default the prefix without slashes
+    kind: RouteKind = RouteKind.LLM
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,7 @@ class Limits:
     observed: Size = 16 * 1024 * 1024  # of one answer, after decoding
     line: Size = 1024 * 1024  # one event of a stream; a longer one passes unread
     head: Size = 64 * 1024  # a response head, trailers included
+    batch: int = 32  # calls of one POST /x-sidecar/batch
     labels: int = 200  # distinct values of one open label; the rest are "other"
     series: int = 5000  # children of one metric; the rest fall together as "other"
 

@@ -58,6 +58,27 @@ NOT_UPGRADABLE: Final = ErrorKind(
     "Protocol upgrades are not carried on this route.",
     "Use the provider's HTTP or SSE interface on this route.",
 )
+BAD_BATCH: Final = ErrorKind(
+    "bad_batch",
+    400,
+    _C,
+    "The batch cannot be read.",
+    'POST a JSON list of {"path": "/tools/…", "method": "POST", "headers": {}, "body": …}, at most limits.batch of them.',
+)
+NOT_BATCHABLE: Final = ErrorKind(
+    "not_batchable",
+    403,
+    _C,
+    "Only tool routes can be called in a batch.",
+    "Make this call on its own, or give its route kind: tool if it leads to a tool.",
+)
+TOO_LARGE: Final = ErrorKind(
+    "too_large",
+    413,
+    _C,
+    "The request's body is larger than limits.body.",
+    "Send less at once, or raise limits.body.",
+)
 UNRESOLVED: Final = ErrorKind(
     "upstream_unresolved",
     502,
@@ -142,6 +163,13 @@ POOL_FULL: Final = ErrorKind(
     "All connections to the upstream are busy.",
     "Raise upstreams.NAME.connections, or send fewer calls at once.",
 )
+BATCH_OVERFLOW: Final = ErrorKind(
+    "batch_overflow",
+    503,
+    _S,
+    "The answer is larger than a batch can hold.",
+    "Make this call on its own, or raise limits.observed.",
+)
 STOPPING: Final = ErrorKind("stopping", 503, _S, "The sidecar is stopping.", "Repeat the call on another instance.")
 INTERNAL: Final = ErrorKind(
     "internal",
@@ -152,10 +180,10 @@ INTERNAL: Final = ErrorKind(
 )
 
 ERRORS: Final[tuple[ErrorKind, ...]] = (
-    BAD_REQUEST, BAD_TARGET, NO_ROUTE, NOT_UPGRADABLE,
+    BAD_REQUEST, BAD_TARGET, NO_ROUTE, NOT_UPGRADABLE, BAD_BATCH, NOT_BATCHABLE, TOO_LARGE,
     UNRESOLVED, UNREACHABLE, CONNECT_TIMEOUT, TLS_FAILED, TUNNEL_REFUSED,
     UPSTREAM_RESET, UPSTREAM_MALFORMED, FIRST_BYTE_TIMEOUT, IDLE_TIMEOUT, TOTAL_TIMEOUT, STREAM_CUT,
-    POOL_FULL, STOPPING, INTERNAL,
+    POOL_FULL, BATCH_OVERFLOW, STOPPING, INTERNAL,
 )  # fmt: skip
 
 

@@ -134,6 +134,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     usage_asked: bool = False  # stream_options.include_usage is true
     readable: bool = True  # False: the body claims to be JSON and is not
     params: Mapping[str, Any] = msgspec.field(default_factory=dict)  # GenAI request attributes, already validated, no content
+    tool: str | None = None  # on a tool route: which one is called; None where none is
+    mcp_method: str | None = None  # of a JSON-RPC message to an MCP server
 
 
 class Seen(msgspec.Struct):
@@ -150,6 +152,8 @@ class Seen(msgspec.Struct):
     replayed: bool = False  # the provider repeated an earlier answer from a cache of its own, and billed nothing
     served_by: str | None = None  # whom a broker such as OpenRouter names as the true provider
     terminated: bool = False  # the dialect's own end was seen (finish reason, terminator)
+    answered: bool = False  # all that was asked for has come: who leaves now has missed nothing
+    resumable: bool = False  # the rest can be asked for by another call, so that it need not come in this one
     first_chunk: float | None = None
     first_token: float | None = None
     last_chunk: float | None = None
@@ -213,6 +217,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     unread: str | None = None  # why the answer, or a part of it, passed unread: "encoding", "too_large", "corrupt", "not_json"
     trace_lost: bool = False  # it would have been kept, but there was no room for it
     limits: Sequence[bytes] = ()  # fields of the answer that tell of rate limits, as `Name: value`
+    batched: bool = False  # it came as an entry of a batch
 
     @property
     def duration_s(self) -> float:

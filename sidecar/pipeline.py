@@ -8,6 +8,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from sidecar.batch import carry_together
 from sidecar.catalogue import GAP_EDGES
 from sidecar.config import Ask, Settings
 from sidecar.core.attempt.compose import LAST_CHUNK, compose_malformed, compose_refusal, compose_response, frame_chunk, own_fields
@@ -16,9 +17,11 @@ from sidecar.core.attempt.endings import end_with_answer, end_with_fault, is_cut
 from sidecar.core.attempt.heads import Framing, client_framing
 from sidecar.core.attempt.repeat import may_repeat
 from sidecar.core.choose.places import Place
+from sidecar.core.identify.batch import OWN_PATHS
 from sidecar.core.identify.peek import peek
 from sidecar.core.identify.router import Router
 from sidecar.core.identify.targets import split_target
+from sidecar.core.identify.tools import identify_tool
 from sidecar.core.identify.tracecontext import begin_trace
 from sidecar.core.identify.wishes import read_timeout
 from sidecar.core.observe.asking import UsageRemover, add_usage_request
@@ -29,6 +32,7 @@ from sidecar.errors import (
     BAD_REQUEST,
     INTERNAL,
     NO_ROUTE,
+    NOT_BATCHABLE,
     NOT_UPGRADABLE,
     STOPPING,
     STREAM_CUT,
@@ -71,12 +75,17 @@ class Pipeline:
         self._has_room = has_room or _always
         self._traces = has_room is not None
 
-    async def carry(self, client: Client) -> None:
-        """Carry one call from accept to record. Raises nothing but CancelledError."""
-        exchange = self._accept(client)
+    async def carry(self, client: Client, *, batched: bool = False) -> None:
+        """Carry one call from accept to record. Raises nothing but CancelledError. `batched`: it is an entry of a batch."""
+        exchange = self._accept(client, batched)
         try:
+            if client.call.target.startswith(OWN_PATHS):
+                await carry_together(exchange, self._carry_entry, self._clock, self._settings.limits, own=self._own_fields(exchange))
+                return
             self._identify(exchange)
             await self._receive(exchange)
+            if exchange.tool is not None:
+                self._identify_tool(exchange, exchange.tool)
             await self._attempt(exchange)
             await self._relay(exchange)
         except Fault as fault:
@@ -99,13 +108,13 @@ class Pipeline:
             sink.observe(record)
         return compose_malformed(BAD_REQUEST, OPAQUE.refusal(BAD_REQUEST, BAD_REQUEST.summary, NOTHING_ASKED))
 
-    def _accept(self, client: Client) -> Exchange:
+    def _accept(self, client: Client, batched: bool) -> Exchange:
         self._in_flight.inc()
         call = client.call
         trace = None
         if self._traces:
             trace = begin_trace(call.headers if call.wanted.traced else (), self._draw, self._settings.tracing.ratio)
-        return Exchange(client, call, trace)
+        return Exchange(client, call, trace, batched=batched)
 
     def _identify(self, exchange: Exchange) -> None:
         call = exchange.call
@@ -114,6 +123,9 @@ class Pipeline:
         if match is None:
             raise ClientFault(NO_ROUTE, f"{NO_ROUTE.summary} Routes: {', '.join(self._router.prefixes)}.")
         exchange.match = match
+        exchange.tool = match.tool
+        if exchange.batched and match.tool is None:
+            raise ClientFault(NOT_BATCHABLE)
         exchange.dialect = match.dialect
         exchange.place = self._places[match.upstream]
         wanted = call.wanted
@@ -142,6 +154,14 @@ class Pipeline:
             if added is not None:
                 exchange.body = added
                 exchange.usage_added = True
+
+    def _identify_tool(self, exchange: Exchange, name: str) -> None:
+        call, settings = exchange.call, self._settings
+        body = exchange.body if exchange.whole else None
+        exchange.dialect, exchange.asked, endless = identify_tool(name, call, body, settings.limits.observed)
+        if endless and not exchange.batched:
+            exchange.client.outlast()
+            exchange.deadlines = set_deadlines(settings.timeouts, call.accepted, read_timeout(call.wanted.own), endless=True)
 
     def _asks(self, exchange: Exchange) -> bool:
         return exchange.dialect.name == _ASKING and exchange.place.answers_usage and self._settings.usage.ask is Ask.AUTO
@@ -210,6 +230,9 @@ class Pipeline:
         client.finish(keep=keeps)
         exchange.ending = end_with_answer(head.status, observer.seen.error_type)
 
+    async def _carry_entry(self, client: Client) -> None:
+        await self.carry(client, batched=True)
+
     def _fail(self, exchange: Exchange, fault: Fault) -> None:
         """Tell the caller: by an answer of our own, or within the stream, and never by a clean end."""
         exchange.kind, exchange.ending = fault.kind, end_with_fault(fault.kind)
@@ -238,6 +261,8 @@ class Pipeline:
     def _leave(self, exchange: Exchange) -> None:
         """The caller is gone: an ending, not an error."""
         exchange.kind, exchange.ending = None, Ending.CLIENT_GONE
+        if exchange.status is not None and exchange.observer is not None and exchange.observer.seen.answered:
+            exchange.ending = end_with_answer(exchange.status, exchange.observer.seen.error_type)
         exchange.client.break_off(unmistakably=False)
 
     def _record(self, exchange: Exchange) -> None:

@@ -76,6 +76,10 @@ class Client(Protocol):
         """Call `pause` when the caller reads too slowly and `go_on` when it has caught up."""
         ...
 
+    def outlast(self) -> None:
+        """This call has no end of its own: when the sidecar stops, nothing waits for it."""
+        ...
+
     def finish(self, *, keep: bool) -> None:
         """The answer has been written to its end; `keep`: the connection may carry another call."""
         ...

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from sidecar.catalogue import EXECUTE_TOOL
 from sidecar.core.attempt.compose import address_request, replaced_fields, trace_fields
 from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.attempt.endings import name_error
@@ -37,6 +38,7 @@ class Exchange(msgspec.Struct):
     place: Place = NOWHERE
     deadlines: Deadlines = _NO_DEADLINES
     body: bytes = b""
+    tool: str | None = None  # on a tool route: the tool's name as the path tells it
     whole: bool = True  # the body was read to its end; False: the rest is still to come
     request_bytes: int = 0
     asked: Asked = NOTHING_ASKED
@@ -56,6 +58,7 @@ class Exchange(msgspec.Struct):
     status: int | None = None  # what the client got
     ending: Ending | None = None
     kind: ErrorKind | None = None  # of the fault that ended it
+    batched: bool = False  # it is an entry of a batch
 
     @property
     def attempts_made(self) -> int:
@@ -115,7 +118,7 @@ def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, h
     kept = wanted and has_room(important)
     return Record(
         call.id, "" if match is None else match.route, place.name, place.host, place.port, place.provider,
-        exchange.dialect.operation, exchange.dialect.name, call.method,
+        exchange.dialect.operation if exchange.asked.tool is None else EXECUTE_TOOL, exchange.dialect.name, call.method,
         exchange.status, ending, None if exchange.kind is None else exchange.kind.id,
         None if ending is _COMPLETED else name_error(ending, exchange.status, exchange.kind, seen.error_type),
         exchange.streamed, exchange.asked, seen, usage, _ABSENT if usage is None else _REPORTED, cost, unpriced,
@@ -126,6 +129,7 @@ def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, h
         kept,
         exchange.path, "" if match is None else match.template, None if observer is None else observer.skipped, wanted and not kept,
         () if exchange.head is None else exchange.head.limits,
+        exchange.batched,
     )  # fmt: skip
 
 

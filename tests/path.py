@@ -47,6 +47,7 @@ class PlayedClient:
         self.call = call
         self.pieces = list(pieces)
         self.gone = False
+        self.outlasts = False
         self.got = b""
         self.ends: list[str] = []
 
@@ -76,6 +77,9 @@ class PlayedClient:
 
     def watch(self, pause: Callable[[], None] | None, go_on: Callable[[], None] | None) -> None:
         """Never slow."""
+
+    def outlast(self) -> None:
+        self.outlasts = True
 
     def finish(self, *, keep: bool) -> None:
         assert not self.ends

@@ -40,7 +40,7 @@ def test_each_kind_says_what_and_what_to_do(kind: ErrorKind) -> None:
     """Two sentences, and a status that fits whose fault it was."""
     assert kind.summary.endswith(".")
     assert kind.advice.endswith(".")
-    allowed = {Origin.CLIENT: {400, 404, 501}, Origin.UPSTREAM: {502, 504}, Origin.SIDECAR: {500, 503}, Origin.POLICY: {429, 503}}
+    allowed = {Origin.CLIENT: {400, 403, 404, 413, 501}, Origin.UPSTREAM: {502, 504}, Origin.SIDECAR: {500, 503}, Origin.POLICY: {429, 503}}
     assert kind.status in allowed[kind.origin]
 
 

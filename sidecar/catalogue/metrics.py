@@ -38,7 +38,8 @@ RATELIMIT_KINDS: Final = (
     "requests", "tokens", "input_tokens", "output_tokens", "priority_input_tokens", "priority_output_tokens", "project_tokens",
     "requests_minute", "requests_hour", "requests_day", "requests_month", "tokens_minute", "tokens_hour", "tokens_day", "tokens_month",
 )  # fmt: skip
-BOUNDS: Final = ("model", "response_model", "error_type", "status_code", "http_route")
+BOUNDS: Final = ("model", "response_model", "error_type", "status_code", "http_route", "tool")
+EXECUTE_TOOL: Final = "execute_tool"  # gen_ai.operation.name
 
 
 def _closed(name: str, *values: str) -> Label:
@@ -78,6 +79,11 @@ TIME_PER_OUTPUT_CHUNK: Final = Metric(
     "gen_ai_client_operation_time_per_output_chunk_seconds", Kind.HISTOGRAM,
     "Time between one chunk of a streamed GenAI answer and the next.", "seconds", _GENAI, GAP_EDGES,
 )  # fmt: skip
+TOOL_DURATION: Final = Metric(
+    "gen_ai_execute_tool_duration_seconds", Kind.HISTOGRAM,
+    "Time from accepting a call of a tool to its last byte, error or cancellation.", "seconds",
+    (_open("gen_ai_tool_name", "tool"), _ERROR_TYPE), DURATION_EDGES,
+)  # fmt: skip
 HTTP_SERVER_DURATION: Final = Metric(
     "http_server_request_duration_seconds", Kind.HISTOGRAM,
     "Time from accepting any call for an upstream to its last byte, error or cancellation.", "seconds",
@@ -88,6 +94,7 @@ REQUESTS: Final = Metric(
     "llm_sidecar_requests_total", Kind.COUNTER, "Exchanges, by how they ended.", "",
     (_ROUTE, _PROVIDER, _MODEL, _closed("ending", *ENDINGS)),
 )  # fmt: skip
+BATCHED: Final = Metric("llm_sidecar_batched_requests_total", Kind.COUNTER, "Exchanges that came as entries of a batch.")
 TIME_TO_FIRST_TOKEN: Final = Metric(
     "llm_sidecar_time_to_first_token_seconds", Kind.HISTOGRAM,
     "Time from accepting a streamed call to the first token of content; role-only chunks do not count.",
@@ -176,8 +183,8 @@ RELOAD_TIMESTAMP: Final = Metric(
 BUILD_INFO: Final = Metric("llm_sidecar_build_info", Kind.GAUGE, "Always 1; what is running.", "", (_known("version"), _known("python")))
 
 METRICS: Final[tuple[Metric, ...]] = (
-    OPERATION_DURATION, TOKEN_USAGE, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, HTTP_SERVER_DURATION,
-    REQUESTS, TIME_TO_FIRST_TOKEN, TOKENS_PER_SECOND, TOKENS, USAGE_RECORDS, COST, UNPRICED, OVERHEAD, IN_FLIGHT, ATTEMPTS,
+    OPERATION_DURATION, TOKEN_USAGE, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, TOOL_DURATION, HTTP_SERVER_DURATION,
+    REQUESTS, BATCHED, TIME_TO_FIRST_TOKEN, TOKENS_PER_SECOND, TOKENS, USAGE_RECORDS, COST, UNPRICED, OVERHEAD, IN_FLIGHT, ATTEMPTS,
     UPSTREAM_CONNECTIONS, RATELIMIT_REMAINING, RATELIMIT_LIMIT, REPLAYED, LABEL_OVERFLOW,
     SPANS_EXPORTED, SPANS_DROPPED, OBSERVER_FAILURES, UNREADABLE, UNREAD, SINK_FAILURES,
     LOOP_LAG, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, BUILD_INFO,

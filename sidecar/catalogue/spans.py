@@ -15,6 +15,7 @@ SERVER_SPAN: Final = Span(
     "server", "SERVER", "{http.request.method} {http.route}", "Every exchange of a kept trace.",
     (*_attributes("string", "http.request.method", "http.request.method_original", "http.route", "url.path", "url.scheme"), *_OUTCOME,
      *_attributes("int", "http.request.body.size", "http.response.body.size"),
+     *_attributes("string", "mcp.method.name"),
      Attribute("llm_sidecar.request.id", "string", "The id in x-sidecar-request-id and the log."),
      Attribute("llm_sidecar.route", "string", "The route's name."),
      Attribute("llm_sidecar.ending", "string", "How the exchange ended, as in llm_sidecar_requests_total."),
@@ -42,6 +43,10 @@ GENAI_SPAN: Final = Span(
      Attribute("llm_sidecar.cost_usd", "double", "What the answer cost, in US dollars."),
      Attribute("llm_sidecar.cost.source", "string", "Who said so: the provider or the price table.")),
 )  # fmt: skip
+TOOL_SPAN: Final = Span(
+    "execute_tool", "INTERNAL", "execute_tool {gen_ai.tool.name}", "Calls of a tool, on routes of kind tool.",
+    _attributes("string", "gen_ai.operation.name", "gen_ai.tool.name", "mcp.method.name", "error.type"),
+)  # fmt: skip
 ATTEMPT_SPAN: Final = Span(
     "attempt", "CLIENT", "{http.request.method}", "Each attempt against an upstream.",
     (*_attributes("string", "http.request.method", "http.request.method_original", "url.full"), *_SERVER, *_OUTCOME,
@@ -52,4 +57,4 @@ ATTEMPT_SPAN: Final = Span(
      Attribute("llm_sidecar.attempt.time_to_connection", "double", "Seconds until a connection was there."),
      Attribute("llm_sidecar.attempt.time_to_head", "double", "Seconds until the response head had arrived.")),
 )  # fmt: skip
-SPANS: Final = (SERVER_SPAN, GENAI_SPAN, ATTEMPT_SPAN)
+SPANS: Final = (SERVER_SPAN, GENAI_SPAN, TOOL_SPAN, ATTEMPT_SPAN)

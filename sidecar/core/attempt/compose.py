@@ -17,8 +17,8 @@ _TOLD_MAX: Final = 1024  # upstreams are few, attempts fewer
 _told: dict[tuple[str, int], bytes] = {}
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _PHRASES: Final = {
-    400: b"Bad Request", 404: b"Not Found", 413: b"Content Too Large", 429: b"Too Many Requests", 500: b"Internal Server Error",
-    501: b"Not Implemented", 502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout",
+    400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 413: b"Content Too Large", 429: b"Too Many Requests",
+    500: b"Internal Server Error", 501: b"Not Implemented", 502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout",
 }  # fmt: skip
 
 
@@ -106,6 +106,14 @@ def compose_refusal(call: Call, fault: Fault, body: bytes, *, own: Sequence[byte
         lines.append(b"Connection: keep-alive" if keeps else b"Connection: close")
     lines.append(b"\r\n")
     return b"\r\n".join(lines) + (b"" if call.method == "HEAD" else body), keeps
+
+
+def compose_answer(call: Call, body: bytes, *, own: Sequence[bytes]) -> tuple[bytes, bool]:
+    """Return a whole answer of our own that is no refusal, and whether the caller's connection may be kept."""
+    lines = [b"HTTP/1.1 200 OK", b"Content-Type: application/json", b"Content-Length: %d" % len(body), *own]
+    if not call.keep_alive or call.http_version < (1, 1):
+        lines.append(b"Connection: keep-alive" if call.keep_alive else b"Connection: close")
+    return b"\r\n".join((*lines, b"", body)), call.keep_alive
 
 
 def compose_malformed(kind: ErrorKind, body: bytes) -> bytes:

@@ -4,6 +4,8 @@ The clock is projected, never ticked: whoever holds the timer asks `next_due` wh
 arms it again if the moment has moved on. So a chunk costs one assignment, not a new timer.
 """
 
+from math import inf
+
 import msgspec
 
 from sidecar.config import Timeouts
@@ -28,7 +30,13 @@ class Deadlines(msgspec.Struct, frozen=True, gc=False):
         return (due, kind) if due < self.total_at else (self.total_at, TOTAL_TIMEOUT)
 
 
-def set_deadlines(timeouts: Timeouts, accepted: float, wanted_s: float | None) -> Deadlines:
-    """Return the deadlines of a call accepted at `accepted`. A caller may only shorten the total."""
+def set_deadlines(timeouts: Timeouts, accepted: float, wanted_s: float | None, *, endless: bool = False) -> Deadlines:
+    """Return the deadlines of a call accepted at `accepted`. A caller may only shorten the total.
+
+    `endless`: the answer is a stream of what may happen some time. It has no end, and its silence
+    means nothing; only what the caller wants, and whether the answer begins, is left to watch.
+    """
+    if endless:
+        return Deadlines(timeouts.connect, timeouts.first_byte, inf, inf if wanted_s is None else accepted + wanted_s)
     total_s = timeouts.total if wanted_s is None else min(timeouts.total, wanted_s)
     return Deadlines(timeouts.connect, timeouts.first_byte, timeouts.idle, accepted + total_s)

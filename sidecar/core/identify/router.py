@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from sidecar.config import Route
+from sidecar.config import Route, RouteKind
 from sidecar.core.observe.contract import Dialect
-from sidecar.core.observe.dialects import dialect_for
+from sidecar.core.observe.dialects import OPAQUE, dialect_for
+from sidecar.core.observe.dialects.tool_http import name_tool
 
 # Paths come from callers: remember only so many decisions, then decide anew each time.
 _REMEMBERED_MAX: Final = 1024
@@ -19,6 +20,7 @@ class Match(NamedTuple):
     path: str  # with the prefix taken off, still starting with "/"
     dialect: Dialect
     template: str  # http.route: the prefix, and the dialect's path where it is known
+    tool: str | None = None  # on a tool route: the tool's name as the path tells it
 
 
 class Router:
@@ -47,6 +49,8 @@ class Router:
         for route in self._routes:
             if path.startswith(route.prefix):
                 rest = path[len(route.prefix) - 1 :]
+                if route.kind is RouteKind.TOOL:
+                    return Match(name_route(route), route.upstream, rest, OPAQUE, route.prefix + "*", name_tool(rest, name_route(route)))
                 dialect, shown = dialect_for(method, rest)
                 return Match(name_route(route), route.upstream, rest, dialect, route.prefix + shown[1:])
         return None

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from sidecar.exchange import Headers, TraceContext
+from sidecar.exchange import Header, Headers, TraceContext
 
 _TRACEPARENT: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACEPARENT_BYTES: Final = 55  # of version 00; a later one may go on after another dash
@@ -106,3 +106,9 @@ def format_traceparent(trace: TraceContext, attempt: int = 0) -> bytes:
 def attempt_span_id(trace: TraceContext, attempt: int) -> int:
     """Return the span id of attempt number `attempt` (from 0), without drawing again."""
     return trace.attempt_span_id if attempt == 0 else (trace.attempt_span_id - 1 + attempt) % _SPAN_MASK + 1
+
+
+def format_parent(trace: TraceContext) -> list[Header]:
+    """Return the fields by which a call that is made within an exchange continues its trace, under its server span."""
+    fields = [(b"traceparent", b"00-%032x-%016x-%02x" % (trace.trace_id, trace.server_span_id, trace.sampled))]
+    return [*fields, (b"tracestate", trace.tracestate.encode("ascii"))] if trace.tracestate else fields

@@ -34,7 +34,7 @@ def observe(
     if status >= 400:
         seen.error_type = str(status)
     inner: Observer
-    if dialect.operation == "http":
+    if dialect.operation == "http" and not dialect.splitters:
         return BlindObserver(seen)
     splitter = dialect.splitters.get(media_type)
     if splitter is not None:
@@ -114,11 +114,11 @@ class StreamObserver:
     def ended_well(self) -> bool | None:
         """Whether a terminator came, or a finish reason for every choice that had begun.
 
-        None for an error status, and where an unread event may have held the end.
+        None for an error status, and where the end may be in an unread event or in the answer to another call.
         """
         if self._failed:
             return None
-        return True if self.seen.terminated else None if self._splitter.skipped else False
+        return True if self.seen.terminated else None if self._splitter.skipped or self.seen.resumable else False
 
     def feed(self, data: bytes, now: float) -> None:
         """Read the next piece, arrived at `now`."""

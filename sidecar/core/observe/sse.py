@@ -17,13 +17,16 @@ class EventSplitter:
     """Yields the data of each whole event, however the stream was cut into pieces.
 
     Holds at most about twice `line_bytes_max`: an event whose data or whose line is longer passes
-    unread and is counted in `skipped`.
+    unread and is counted in `skipped`. `identified`: an event had an id, from which a reader can go on.
     """
 
-    __slots__ = ("_after_cr", "_data", "_data_bytes", "_fresh", "_idle", "_limit_bytes", "_overlong", "_spoiled", "_tail", "skipped")
+    __slots__ = (
+        "_after_cr", "_data", "_data_bytes", "_fresh", "_idle", "_limit_bytes", "_overlong", "_spoiled", "_tail", "identified", "skipped",
+    )  # fmt: skip
 
     def __init__(self, line_bytes_max: int) -> None:
         self.skipped = 0
+        self.identified = False
         self._limit_bytes = line_bytes_max
         self._fresh = True  # nothing but (a part of) a byte order mark has come
         self._idle = False  # between two events, with nothing held
@@ -113,6 +116,8 @@ class EventSplitter:
             self._add_data(line[6:] if line[5:6] == b" " else line[5:])
         elif line == b"data":
             self._add_data(b"")
+        elif line[:3] == b"id:":
+            self.identified = True
 
     def _add_data(self, value: bytes) -> None:
         self._data_bytes += len(value) + 1

@@ -21,6 +21,7 @@ class Line(Protocol):
 
     transport: asyncio.Transport
     lost: bool
+    endless: bool
 
     def watch(self, pause: Callable[[], None] | None, go_on: Callable[[], None] | None) -> None:
         """Tell of a caller that reads too slowly."""
@@ -147,6 +148,10 @@ class HttpClient:
     def watch(self, pause: Callable[[], None] | None, go_on: Callable[[], None] | None) -> None:
         """Be told of a caller that reads too slowly (ports.Client)."""
         self._line.watch(pause, go_on)
+
+    def outlast(self) -> None:
+        """This call has no end of its own (ports.Client)."""
+        self._line.endless = True
 
     def finish(self, *, keep: bool) -> None:
         """The answer has been written (ports.Client)."""

@@ -68,8 +68,8 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_body_came", "_client", "_closing", "_fields", "_go_on", "_head_bytes", "_host", "_malformed", "_parser", "_pause",
-        "_paused_reading", "_paused_writing", "_target", "_task", "_waiter", "_waiting", "begun_at", "busy", "idle_since", "lost",
-        "transport",
+        "_paused_reading", "_paused_writing", "_target", "_task", "_waiter", "_waiting", "begun_at", "busy", "endless", "idle_since",
+        "lost", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -93,6 +93,7 @@ class ClientConnection(asyncio.Protocol):
         self._paused_reading = False
         self.begun_at = 0.0  # when a head began to come that is not whole yet; 0: none has
         self.busy = False  # a call is being carried
+        self.endless = False  # and it lasts as long as both sides do
         self.idle_since = 0.0
         self.lost = False
 
@@ -260,7 +261,7 @@ class ClientConnection(asyncio.Protocol):
                     if client.resets:
                         await client.settle()
                     kept = client.keep and (client.whole or await client.drop_rest(_REST_S))
-                    self.busy = False
+                    self.busy = self.endless = False
                     if not kept or (self._closing and not self._waiting):
                         return
                 if self._malformed:

@@ -45,13 +45,15 @@ class DataServer:
         return bound[0], bound[1]
 
     async def stop(self, grace_s: float) -> None:
-        """Stop listening, let calls end for `grace_s` seconds, then cancel what is left: each tells its own caller."""
+        """Stop listening, let calls that have an end come to it for `grace_s` seconds, then cancel: each tells its own caller."""
         if self._look is not None:
             self._look.cancel()
         if self._server is not None:
             self._server.close()
         for connection in tuple(self._connections):
             connection.close_idle()
+            if connection.endless:
+                connection.cancel()
         tasks = {connection.task for connection in self._connections if connection.busy} - {None}
         if tasks:
             await asyncio.wait(tasks, timeout=grace_s)  # type: ignore[type-var]  # None was taken out

@@ -36,6 +36,7 @@ class Meter:
         self.spans_exported: Counter = families.spans_exported.child()
         self._observer_failures = families.observer_failures.child()
         self._unreadable = families.unreadable.child()
+        self._batched = families.batched.child()
         self._overhead_request = families.overhead.child("request")
         self._overhead_response = families.overhead.child("response")
         self._usage_reported, self._usage_estimated, self._usage_absent = (families.usage_records.child(source) for source in UsageSource)
@@ -85,6 +86,8 @@ class Meter:
             self.families.unread.child(record.unread).value += 1
         if record.limits:
             self._limits.note(record.upstream, record.limits)
+        if record.batched:
+            self._batched.value += 1
         if series.http is not None:
             self._observe_answer(record, series, series.http)
         for counter in series.overflow:  # last: what was made on the way may have had no room
@@ -113,6 +116,8 @@ class Meter:
             elif record.streamed and record.operation != _RETOLD:
                 _observe_stream(record, series, point)
             self._observe_usage(record, series)
+        elif series.execution is not None:
+            series.execution.observe(duration_s, None if trace is None else TracePoint(trace.trace_id, trace.client_span_id, at_s))
 
     def _observe_usage(self, record: Record, series: Series) -> None:
         source = record.usage_source
@@ -145,6 +150,7 @@ class Meter:
         key = (
             record.route, record.template, record.provider, record.operation, model, response_model,
             record.server_address, record.server_port, method, record.status, record.error_type, record.ending,
+            record.asked.tool,
         )  # fmt: skip
         found = self._kept.get(key)
         if found is None:
@@ -160,13 +166,14 @@ class Meter:
             "error_type": record.error_type or "",
             "http_route": record.template,
             "status_code": "" if record.status is None else str(record.status),
+            "tool": record.asked.tool or "",
         }
         admitted = {bound: self._bounds.admit(bound, value) for bound, value in raw.items()}
         overflow = tuple(self.families.label_overflow.child(bound) for bound, (_, replaced) in admitted.items() if replaced)
         key = SeriesKey(
             record.route, admitted["http_route"][0], record.provider, record.operation, admitted["model"][0],
             admitted["response_model"][0], record.server_address, str(record.server_port), method,
-            admitted["status_code"][0], admitted["error_type"][0], record.ending,
+            admitted["status_code"][0], admitted["error_type"][0], record.ending, admitted["tool"][0],
         )  # fmt: skip
         return Series(self.families, key, overflow, is_genai=record.operation in _OPERATIONS, reached=record.upstream != "")
 

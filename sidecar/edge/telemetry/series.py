@@ -7,7 +7,7 @@ never happens would only be noise.
 
 from typing import NamedTuple
 
-from sidecar.catalogue import ENDINGS, TOKEN_TYPES
+from sidecar.catalogue import ENDINGS, EXECUTE_TOOL, TOKEN_TYPES
 from sidecar.edge.telemetry.families import Families
 from sidecar.edge.telemetry.instruments import Child, Counter, Family, Histogram
 from sidecar.exchange import UsageSource
@@ -28,6 +28,7 @@ class SeriesKey(NamedTuple):
     status: str
     error_type: str
     ending: str
+    tool: str = ""
 
 
 class StreamSeries(NamedTuple):
@@ -52,6 +53,7 @@ class Series:
         "_tokens",
         "_usage",
         "duration",
+        "execution",
         "http",
         "overflow",
         "requests",
@@ -73,10 +75,13 @@ class Series:
         self.requests = self._child(families.requests, key.route, key.provider, key.model, key.ending)
         self.http: Histogram | None = None
         self.duration: Histogram | None = None
+        self.execution: Histogram | None = None
         if reached:
             self.http = self._child(families.http_server_duration, key.method, key.template, key.status, "http", key.error_type)
             if is_genai:
                 self.duration = self._child(families.operation_duration, *self._genai, key.error_type)
+            elif key.operation == EXECUTE_TOOL:
+                self.execution = self._child(families.tool_duration, key.tool, key.error_type)
 
     def _child(self, family: Family[Child], *values: str) -> Child:
         """Return the child of these label values; note it as overflow if there was no room for them."""

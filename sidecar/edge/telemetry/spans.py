@@ -32,6 +32,7 @@ _OPENAI: Final = frozenset(("openai", "azure.ai.openai"))
 class SpanKind(IntEnum):
     """Kinds of spans, with OTLP's numbers."""
 
+    INTERNAL = 1
     SERVER = 2
     CLIENT = 3
 
@@ -92,6 +93,14 @@ class SpanBuilder:
                     _describe_genai(record), _is_failure(record),
                 )
             )  # fmt: skip
+        elif is_tool(record):
+            parent_id = trace.client_span_id
+            spans.append(
+                Span(
+                    trace.trace_id, parent_id, trace.server_span_id, False, trace.tracestate, f"{record.operation} {record.asked.tool}",
+                    SpanKind.INTERNAL, start_ns, end_ns, _describe_tool(record), _is_failure(record),
+                )
+            )  # fmt: skip
         for index, attempt in enumerate(record.attempts):
             spans.append(self._build_attempt(record, trace, parent_id, index, attempt))
         return spans
@@ -134,9 +143,14 @@ def is_genai(record: Record) -> bool:
     return record.operation in _OPERATIONS and record.upstream != ""
 
 
+def is_tool(record: Record) -> bool:
+    """Return whether a record has the span of a tool's execution: one was called, and an upstream was chosen."""
+    return record.operation == catalogue.EXECUTE_TOOL and record.upstream != ""
+
+
 def count_spans(record: Record) -> int:
     """Return how many spans a record becomes."""
-    return 1 + is_genai(record) + len(record.attempts)
+    return 1 + (is_genai(record) or is_tool(record)) + len(record.attempts)
 
 
 def _describe_server(record: Record) -> Attributes:
@@ -156,6 +170,8 @@ def _describe_server(record: Record) -> Attributes:
         attributes["llm_sidecar.route"] = record.route
     if record.template:
         attributes["http.route"] = record.template
+    if record.asked.mcp_method is not None:
+        attributes["mcp.method.name"] = record.asked.mcp_method
     if record.status is not None:
         attributes["http.response.status_code"] = record.status
     if record.error_id is not None:
@@ -203,6 +219,16 @@ def _describe_genai(record: Record) -> Attributes:
     if _is_failure(record):
         attributes["error.type"] = _error_type(record)
     _add_usage(record, attributes)
+    return attributes
+
+
+def _describe_tool(record: Record) -> Attributes:
+    asked = record.asked
+    attributes: Attributes = {"gen_ai.operation.name": record.operation, "gen_ai.tool.name": asked.tool or ""}
+    if asked.mcp_method is not None:
+        attributes["mcp.method.name"] = asked.mcp_method
+    if _is_failure(record):
+        attributes["error.type"] = _error_type(record)
     return attributes
 
 

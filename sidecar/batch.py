@@ -1,0 +1,152 @@
+"""What happens to a batch on the path: each entry is a call of its own, whose caller is played and its answer collected."""
+
+from asyncio import current_task, gather
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from msgspec import Raw
+
+from sidecar.config import Limits
+from sidecar.core.attempt.answers import EntryAnswer, describe_answer, describe_refusal, write_batch
+from sidecar.core.attempt.compose import compose_answer
+from sidecar.core.identify.batch import BATCH_PATH, OWN_PATHS, read_batch, read_entry
+from sidecar.core.identify.router import Match
+from sidecar.core.identify.wishes import read_timeout
+from sidecar.core.observe.dialects import OPAQUE
+from sidecar.errors import BATCH_OVERFLOW, NO_ROUTE, STREAM_CUT, TOO_LARGE, ClientFault
+from sidecar.exchange import Call, Ending
+from sidecar.ports import Client, Clock
+from sidecar.progress import Exchange
+
+Carry = Callable[[Client], Awaitable[None]]
+
+# What the batch itself shows as its route; its entries show theirs.
+_MATCH: Final = Match(BATCH_PATH.strip("/"), "", BATCH_PATH, OPAQUE, BATCH_PATH)
+
+
+class Room:
+    """How many bytes the answers of one batch may still take, together."""
+
+    __slots__ = ("left_bytes",)
+
+    def __init__(self, bytes_max: int) -> None:
+        self.left_bytes = bytes_max
+
+
+class EntryClient:
+    """The caller's side of one entry (ports.Client)."""
+
+    __slots__ = ("_body", "_cancel", "_finished", "_left_bytes", "_outer", "_overflown", "_pieces", "_room", "call")
+
+    def __init__(self, call: Call, body: bytes, outer: Client, room: Room, bytes_max: int) -> None:
+        """`outer`: who sent the batch. `bytes_max`: of this answer; `room`: of all the batch's."""
+        self.call = call
+        self._body = body
+        self._outer = outer
+        self._room = room
+        self._left_bytes = bytes_max
+        self._pieces: list[bytes] = []
+        self._cancel: Callable[[], object] | None = None
+        self._finished = False
+        self._overflown = False
+
+    async def carried(self, carry: Carry) -> None:
+        """Have this call carried to its end."""
+        task = current_task()
+        self._cancel = None if task is None else task.cancel
+        await carry(self)
+
+    def answer(self) -> EntryAnswer:
+        """Return what came, once the call has ended."""
+        if self._overflown:
+            return describe_refusal(BATCH_OVERFLOW, BATCH_OVERFLOW.summary)
+        if not self._finished:  # what came is a part, and would be taken for the whole
+            return describe_refusal(STREAM_CUT, STREAM_CUT.summary)
+        return describe_answer(b"".join(self._pieces))
+
+    @property
+    def gone(self) -> bool:
+        """Whether the batch's caller has left, or no more of the answer can be taken (ports.Client)."""
+        return self._overflown or self._outer.gone
+
+    def take_body(self, bytes_max: int) -> bytes | None:
+        """Return the body: it came with the batch, which was no longer than one may be (ports.Client)."""
+        return self._body
+
+    async def read_body(self, bytes_max: int) -> tuple[bytes, bool]:
+        """Return the body (ports.Client)."""
+        return self._body, True
+
+    async def read_more(self) -> bytes:
+        """Return nothing more (ports.Client)."""
+        return b""
+
+    def write(self, data: bytes) -> None:
+        """Keep a piece of the answer; one piece too many ends the call (ports.Client)."""
+        if self._overflown:
+            return
+        self._left_bytes -= len(data)
+        self._room.left_bytes -= len(data)
+        if self._left_bytes >= 0 and self._room.left_bytes >= 0:
+            self._pieces.append(data)
+            return
+        self._overflown = True
+        self._room.left_bytes += sum(map(len, self._pieces)) + len(data)
+        self._pieces.clear()
+        if self._cancel is not None:
+            self._cancel()
+
+    def watch(self, pause: Callable[[], None] | None, go_on: Callable[[], None] | None) -> None:
+        """Do nothing: what is collected is never slow (ports.Client)."""
+
+    def outlast(self) -> None:
+        """Do nothing: the batch has an end (ports.Client)."""
+
+    def finish(self, *, keep: bool) -> None:
+        """Note that the answer is whole (ports.Client)."""
+        self._finished = True
+
+    def break_off(self, *, unmistakably: bool) -> None:
+        """Do nothing: an answer without an end is none (ports.Client)."""
+
+
+async def carry_together(exchange: Exchange, carry: Carry, clock: Clock, limits: Limits, *, own: Sequence[bytes]) -> None:
+    """Carry the entries of a batch side by side, each as a call of its own, and answer with what each of them got, in order.
+
+    Raises Fault for what is no batch. `own`: our own response fields.
+    """
+    client, call = exchange.client, exchange.call
+    if call.method != "POST" or call.target != BATCH_PATH:
+        raise ClientFault(NO_ROUTE, f"{OWN_PATHS} is the sidecar's own; all there is is POST {BATCH_PATH}.")
+    exchange.path, exchange.match = BATCH_PATH, _MATCH
+    body, exchange.whole = await client.read_body(limits.body)
+    exchange.request_bytes = len(body)
+    if not exchange.whole:
+        raise ClientFault(TOO_LARGE)
+    entries = read_batch(body, limits.batch)
+    timeout_s = read_timeout(call.wanted.own)
+    room = Room(limits.body)
+    members = [
+        _admit(entry, index, exchange, clock, timeout_s, room, limits.observed) for index, entry in enumerate(entries)
+    ]  # fmt: skip
+    clients = [member for member in members if isinstance(member, EntryClient)]
+    # One that had to be ended in the middle must not end the others.
+    await gather(*(each.carried(carry) for each in clients), return_exceptions=True)
+    answers = [member.answer() if isinstance(member, EntryClient) else member for member in members]
+    data, keeps = compose_answer(call, write_batch(answers), own=own)
+    exchange.status, exchange.committed = 200, True
+    client.write(data)
+    client.finish(keep=keeps)
+    exchange.ending = Ending.COMPLETED
+
+
+def _admit(
+    entry: Raw, index: int, exchange: Exchange, clock: Clock, timeout_s: float | None, room: Room, bytes_max: int
+) -> EntryClient | EntryAnswer:
+    try:
+        call, body = read_entry(
+            entry, index, exchange.call, exchange.trace, timeout_s, now=clock.now(), now_ns=clock.wall_ns()
+        )  # fmt: skip
+    except ClientFault as fault:
+        return describe_refusal(fault.kind, fault.detail)
+    return EntryClient(call, body, exchange.client, room, bytes_max)
