@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.config import Ask, Limits, Settings, UsageSettings
+from sidecar.config import Ask, Limits, Route, RouteKind, Settings, UsageSettings
 from sidecar.errors import (
     BAD_REQUEST,
     CONNECT_TIMEOUT,
@@ -518,3 +518,89 @@ async def test_a_request_that_never_became_a_call_is_on_record() -> None:
     records: list[Record] = path.records[0]
     assert (len(records), path.records[1]) == (1, records)
     assert (records[0].ending, records[0].status, records[0].error_id) == (Ending.CLIENT_FAULT, 400, "bad_request")
+
+
+TOOLS = replace(SETTINGS, routes=(*SETTINGS.routes, Route("/tools/w/", "other", name="weather", kind=RouteKind.TOOL)))
+MCP_CALL = b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"add","arguments":{"a":"secret"}}}'
+MCP_RESULT = b'data: {"jsonrpc":"2.0","id":7,"result":{"content":[],"isError":true}}\n\n'
+MCP_NOTE = b'data: {"jsonrpc":"2.0","method":"notifications/progress"}\n\n'
+
+
+def tool_client(body: Any = (MCP_CALL,), *headers: tuple[bytes, bytes], method: str = "POST", target: str = "/tools/w/mcp") -> PlayedClient:
+    """Return a caller of a tool."""
+    return client_of(*headers, target=target, body=body, method=method)
+
+
+async def test_an_http_tool_is_named_by_its_path() -> None:
+    """Its answer is not read, and neither are the codings that its caller accepts narrowed."""
+    path, client = (
+        Played(whole(body=b"sunny"), settings=TOOLS),
+        tool_client((b"{}",), (b"Accept-Encoding", b"br"), target="/tools/w/now/x?k=1"),
+    )
+    record = await path.carry(client)
+    assert (record.operation, record.asked.tool, record.asked.mcp_method, record.ending) == ("execute_tool", "now", None, Ending.COMPLETED)
+    assert (record.route, record.template, record.unread) == ("weather", "/tools/w/*", None)
+    assert path.used[0].request.startswith(b"POST /base/now/x?k=1 HTTP/1.1\r\n")
+    assert b"Accept-Encoding: br" in path.used[0].request
+    assert client.body == b"sunny"
+
+
+async def test_a_failed_tool_of_an_mcp_server_is_an_error_within_the_answer() -> None:
+    """Notifications go by, the response tells."""
+    record = await Played(stream(MCP_NOTE, MCP_RESULT), settings=TOOLS).carry(tool_client())
+    assert (record.operation, record.asked.tool, record.asked.mcp_method) == ("execute_tool", "add", "tools/call")
+    assert (record.ending, record.error_type, record.dialect) == (Ending.IN_BAND_ERROR, "tool_error", "mcp")
+    assert "secret" not in repr(record)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "ending", "error_type"),
+    [((MCP_NOTE,), Ending.CLIENT_GONE, None), ((MCP_NOTE, MCP_RESULT), Ending.IN_BAND_ERROR, "tool_error")],
+)  # fmt: skip
+async def test_a_caller_that_leaves_with_its_response_has_missed_nothing(pieces: Any, ending: Ending, error_type: str | None) -> None:
+    """MCP's clients close a stream as soon as they have what they asked for."""
+    record = await Played(stream(*pieces, at_end=ClientGone()), settings=TOOLS).carry(tool_client())
+    assert (record.ending, record.error_type, record.attempts[0].outcome) == (ending, error_type, str(ending))
+
+
+async def test_a_cut_answer_of_an_mcp_server_is_told_with_the_requests_id() -> None:
+    """Unless events had ids, by which the caller can ask for the rest itself."""
+    client = tool_client()
+    record = await Played(stream(MCP_NOTE), settings=TOOLS).carry(client)
+    assert record.ending is Ending.CUT
+    assert b'"id":7,"error":{"code":-32000' in client.body
+    for at_end, expected, ends in ((None, Ending.COMPLETED, "kept"), (UpstreamFault(STREAM_CUT), Ending.CUT, "broken off")):
+        resumed = tool_client()
+        record = await Played(stream(b"id: 1\n" + MCP_NOTE, at_end=at_end), settings=TOOLS).carry(resumed)
+        assert (record.ending, resumed.ends) == (expected, [ends])
+        assert b'"error"' not in resumed.body
+
+
+async def test_a_refusal_of_ours_is_json_rpc_to_an_mcp_client() -> None:
+    """With the status, the request's id and our error id."""
+    client = tool_client()
+    await Played(UpstreamFault(UNREACHABLE), settings=TOOLS).carry(client)
+    assert client.status == 502
+    assert json.loads(client.body) == {
+        "jsonrpc": "2.0", "id": 7, "error": {"code": -32000, "message": UNREACHABLE.summary, "data": {"id": "upstream_unreachable"}},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("timeout", [None, b"5"])
+async def test_a_stream_without_an_end_has_no_deadlines(timeout: bytes | None) -> None:
+    """But the caller's own; and nothing waits for it when the sidecar stops."""
+    own = () if timeout is None else ((b"x-sidecar-timeout", timeout),)
+    path, client = Played(stream(MCP_NOTE), settings=TOOLS), tool_client((), (b"Mcp-Session-Id", b"s"), *own, method="GET")
+    record = await path.carry(client)
+    assert (record.operation, record.asked.tool, record.ending, client.outlasts) == ("http", None, Ending.COMPLETED, True)
+    assert path.deadlines[0].idle_s == float("inf")
+    assert path.deadlines[0].total_at == (float("inf") if timeout is None else 105.0)
+    assert not client_of().outlasts
+
+
+async def test_nothing_of_our_own_is_ever_sent_on() -> None:
+    """Whatever routes there are."""
+    everything = replace(SETTINGS, routes=(Route("/", "other"),))
+    client = client_of(target="/x-sidecar/unknown")
+    record = await Played(settings=everything).carry(client)
+    assert (client.status, record.error_id) == (404, "no_route")

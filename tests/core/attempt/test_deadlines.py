@@ -1,5 +1,7 @@
 """When an attempt is given up."""
 
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,3 +42,12 @@ def test_nothing_is_due_after_the_total(head_seen: bool, since: float, wanted_s:
     """Whatever the phase, the moment to give up is never later than the total."""
     deadlines = set_deadlines(TIMEOUTS, 1.0, wanted_s)
     assert deadlines.next_due(head_seen=head_seen, since=since)[0] <= deadlines.total_at
+
+
+@pytest.mark.parametrize(("wanted_s", "total_at"), [(None, inf), (5000.0, 6000.0)])
+def test_an_endless_answer_has_to_begin_and_nothing_more(wanted_s: float | None, total_at: float) -> None:
+    """Its silence means nothing, and it has no total but what the caller wants."""
+    deadlines = set_deadlines(TIMEOUTS, 1000.0, wanted_s, endless=True)
+    assert deadlines == Deadlines(1.0, 10.0, inf, total_at)
+    assert deadlines.next_due(head_seen=False, since=1000.0) == (1010.0, FIRST_BYTE_TIMEOUT)
+    assert deadlines.next_due(head_seen=True, since=1000.0) == (total_at, TOTAL_TIMEOUT)

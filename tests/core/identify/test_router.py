@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.config import BUILT_IN_ROUTES, Route
+from sidecar.config import BUILT_IN_ROUTES, Route, RouteKind
 from sidecar.core.identify.router import Router, name_route
 from sidecar.core.observe.dialects import OPAQUE, OPENAI_CHAT, OPENAI_EMBEDDINGS
 
@@ -82,3 +82,19 @@ def test_a_prefix_and_the_rest_make_the_path(text: str) -> None:
     assert match is not None
     prefixes = {name_route(route): route.prefix for route in ROUTES}
     assert prefixes[match.route][:-1] + match.path == "/" + text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "tool"),
+    [
+        ("GET", "/tools/w/now", "now"), ("POST", "/tools/w/", "weather"), ("POST", "/tools/w/v1/chat/completions", "v1"),
+        ("POST", "/a/x", None),
+    ],
+)  # fmt: skip
+def test_on_a_tool_route_the_path_names_the_tool(method: str, path: str, tool: str | None) -> None:
+    """And is never taken for a model's."""
+    routes = (Route("/tools/w/", "w", name="weather", kind=RouteKind.TOOL), Route("/a/", "a"))
+    match = Router(routes).match(method, path)
+    assert match is not None
+    assert (match.tool, match.dialect) == (tool, OPAQUE)
+    assert match.template == ("/tools/w/*" if tool else "/a/*")

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from sidecar.core.identify.tracecontext import attempt_span_id, begin_trace, format_traceparent, join_tracestate, parse_traceparent
+from sidecar.core.identify.tracecontext import (
+    RemoteParent,
+    attempt_span_id,
+    begin_trace,
+    format_parent,
+    format_traceparent,
+    join_tracestate,
+    parse_traceparent,
+)
 from sidecar.exchange import TraceContext
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -119,3 +127,11 @@ def test_attempts_have_spans_of_their_own() -> None:
     ids = [attempt_span_id(trace, number) for number in range(3)]
     assert len(set(ids)) == 3
     assert all(0 < span_id < 2**64 for span_id in ids)
+
+
+def test_a_call_within_an_exchange_continues_under_its_server_span() -> None:
+    """As a traceparent that reads back to the same trace, with its state."""
+    trace = begin_trace((), lambda bits: (1 << bits) - 1, 1.0)
+    [(name, value)] = format_parent(trace)
+    assert (name, parse_traceparent(value)) == (b"traceparent", RemoteParent(trace.trace_id, trace.server_span_id, True))
+    assert format_parent(replace(trace, tracestate="a=b"))[1] == (b"tracestate", b"a=b")

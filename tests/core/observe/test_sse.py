@@ -171,3 +171,21 @@ def test_a_named_event_beyond_the_limit() -> None:
     splitter.feed(b"data: first\n\n")
     assert splitter.feed(b"event: x\ndata: " + b"a" * 30 + b"\n\n") == []
     assert splitter.skipped == 1
+
+
+@pytest.mark.parametrize(
+    ("stream", "identified"),
+    [
+        (b"data: a\n\n", False), (b"id: 1\ndata: a\n\n", True), (b"data: a\nid\n\n", False), (b"data: id: 1\n\n", False),
+        (b"event: m\nid: 1\ndata: a\n\n", True), (b"event: m\ndata: a\nid: 1\n\n", True), (b"event: m\ndata: id: 1\n\n", False),
+        (b"event: m\ndata: a\n\nevent: m\nid: 1\ndata: b\n\n", True), (b"event: m\r\nid: 1\r\ndata: b\r\n\r\n", True),
+    ],
+)  # fmt: skip
+def test_it_is_told_whether_an_event_had_an_id(stream: bytes, identified: bool) -> None:
+    """From which a reader can ask for the rest, whole and byte by byte."""
+    for size in (1, 100):
+        splitter = EventSplitter(1000)
+        splitter.feed(b"event: m\ndata: first\n\n")
+        for offset in range(0, len(stream), size):
+            splitter.feed(stream[offset : offset + size])
+        assert splitter.identified is identified

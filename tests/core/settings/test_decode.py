@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.config import Ask, Route, Settings, Timeouts, Upstream
+from sidecar.config import Ask, Route, RouteKind, Settings, Timeouts, Upstream
 from sidecar.core.settings.decode import decode, suggest
 from sidecar.core.settings.tree import Fault
 
@@ -28,7 +28,7 @@ def test_everything_written_is_read() -> None:
     tree = {
         "listen": "0.0.0.0:80",
         "upstreams": {"one": {"url": "http://a", "api_key_file": None, "connections": 3, "keep_alive": "5m"}},
-        "routes": [{"prefix": "/a/", "upstream": "one"}],
+        "routes": [{"prefix": "/a/", "upstream": "one", "kind": "tool"}],
         "timeouts": {"connect": 2, "idle": 0.5},
         "limits": {"body": "1MiB", "head": 4096},
         "usage": {"ask": "never"},
@@ -39,7 +39,7 @@ def test_everything_written_is_read() -> None:
     assert faults == []
     assert settings is not None
     assert settings.upstreams == {"one": Upstream("http://a", connections=3, keep_alive=300.0)}
-    assert settings.routes == (Route("/a/", "one"),)
+    assert settings.routes == (Route("/a/", "one", kind=RouteKind.TOOL),)
     assert settings.timeouts == Timeouts(connect=2.0, idle=0.5)
     assert (settings.limits.body, settings.limits.head) == (1048576, 4096)
     assert settings.usage.ask is Ask.NEVER

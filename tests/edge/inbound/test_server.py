@@ -110,3 +110,32 @@ async def test_a_port_in_use_is_told() -> None:
         with pytest.raises(OSError, match="in use"):
             await other.start(port.host, port.port)
         await other.stop(0.0)
+
+
+async def test_stopping_does_not_wait_for_what_has_no_end() -> None:
+    """Such a call is ended at once; the next one on its connection is a call like any other."""
+    release = asyncio.Event()
+
+    async def answer(client: HttpClient) -> None:
+        if client.call.target == "/endless":
+            client.outlast()
+            await asyncio.get_running_loop().create_future()
+        if client.call.target == "/was-endless":
+            client.outlast()
+        else:
+            await release.wait()
+        client.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        client.finish(keep=True)
+
+    async with serving(answer) as port, calling(port) as endless, calling(port) as busy:
+        await endless.send(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+        await busy.send(b"GET /was-endless HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await busy.read_answer())[2] == b"ok"
+        await busy.send(GET % 1)
+        await asyncio.sleep(0.02)
+        stopping = asyncio.ensure_future(stopped(port, 5.0))
+        assert await endless.read_to_end(1.0) == b""
+        release.set()
+        assert (await busy.read_answer())[2] == b"ok"
+        assert await stopping < 2.0
+        assert sorted(port.outcomes) == ["cancelled", "done", "done"]

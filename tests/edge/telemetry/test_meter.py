@@ -5,8 +5,8 @@ import pytest
 from sidecar.config import Limits
 from sidecar.edge.telemetry.exposition import Exposition
 from sidecar.edge.telemetry.meter import Meter
-from sidecar.exchange import Asked, Cost, Ending, Usage, UsageSource
-from tests.edge.telemetry.records import make_attempt, make_record, make_seen, make_streamed
+from sidecar.exchange import Asked, Cost, Ending, Seen, Usage, UsageSource
+from tests.edge.telemetry.records import TRACE, make_attempt, make_record, make_seen, make_streamed
 
 GENAI = (
     'gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="gpt-4o",'
@@ -227,3 +227,39 @@ async def test_rate_limits_are_shown_by_upstream(meter: Meter) -> None:
     samples = await read(meter)
     assert samples['llm_sidecar_upstream_ratelimit_remaining{upstream="openai",kind="requests"}'] == "0"
     assert samples['llm_sidecar_upstream_ratelimit_limit{upstream="openai",kind="requests"}'] == "10"
+
+
+async def test_a_tool_is_measured_by_its_name(meter: Meter) -> None:
+    """With its error, beside what every call counts in, and in nothing that is a model's."""
+    asked = Asked(tool="search", mcp_method="tools/call")
+    tool = {"operation": "execute_tool", "asked": asked, "seen": Seen(), "usage": None, "usage_source": UsageSource.ABSENT, "cost": None}
+    meter.observe(make_record(**tool))
+    meter.observe(make_record(**tool, ending=Ending.IN_BAND_ERROR, error_type="tool_error", batched=True))
+    meter.observe(make_record(operation="http", asked=Asked(mcp_method="tools/list"), seen=Seen(), usage=None, cost=None))
+    samples = await read(meter)
+    name = "gen_ai_execute_tool_duration_seconds"
+    assert samples[name + '_count{gen_ai_tool_name="search",error_type=""}'] == "1"
+    assert samples[name + '_sum{gen_ai_tool_name="search",error_type="tool_error"}'] == "2.0"
+    assert len([sample for sample in samples if sample.startswith(name + "_count")]) == 2
+    assert samples['llm_sidecar_requests_total{route="openai",provider="openai",model="",ending="in_band_error"}'] == "1"
+    assert samples["llm_sidecar_batched_requests_total"] == "1"
+    assert not any(sample.startswith("gen_ai_client") for sample in samples)
+    assert samples['llm_sidecar_usage_records_total{source="absent"}'] == "0"
+
+
+async def test_a_tools_exemplar_points_at_its_span(meter: Meter) -> None:
+    """The span of the execution, in a trace that is kept."""
+    meter.observe(make_record(operation="execute_tool", asked=Asked(tool="search"), seen=Seen(), usage=None, cost=None))
+    samples = await read(meter, "application/openmetrics-text; version=1.0.0")
+    [with_exemplar] = [value for name, value in samples.items() if name.startswith("gen_ai_execute_tool") and " # " in value]
+    assert f'span_id="{TRACE.client_span_id:016x}"' in with_exemplar
+
+
+async def test_names_of_tools_are_bounded() -> None:
+    """Callers may make up as many as they like."""
+    meter = Meter(Limits(labels=2), ["openai"], version="1.0", python="3.11")
+    for number in range(5):
+        meter.observe(make_record(operation="execute_tool", asked=Asked(tool=f"t{number}"), seen=Seen(), usage=None, cost=None))
+    samples = await read(meter)
+    assert samples['gen_ai_execute_tool_duration_seconds_count{gen_ai_tool_name="other",error_type=""}'] == "3"
+    assert samples['llm_sidecar_label_overflow_total{label="tool"}'] == "3"

@@ -220,3 +220,26 @@ def test_every_attribute_is_declared(record: Record) -> None:
 def test_a_record_without_a_trace_has_no_spans() -> None:
     """Nothing is built where no identities were fixed."""
     assert build(make_record(trace=None)) == []
+
+
+def test_a_tools_execution_is_an_internal_span() -> None:
+    """Between the server's and the attempts', named by the tool, with the protocol's method and its error."""
+    record = make_record(operation="execute_tool", asked=Asked(tool="search", mcp_method="tools/call"), seen=make_seen(model=None))
+    server, tool, attempt = build(record)
+    assert (tool.name, tool.kind, tool.is_error) == ("execute_tool search", SpanKind.INTERNAL, False)
+    assert (tool.parent_id, attempt.parent_id) == (server.span_id, tool.span_id)
+    assert tool.attributes == {
+        "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search", "mcp.method.name": "tools/call",
+    }  # fmt: skip
+    assert count_spans(record) == 3
+    failed = build(replace(record, ending=Ending.IN_BAND_ERROR, error_type="tool_error"))[1]
+    assert (failed.attributes["error.type"], failed.is_error) == ("tool_error", True)
+    assert "mcp.method.name" not in build(replace(record, asked=Asked(tool="search")))[1].attributes
+    assert len(build(replace(record, upstream=""))) == 2
+
+
+def test_the_protocols_own_messages_are_told_by_their_method() -> None:
+    """On the server's span: no tool is executed."""
+    server, attempt = build(make_record(operation="http", asked=Asked(mcp_method="initialize")))
+    assert server.attributes["mcp.method.name"] == "initialize"
+    assert attempt.parent_id == server.span_id

@@ -61,7 +61,7 @@ class _Reply(msgspec.Struct, gc=False):
     id: Any = None
     method: Any = None
     result: _Result | list[msgspec.Raw] | str | int | float | bool | None = None
-    error: _Error | str | int | float | bool | None = None
+    error: _Error | list[msgspec.Raw] | str | int | float | bool | None = None
 
 
 _decode_request = msgspec.json.Decoder(_Request).decode
