@@ -9,10 +9,12 @@ import yaml
 from sidecar import __version__, catalogue
 from sidecar.cli import main
 from sidecar.config import BUILT_IN_ROUTES, Admin, Limits, Settings, Timeouts
+from sidecar.core.identify.batch import BATCH_PATH, read_batch, read_entry
 from sidecar.core.observe.dialects import OPAQUE, dialect_for
 from sidecar.core.settings.environment import read_environment
 from sidecar.edge.documents import parse_value
 from sidecar.edge.files import load
+from tests.core.attempt.calls import make_call
 from tests.house.source import ROOT
 from tests.promql import list_series
 
@@ -119,3 +121,14 @@ def test_what_is_understood() -> None:
         assert dialect_for("POST", path)[0] is not OPAQUE
     for path in ("/v1/messages", "/v1beta/models/gemini:generateContent"):
         assert dialect_for("POST", path)[0] is OPAQUE
+
+
+def test_tools_are_as_told() -> None:
+    """The example's tool route is one, the batch is where it is said to be, and its entries can be read."""
+    (example,) = [yaml.safe_load(text) for language, text in CODE if language == "yaml"]
+    assert [route["prefix"] for route in example["routes"] if route.get("kind") == "tool"] == ["/tools/weather/"]
+    assert f"`POST {BATCH_PATH}` runs up to {Limits().batch} calls of tools (`limits.batch`)" in FLAT
+    (batch,) = [text for language, text in CODE if language == "json"]
+    outer = make_call(target=BATCH_PATH)
+    calls = [read_entry(entry, 0, outer, None, None, now=0.0, now_ns=0)[0] for entry in read_batch(batch.encode(), Limits().batch)]
+    assert [call.method for call in calls] == ["POST", "GET"]
