@@ -70,16 +70,37 @@ _decode_reply = msgspec.json.Decoder(_Reply).decode
 _decode_replies = msgspec.json.Decoder(list[_Reply]).decode
 
 
+class _Stream:
+    """The stream that an exchange's answer is, if it is one. Apart from its dialect, so that they make no cycle."""
+
+    __slots__ = ("_splitter",)
+
+    def __init__(self) -> None:
+        self._splitter: EventSplitter | None = None
+
+    def split(self, bytes_max: int) -> Splitter:
+        """Return what takes it apart."""
+        self._splitter = EventSplitter(bytes_max)
+        return self._splitter
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether an event had an id."""
+        return self._splitter is not None and self._splitter.identified
+
+
 class Mcp:
     """The dialect of one exchange with an MCP server."""
 
     name = "mcp"
     operation = "http"  # unless a tool is called
+    __slots__ = ("_calls", "_is_batch", "_pending", "_stream", "awaits", "is_spoken", "splitters")
+
     splitters: Mapping[str, Callable[[int], Splitter]]
 
     def __init__(self) -> None:
-        self.splitters = {"text/event-stream": self._split}
-        self._splitter: EventSplitter | None = None
+        self._stream = _Stream()
+        self.splitters = {"text/event-stream": self._stream.split}
         self._pending: dict[_Id, object] = {}  # requests without an answer: the id as it is told in JSON
         self._is_batch = False
         self._calls = False  # a tool, so that a result may say that it failed
@@ -105,10 +126,6 @@ class Mcp:
         tools = {read_identifier(call.params.name if call.params is not None else None) or OTHER for call in calls}
         return Asked(tool=_join(tools), mcp_method=_join({read_code(request.method) or OTHER for request in requests}))
 
-    def _split(self, bytes_max: int) -> Splitter:
-        self._splitter = EventSplitter(bytes_max)
-        return self._splitter
-
     def _await(self, requests: list[_Request]) -> None:
         ids = [_read_id(request.id) for request in requests[: REQUESTS_MAX + 1]]
         self.awaits = 0 < len(ids) <= REQUESTS_MAX and None not in ids
@@ -126,7 +143,7 @@ class Mcp:
 
         Once an event had an id, a caller can ask for what follows it; a server may then end the stream as it likes.
         """
-        seen.resumable = self._is_resumable
+        seen.resumable = self._stream.is_resumable
         try:
             replies = _read_replies(event)
         except ValueError:
@@ -134,10 +151,6 @@ class Mcp:
         for reply in replies:
             self._note(reply, seen)
         seen.terminated = seen.answered = not self._pending
-
-    @property
-    def _is_resumable(self) -> bool:
-        return self._splitter is not None and self._splitter.identified
 
     def _note(self, reply: _Reply, seen: Seen) -> None:
         if reply.method is not None:
@@ -166,7 +179,7 @@ class Mcp:
 
         The blank line before it ends an event that was broken off, so that ours stands alone.
         """
-        if self._is_resumable:
+        if self._stream.is_resumable:
             return b""
         errors = (msgspec.json.encode(_write_error(id_, kind, message)) for id_ in self._pending.values())
         return b"".join(b"\n\nevent: message\ndata: " + error + b"\n\n" for error in errors)
