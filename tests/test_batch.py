@@ -96,8 +96,9 @@ async def test_the_end_of_a_batch_is_the_end_of_its_entries(leaves: bool) -> Non
     path = play(*(whole(at_head=future) for future in waiting))
     client = client_of([{"path": "/tools/w/x"}] * 3)
     task = asyncio.ensure_future(carry(path, client))
-    while len(path.used) < 3:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while len(path.used) < 3:
+            await asyncio.sleep(0)
     await asyncio.sleep(0)
     client.gone = leaves
     task.cancel()
