@@ -218,6 +218,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     trace_lost: bool = False  # it would have been kept, but there was no room for it
     limits: Sequence[bytes] = ()  # fields of the answer that tell of rate limits, as `Name: value`
     batched: bool = False  # it came as an entry of a batch
+    endless: bool = False  # a stream of what may happen some time: how long it lasted is no latency
 
     @property
     def duration_s(self) -> float:

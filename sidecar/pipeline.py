@@ -160,6 +160,7 @@ class Pipeline:
         body = exchange.body if exchange.whole else None
         exchange.dialect, exchange.asked, endless = identify_tool(name, call, body, settings.limits.observed)
         if endless and not exchange.batched:
+            exchange.endless = True
             exchange.client.outlast()
             exchange.deadlines = set_deadlines(settings.timeouts, call.accepted, read_timeout(call.wanted.own), endless=True)
 

@@ -59,6 +59,7 @@ class Exchange(msgspec.Struct):
     ending: Ending | None = None
     kind: ErrorKind | None = None  # of the fault that ended it
     batched: bool = False  # it is an entry of a batch
+    endless: bool = False  # its answer is a stream of what may happen some time
 
     @property
     def attempts_made(self) -> int:
@@ -113,7 +114,7 @@ def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, h
     seen = observer.seen if observer is not None else Seen()
     usage = seen.usage
     cost, unpriced = _price(prices, place.provider, exchange.asked.model, seen, usage)
-    important = trace is not None and keeps(ending, now - call.accepted, slow_s=slow_s, sampled=False)
+    important = trace is not None and keeps(ending, 0.0 if exchange.endless else now - call.accepted, slow_s=slow_s, sampled=False)
     wanted = important or (trace is not None and trace.sampled)
     kept = wanted and has_room(important)
     return Record(
@@ -128,8 +129,7 @@ def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, h
         tuple(exchange.attempts), answer is not None and answer.observer_failed, exchange.usage_added, trace,
         kept,
         exchange.path, "" if match is None else match.template, None if observer is None else observer.skipped, wanted and not kept,
-        () if exchange.head is None else exchange.head.limits,
-        exchange.batched,
+        () if exchange.head is None else exchange.head.limits, exchange.batched, exchange.endless,
     )  # fmt: skip
 
 

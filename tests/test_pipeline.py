@@ -592,10 +592,25 @@ async def test_a_stream_without_an_end_has_no_deadlines(timeout: bytes | None) -
     own = () if timeout is None else ((b"x-sidecar-timeout", timeout),)
     path, client = Played(stream(MCP_NOTE), settings=TOOLS), tool_client((), (b"Mcp-Session-Id", b"s"), *own, method="GET")
     record = await path.carry(client)
-    assert (record.operation, record.asked.tool, record.ending, client.outlasts) == ("http", None, Ending.COMPLETED, True)
+    assert (record.operation, record.asked.tool, record.ending, client.outlasts, record.endless) == (
+        "http",
+        None,
+        Ending.COMPLETED,
+        True,
+        True,
+    )
     assert path.deadlines[0].idle_s == float("inf")
     assert path.deadlines[0].total_at == (float("inf") if timeout is None else 105.0)
     assert not client_of().outlasts
+
+
+@pytest.mark.parametrize(("method", "kept"), [("GET", False), ("POST", True)])
+async def test_lasting_is_not_being_slow(method: str, kept: bool) -> None:
+    """A slow call's trace is kept whatever the ratio; a stream without an end is not one."""
+    settings = replace(TOOLS, tracing=replace(TOOLS.tracing, ratio=0.0, slow=0.001))
+    client = tool_client((MCP_CALL,) if method == "POST" else (), (b"Mcp-Session-Id", b"s"), method=method)
+    record = await Played(stream(MCP_NOTE, MCP_RESULT.replace(b"true", b"false")), settings=settings, traces=True).carry(client)
+    assert (record.ending, record.kept) == (Ending.COMPLETED, kept)
 
 
 async def test_nothing_of_our_own_is_ever_sent_on() -> None:

@@ -86,7 +86,7 @@ TOOL_DURATION: Final = Metric(
 )  # fmt: skip
 HTTP_SERVER_DURATION: Final = Metric(
     "http_server_request_duration_seconds", Kind.HISTOGRAM,
-    "Time from accepting any call for an upstream to its last byte, error or cancellation.", "seconds",
+    "Time from accepting any call for an upstream to its last byte, error or cancellation; not of streams that have no end.", "seconds",
     (_closed("http_request_method", *METHODS), _open("http_route", "http_route"), _open("http_response_status_code", "status_code"),
      _known("url_scheme"), _ERROR_TYPE), HTTP_EDGES,
 )  # fmt: skip

@@ -97,7 +97,8 @@ class Meter:
         duration_s = record.ended - record.accepted
         trace = record.trace if record.kept else None
         at_s = 0.0 if trace is None else record.accepted_ns * 1e-9 + duration_s
-        http.observe(duration_s, None if trace is None else TracePoint(trace.trace_id, trace.server_span_id, at_s))
+        if not record.endless:
+            http.observe(duration_s, None if trace is None else TracePoint(trace.trace_id, trace.server_span_id, at_s))
         if record.overhead_request_s is not None:
             self._overhead_request.observe(record.overhead_request_s)
         if record.overhead_response_s is not None:

@@ -263,3 +263,12 @@ async def test_names_of_tools_are_bounded() -> None:
     samples = await read(meter)
     assert samples['gen_ai_execute_tool_duration_seconds_count{gen_ai_tool_name="other",error_type=""}'] == "3"
     assert samples['llm_sidecar_label_overflow_total{label="tool"}'] == "3"
+
+
+async def test_what_has_no_end_is_in_no_latency(meter: Meter) -> None:
+    """Hours of a stream of notifications would be taken for slowness; it is counted all the same."""
+    meter.observe(make_record(operation="http", asked=Asked(), seen=Seen(), usage=None, cost=None, endless=True))
+    samples = await read(meter)
+    assert [value for name, value in samples.items() if name.startswith("http_server_request_duration_seconds_count")] == ["0"]
+    assert samples['llm_sidecar_requests_total{route="openai",provider="openai",model="",ending="completed"}'] == "1"
+    assert samples['llm_sidecar_attempts_total{upstream="openai",outcome="completed"}'] == "1"
