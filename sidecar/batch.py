@@ -123,7 +123,7 @@ async def carry_together(exchange: Exchange, carry: Carry, clock: Clock, limits:
     exchange.request_bytes = len(body)
     if not exchange.whole:
         raise ClientFault(TOO_LARGE)
-    entries = read_batch(body, limits.batch)
+    entries = read_batch(call.headers, body, limits.batch)
     timeout_s = read_timeout(call.wanted.own)
     room = Room(limits.body)
     members = [

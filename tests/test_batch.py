@@ -16,6 +16,7 @@ from tests.path import JSON, SETTINGS, Played, PlayedAnswer, PlayedClient
 
 SETTINGS_WITH_TOOLS = replace(SETTINGS, routes=(*SETTINGS.routes, Route("/tools/w/", "other", kind=RouteKind.TOOL)))
 BATCH = "/x-sidecar/batch"
+TYPE = (b"Content-Type", b"application/json")
 
 
 def whole(body: bytes = b'{"a":1}', **more: Any) -> PlayedAnswer:
@@ -26,7 +27,7 @@ def whole(body: bytes = b'{"a":1}', **more: Any) -> PlayedAnswer:
 def client_of(entries: Any, **more: Any) -> PlayedClient:
     """Return a caller with a batch."""
     body = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
-    return PlayedClient(make_call(target=BATCH, has_body=True, **more), [body])
+    return PlayedClient(make_call(TYPE, target=BATCH, has_body=True, **more), [body])
 
 
 async def carry(path: Played, client: PlayedClient) -> tuple[Record, list[Record]]:
@@ -68,10 +69,11 @@ async def test_a_batch_and_its_entries_are_exchanges_each() -> None:
     [
         (client_of(b"nonsense"), 400, "bad_batch"),
         (client_of([{}] * 4), 400, "bad_batch"),
+        (PlayedClient(make_call(target=BATCH, has_body=True), [b"[]"]), 400, "bad_batch"),
         (client_of(b"[" + b" " * 2000), 413, "too_large"),
         (client_of([], method="PUT"), 404, "no_route"),
         (PlayedClient(make_call(target=BATCH + "?x=1", has_body=True), [b"[]"]), 404, "no_route"),
-        (PlayedClient(make_call((b"x-sidecar-timeout", b"soon"), target=BATCH, has_body=True), [b"[]"]), 400, "bad_request"),
+        (PlayedClient(make_call((b"x-sidecar-timeout", b"soon"), TYPE, target=BATCH, has_body=True), [b"[]"]), 400, "bad_request"),
     ],
 )
 async def test_what_is_no_batch_is_refused_as_any_call(client: PlayedClient, status: int, error_id: str) -> None:

@@ -16,6 +16,7 @@ from tests.rig.side import Side
 from tests.rig.tools import PREFIX, count_tools, running_tools, serving_mcp
 
 BATCH = "/x-sidecar/batch"
+TYPE = {"content-type": "application/json"}
 
 
 @contextlib.asynccontextmanager
@@ -99,14 +100,14 @@ async def test_an_entry_brings_its_own_fields_and_nothing_of_the_batch() -> None
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"", "not a JSON list"), (b"{}", "not a JSON list"), (b"[", "not a JSON list"), (b'"x"', "not a JSON list"),
+        (b" ", "not a JSON list"), (b"{}", "not a JSON list"), (b"[", "not a JSON list"), (b'"x"', "not a JSON list"),
         (b"[" + b"{}," * 32 + b"{}]", "limits.batch allows 32"),
     ],
 )  # fmt: skip
 async def test_what_is_no_batch_is_refused(body: bytes, said: str) -> None:
     """With what is wrong, where, and what to do."""
     async with facing() as (_, side, http):
-        answer = await http.post(BATCH, content=body)
+        answer = await http.post(BATCH, content=body, headers=TYPE)
         assert (answer.status_code, answer.headers["x-sidecar-error"]) == (400, "bad_batch")
         assert said in answer.json()["error"]["message"]
         assert (await http.post(BATCH, json=[])).json() == [], "the next batch is served"
@@ -156,7 +157,7 @@ async def test_answers_are_bounded() -> None:
         assert len(answers[0]["body"]) == 90_000
         answers = await post(http, [entry("big", 90_000)] * 4)
         assert sorted(answer["status"] for answer in answers) == [200, 200, 503, 503]
-        too_long = await http.post(BATCH, content=b"[" + b" " * 300_000 + b"]")
+        too_long = await http.post(BATCH, content=b"[" + b" " * 300_000 + b"]", headers=TYPE)
         assert (too_long.status_code, too_long.headers["x-sidecar-error"]) == (413, "too_large")
         assert side.records.endings["client_gone"] >= 1
 

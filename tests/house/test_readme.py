@@ -129,6 +129,8 @@ def test_tools_are_as_told() -> None:
     assert [route["prefix"] for route in example["routes"] if route.get("kind") == "tool"] == ["/tools/weather/"]
     assert f"`POST {BATCH_PATH}` runs up to {Limits().batch} calls of tools (`limits.batch`)" in FLAT
     (batch,) = [text for language, text in CODE if language == "json"]
-    outer = make_call(target=BATCH_PATH)
-    calls = [read_entry(entry, 0, outer, None, None, now=0.0, now_ns=0)[0] for entry in read_batch(batch.encode(), Limits().batch)]
+    outer = make_call((b"Content-Type", b"application/json"), target=BATCH_PATH)
+    calls = [
+        read_entry(entry, 0, outer, None, None, now=0.0, now_ns=0)[0] for entry in read_batch(outer.headers, batch.encode(), Limits().batch)
+    ]
     assert [call.method for call in calls] == ["POST", "GET"]

@@ -14,7 +14,7 @@ from sidecar.core.attempt.heads import HOP_BY_HOP, read_request
 from sidecar.core.identify.tracecontext import format_parent
 from sidecar.core.observe.salvage import UNREADABLE
 from sidecar.errors import BAD_BATCH, ClientFault
-from sidecar.exchange import Call, Header, TraceContext
+from sidecar.exchange import Call, Header, Headers, TraceContext
 
 OWN_PATHS: Final = "/x-sidecar/"  # answered here, and never sent on
 BATCH_PATH: Final = "/x-sidecar/batch"
@@ -28,6 +28,8 @@ _FIELDS_MAX: Final = 120
 # Written anew: the body's length, no interim answer, and a body that can be shown.
 _REPLACED: Final = HOP_BY_HOP | {b"host", b"content-length", b"expect", b"accept-encoding"}
 _TRACE: Final = frozenset({b"traceparent", b"tracestate"})
+_ORIGIN: Final = b"origin"
+_NONE: Final[frozenset[bytes]] = frozenset()
 _JSON: Final = b"application/json"
 _decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_entry = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -35,8 +37,14 @@ _decode_text = msgspec.json.Decoder(str).decode
 _decode_fields = msgspec.json.Decoder(dict[str, str]).decode
 
 
-def read_batch(body: bytes, entries_max: int) -> list[msgspec.Raw]:
-    """Return the entries of a batch, unread. Raises ClientFault(bad_batch)."""
+def read_batch(headers: Headers, body: bytes, entries_max: int) -> list[msgspec.Raw]:
+    """Return the entries of a batch, unread. Raises ClientFault(bad_batch).
+
+    It must call itself JSON: a web page that a browser shows can send to a loopback address without
+    asking first, but nothing of that type (Fetch standard, section 4.10), and here it could choose the fields.
+    """
+    if not any(name.lower() == b"content-type" and is_json(value.decode("latin-1")) for name, value in headers):
+        raise ClientFault(BAD_BATCH, "The body does not call itself JSON. Send Content-Type: application/json.")
     try:
         entries = _decode_batch(body)
     except UNREADABLE:
@@ -51,7 +59,8 @@ def read_entry(
 ) -> tuple[Call, bytes]:
     """Return an entry as a call that came at `now`, and its body. Raises ClientFault(bad_batch).
 
-    `outer`: the batch's call, of which nothing is inherited but the name. `trace`: the batch's, which
+    `outer`: the batch's call, of which nothing is inherited but the name and the Origin, by which servers
+    tell web pages from programs. `trace`: the batch's, which
     is continued. `timeout_s`: what the batch's caller wants, which an entry may only shorten.
     """
     where = f"Entry {index}"
@@ -67,7 +76,8 @@ def read_entry(
         raise ClientFault(BAD_BATCH, f"{where}: path is not that of a tool; allowed: the path and query of a tool route, such as /tools/….")
     if not _METHOD.fullmatch(method) or method == "CONNECT":
         raise ClientFault(BAD_BATCH, f"{where}: method is not one of HTTP's, such as POST or GET.")
-    fields = _read_fields(members, where, traced=trace is not None)
+    origin = [field for field in outer.headers if field[0].lower() == _ORIGIN]
+    fields = origin + _read_fields(members, where, _REPLACED | ({_ORIGIN} if origin else _NONE) | (_TRACE if trace is not None else _NONE))
     body = _read_body(members, fields, where)
     if trace is not None:
         fields += format_parent(trace)
@@ -90,7 +100,7 @@ def _read_text(members: Mapping[str, msgspec.Raw], name: str, default: str | Non
         raise ClientFault(BAD_BATCH, f"{where}: {name} is not text. {BAD_BATCH.advice}") from None
 
 
-def _read_fields(members: Mapping[str, msgspec.Raw], where: str, *, traced: bool) -> list[Header]:
+def _read_fields(members: Mapping[str, msgspec.Raw], where: str, replaced: frozenset[bytes]) -> list[Header]:
     try:
         given = _decode_fields(members.get("headers", b"{}"))
     except UNREADABLE:
@@ -100,8 +110,7 @@ def _read_fields(members: Mapping[str, msgspec.Raw], where: str, *, traced: bool
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value) or len(value) > _LINE_CHARS_MAX or len(given) > _FIELDS_MAX:
             raise ClientFault(BAD_BATCH, f"{where}: headers are not those of HTTP (RFC 9110 section 5), or too many.")
         field = name.encode("ascii"), value.strip(" \t").encode("latin-1")
-        low = field[0].lower()
-        if low not in _REPLACED and not (traced and low in _TRACE):
+        if field[0].lower() not in replaced:
             fields.append(field)
     return [*fields, (b"Accept-Encoding", b"identity")]
 

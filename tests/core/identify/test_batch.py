@@ -13,7 +13,8 @@ from sidecar.errors import BAD_BATCH, ClientFault
 from sidecar.exchange import Call, TraceContext
 from tests.core.attempt.calls import make_call
 
-OUTER = make_call((b"Authorization", b"Bearer outer"), target="/x-sidecar/batch")
+TYPE = (b"Content-Type", b"application/json; charset=utf-8")
+OUTER = make_call((b"Authorization", b"Bearer outer"), TYPE, target="/x-sidecar/batch")
 TRACE = TraceContext(0xABC, None, 0x11, 0x22, 0x33, True, "congo=t61")
 
 
@@ -38,11 +39,26 @@ def refused(value: Any) -> str:
 
 def test_a_batch_is_a_list() -> None:
     """Of at most so many entries, each left as it came."""
-    assert [bytes(entry) for entry in read_batch(b' [1, {"a" : 2}]', 2)] == [b"1", b'{"a" : 2}']
-    assert read_batch(b"[]", 2) == []
+    assert [bytes(entry) for entry in read_batch((TYPE,), b' [1, {"a" : 2}]', 2)] == [b"1", b'{"a" : 2}']
+    assert read_batch((TYPE,), b"[]", 2) == []
     for body, why in ((b"[1,2,3]", "3 entries; limits.batch allows 2"), (b"{}", "not a JSON list"), (b"", "not a JSON list")):
         with pytest.raises(ClientFault, match=why):
-            read_batch(body, 2)
+            read_batch((TYPE,), body, 2)
+
+
+@pytest.mark.parametrize("headers", [(), ((b"content-type", b"text/plain"),), ((b"x-type", b"application/json"),)])
+def test_a_batch_calls_itself_json(headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    """Which is what no web page can send here unasked."""
+    with pytest.raises(ClientFault, match="Content-Type: application/json"):
+        read_batch(headers, b"[]", 2)
+
+
+def test_a_web_page_stays_one() -> None:
+    """The Origin that a browser told goes on in place of what an entry says; a program has none and may say what it likes."""
+    entry = Raw(b'{"path": "/t", "headers": {"origin": "http://own"}}')
+    page = make_call((b"Origin", b"http://evil"), TYPE)
+    assert fields(read_entry(entry, 0, page, None, None, now=0.0, now_ns=0)[0])[b"origin"] == b"http://evil"
+    assert fields(read_entry(entry, 0, OUTER, None, None, now=0.0, now_ns=0)[0])[b"origin"] == b"http://own"
 
 
 def test_an_entry_is_a_call_of_its_own() -> None:
@@ -161,7 +177,7 @@ def test_json_is_told_by_its_media_type(content_type: str, found: bool) -> None:
 def test_nothing_but_a_client_fault_comes_of_any_input(body: bytes) -> None:
     """Whatever is sent as a batch or as an entry."""
     try:
-        entries = read_batch(body, 5)
+        entries = read_batch((TYPE,), body, 5)
     except ClientFault:
         entries = [Raw(body)]
     for entry in entries:
