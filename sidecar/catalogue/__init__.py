@@ -1,7 +1,7 @@
 """Every name an operator can see, declared once, as data: metrics, span attributes, log events.
 
 Error ids are the fourth kind; they live in `errors.ERRORS`. Names of metrics and attributes that
-begin with `gen_ai`, `http`, `server`, `url` or `error` follow the OpenTelemetry semantic
+begin with `gen_ai`, `mcp`, `http`, `server`, `url` or `error` follow the OpenTelemetry semantic
 conventions (GenAI v1.41), in their Prometheus spelling where they are metrics. A name is removed
 or changed only after a deprecation.
 """
