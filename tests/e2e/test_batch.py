@@ -86,8 +86,9 @@ async def test_an_entry_brings_its_own_fields_and_nothing_of_the_batch() -> None
     """Credentials of the batch's caller go nowhere; those of an entry go to its own tool."""
     async with facing() as (tools, _, http):
         outer = {"authorization": "Bearer outer", "cookie": "outer=1", "x-outer": "1", "accept-encoding": "gzip"}
-        await post(http, [entry("echo", {}, headers={"Authorization": "Bearer inner", "Host": "evil"}), entry("echo")], headers=outer)
-        first, second = (headers for _, headers, _ in tools.seen)
+        await post(http, [entry("first", {}, headers={"Authorization": "Bearer inner", "Host": "evil"}), entry("second")], headers=outer)
+        seen = {path: headers for path, headers, _ in tools.seen}
+    first, second = seen["/first"], seen["/second"]
     assert first["authorization"] == "Bearer inner"
     assert {"cookie", "x-outer", "x-sidecar-timeout"}.isdisjoint(first)
     assert "authorization" not in second
