@@ -57,7 +57,8 @@ def _open(name: str, bound: str) -> Label:
 _ROUTE, _UPSTREAM, _PROVIDER, _MODEL = _known("route"), _known("upstream"), _known("provider"), _open("model", "model")
 _ERROR_TYPE = _open("error_type", "error_type")
 _GENAI = (
-    _closed("gen_ai_operation_name", "chat", "text_completion", "embeddings", "fetch_response"), _known("gen_ai_provider_name"),
+    _closed("gen_ai_operation_name", "chat", "text_completion", "generate_content", "embeddings", "fetch_response"),
+    _known("gen_ai_provider_name"),
     _open("gen_ai_request_model", "model"), _open("gen_ai_response_model", "response_model"),
     _known("server_address"), _known("server_port"),
 )  # fmt: skip

@@ -17,7 +17,7 @@ import msgspec
 from sidecar.config import Limits
 from sidecar.core.observe.asking import UsageRemover, add_usage_request
 from sidecar.core.observe.contract import Dialect
-from sidecar.core.observe.dialects import OLLAMA_CHAT, OPENAI_CHAT, OPENAI_RESPONSES
+from sidecar.core.observe.dialects import GEMINI_STREAM, OLLAMA_CHAT, OPENAI_CHAT, OPENAI_RESPONSES
 from sidecar.core.observe.observer import observe
 
 EDGES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -37,6 +37,13 @@ RESPONSES = [
     b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%d,"item_id":'
     b'"msg_68af40337e58819392e935fb404414d00e6e5ef1b7a1c2d3","output_index":0,"content_index":0,"delta":" the","logprobs":[],'
     b'"obfuscation":"%b"}\n\n' % (number, b"aZ3kQ9xwT7bC"[: 3 + number]) for number in range(8)
+]  # fmt: skip
+# As Google does, with the line ends of its servers: each has other counts.
+GEMINI = [
+    b'{"candidates": [{"content": {"parts": [{"text": " the"}],"role": "model"},"index": 0}],"usageMetadata": {"promptTokenCount": 412,'
+    b'"candidatesTokenCount": %d,"totalTokenCount": %d,"promptTokensDetails": [{"modality": "TEXT","tokenCount": 412}],'
+    b'"thoughtsTokenCount": 93},"modelVersion": "gemini-2.5-flash","responseId": "q3UfadSBKPyVkdUP5Jn5wQE"}' % (number, number + 505)
+    for number in range(100, 108)
 ]  # fmt: skip
 REQUEST = json.dumps(
     {
@@ -79,9 +86,9 @@ def lines(piece: bytes) -> Callable[[], None]:
     return lambda: observer.feed(piece, next(clock) * 0.02)
 
 
-def cycle(dialect: Dialect, pieces: list[bytes]) -> Callable[[], None]:
+def cycle(dialect: Dialect, pieces: list[bytes], media_type: str = "text/event-stream") -> Callable[[], None]:
     """A call that feeds the next of `pieces`, one event each, to an observer which has seen a stream's beginning."""
-    observer = observe(dialect, status=200, media_type="text/event-stream", content_encoding="", limits=LIMITS, gap_edges=EDGES)
+    observer = observe(dialect, status=200, media_type=media_type, content_encoding="", limits=LIMITS, gap_edges=EDGES)
     for piece in pieces:
         observer.feed(piece, 0.0)
     clock = iter(range(1 << 30))
@@ -124,6 +131,16 @@ def main() -> None:
             "responses: delta, padded as by OpenAI",
             measure(cycle(OPENAI_RESPONSES, RESPONSES)),
             measure(lambda: decode(RESPONSES[0].split(b"data: ")[1])),
+        ),
+        (
+            "Gemini chunk",
+            measure(cycle(GEMINI_STREAM, [b"data: " + chunk + b"\r\n\r\n" for chunk in GEMINI])),
+            measure(lambda: decode(GEMINI[0])),
+        ),
+        (
+            "Gemini chunk of an array",
+            measure(cycle(GEMINI_STREAM, [b",\r\n" + chunk for chunk in GEMINI], "application/json")),
+            measure(lambda: decode(GEMINI[0])),
         ),
         ("chunk, ten per piece", measure(stream(EVENT * 10), 10), measure(lambda: decode(CHUNK))),
         ("chunk, pieces cut within events", measure(askew_feed), measure(lambda: decode(CHUNK))),

@@ -7,6 +7,8 @@ over. As the standard says, lines end with LF, CRLF or CR, one byte order mark m
 
 from typing import Final
 
+from sidecar.core.observe.array import END, ArraySplitter
+
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 _LF: Final = 0x0A
@@ -146,3 +148,60 @@ def _split_named(piece: bytes) -> list[bytes] | None:
             return None
         events.append(data)
     return events
+
+
+class LooseEventSplitter(EventSplitter):
+    """Yields bare JSON objects between events, too: Google's APIs tell so of an error within a stream.
+
+    By the standard their lines are fields of an unknown name. An object begins at the beginning of a line, and may
+    take several.
+    """
+
+    __slots__ = ("_bare",)
+
+    def __init__(self, line_bytes_max: int) -> None:
+        super().__init__(line_bytes_max)
+        self._bare: ArraySplitter | None = None  # reads an object that is not yet whole
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Return the data of the events, and the objects, that `piece` completes. Never raises."""
+        # As in the class above, for Google's line ends.
+        if self._idle and piece[-4:] == b"\r\n\r\n" and piece[:6] == b"data: " and len(piece) <= self._limit_bytes:
+            inner = piece[6:-4]
+            if _LF not in inner and _CR not in inner:
+                return [inner]
+        return super().feed(piece)
+
+    def flush(self) -> list[bytes]:
+        """Return an object whose last line has no end."""
+        events: list[bytes] = []
+        if self._tail and not self._overlong:
+            self._end_bare(bytes(self._tail), events)
+        return events
+
+    def _feed_lines(self, piece: bytes) -> list[bytes]:
+        events = super()._feed_lines(piece)
+        if self._bare is not None:
+            self._idle = False
+        return events
+
+    def _end_line(self, end: bytes, events: list[bytes]) -> None:
+        if not self._overlong:
+            line = bytes(self._tail) + end
+            if self._end_bare(line, events):
+                self._tail.clear()
+                return
+        super()._end_line(end, events)
+
+    def _end_bare(self, line: bytes, events: list[bytes]) -> bool:
+        """Read a line that belongs to a bare object; tell whether it does."""
+        if line[:5] == b"data:":
+            self._bare = None  # whatever it was, it is over
+        elif self._bare is None and line[:1] in (b"{", b"["):
+            self._bare = ArraySplitter(self._limit_bytes)
+        if self._bare is None:
+            return False
+        events += [event for event in self._bare.feed(line + b"\n") if event != END]
+        if self._bare.is_idle:
+            self._bare = None
+        return True

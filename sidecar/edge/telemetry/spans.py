@@ -23,7 +23,7 @@ _OPERATIONS: Final = frozenset(catalogue.OPERATION_DURATION.labels[0].values)
 _SERVICE_ERRORS: Final = frozenset(map(str, SERVICE_ERRORS))
 _NO_FAILURE: Final = frozenset((str(Ending.COMPLETED), str(Ending.CLIENT_GONE)))
 # Endings after which a finish reason can no longer come; operations that have one.
-_REASONED: Final = frozenset(("chat", "text_completion"))
+_REASONED: Final = frozenset(("chat", "text_completion", "generate_content"))
 # openai.api.type, for providers of OpenAI's own interfaces (GenAI conventions, OpenAI).
 _API_TYPES: Final = {"openai_chat": "chat_completions", "openai_responses": "responses", "openai_responses_fetch": "responses"}
 _OPENAI: Final = frozenset(("openai", "azure.ai.openai"))

@@ -4,6 +4,7 @@ import re
 from typing import Final, NamedTuple
 
 from sidecar.core.observe.contract import Dialect
+from sidecar.core.observe.dialects.gemini import GeminiEmbed, GeminiGenerate, GeminiStream
 from sidecar.core.observe.dialects.ollama import OllamaChat, OllamaEmbed, OllamaGenerate
 from sidecar.core.observe.dialects.opaque import Opaque
 from sidecar.core.observe.dialects.openai_chat import OpenAIChat
@@ -20,6 +21,9 @@ OLLAMA_GENERATE: Final[Dialect] = OllamaGenerate()
 OLLAMA_EMBED: Final[Dialect] = OllamaEmbed()
 OPENAI_RESPONSES: Final[Dialect] = OpenAIResponses()
 OPENAI_RESPONSES_FETCH: Final[Dialect] = OpenAIResponsesFetch()
+GEMINI_GENERATE: Final[Dialect] = GeminiGenerate()
+GEMINI_STREAM: Final[Dialect] = GeminiStream()
+GEMINI_EMBED: Final[Dialect] = GeminiEmbed()
 
 
 class Endpoint(NamedTuple):
@@ -50,6 +54,17 @@ ENDPOINTS: Final = (
     Endpoint("GET", "/responses/{response_id}", OPENAI_RESPONSES_FETCH),
     Endpoint("GET", "/models", OPAQUE),
     *(Endpoint("POST", end, OPAQUE) for end in _KNOWN_ENDS),
+    *(
+        # A model, one that the caller has tuned, and one that the caller has deployed on Vertex AI.
+        Endpoint("POST", f"/{kind}/{{{name}}}:{method}", dialect)
+        for method, dialect in (
+            ("generateContent", GEMINI_GENERATE),
+            ("streamGenerateContent", GEMINI_STREAM),
+            ("embedContent", GEMINI_EMBED),
+            ("batchEmbedContents", GEMINI_EMBED),
+        )
+        for kind, name in (("models", "model"), ("tunedModels", "model"), ("endpoints", "endpoint"))
+    ),
 )
 DIALECTS: Final = tuple({endpoint.dialect.name: endpoint.dialect for endpoint in ENDPOINTS if endpoint.dialect is not OPAQUE}.values())
 

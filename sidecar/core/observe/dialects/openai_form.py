@@ -15,6 +15,7 @@ from sidecar.core.observe.dialects.deployments import read_deployment
 from sidecar.core.observe.dialects.openai_plain import read_plain
 from sidecar.core.observe.dialects.openai_request import read_request
 from sidecar.core.observe.dialects.openai_usage import read_cost, read_timings, read_usage
+from sidecar.core.observe.outline import outline_text
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
 from sidecar.core.observe.sse import EventSplitter
 from sidecar.core.observe.text import CODE_CHARS_MAX, OTHER, read_code, read_identifier
@@ -24,7 +25,6 @@ from sidecar.exchange import Asked, Seen
 CHOICES_MAX: Final = 128  # of one answer; OpenAI's own limit of `n`
 
 _DONE: Final = b"[DONE]"
-_BACKSLASH: Final = 0x5C
 _ERROR_TYPES: Final = {
     Origin.CLIENT: "invalid_request_error",
     Origin.POLICY: "policy_error",
@@ -125,7 +125,7 @@ class OpenAIForm:
             known = seen.choices
             for choice in choices:
                 if choice.finish_reason or choice.index not in known:
-                    _note_choice(choice, seen)
+                    note_choice(choice.index, choice.finish_reason, seen)
                 if choice.usage is not None or choice.error is not None:
                     _note_extras(choice, seen)
         if opening:
@@ -154,13 +154,7 @@ class OpenAIForm:
         choice = choices[0]
         if choice.finish_reason is not None or choice.usage is not None or choice.error is not None:
             return None
-        for key in self.text_keys:
-            start = event.find(key) + len(key)
-            end = event.find(b'"', start)
-            # A quote within a string is escaped: the key can only be a key, and must be the only one.
-            if event.count(key) == 1 and _BACKSLASH not in event[start:end] and self.text_of(choice) == event[start:end].decode("utf-8"):
-                return event[:start], event[end:]
-        return None
+        return outline_text(event, self.text_keys, self.text_of(choice))
 
     def refusal(self, kind: ErrorKind, message: str, asked: Asked) -> bytes:
         """Return the JSON body of an answer of our own."""
@@ -204,13 +198,13 @@ def _note_identity(answer: Answer, seen: Seen) -> None:
         seen.served_by = read_identifier(answer.provider)
 
 
-def _note_choice(choice: Choice, seen: Seen) -> None:
+def note_choice(index: int, finish_reason: object, seen: Seen) -> None:
     """A stream is complete as soon as every choice that it began has its finish reason."""
     known = seen.choices
-    reason = read_code(choice.finish_reason)
-    if not 0 <= choice.index < CHOICES_MAX or (reason is None and choice.index in known):
+    reason = read_code(finish_reason)
+    if not 0 <= index < CHOICES_MAX or (reason is None and index in known):
         return
-    known[choice.index] = reason
+    known[index] = reason
     seen.terminated = None not in known.values()
     seen.finish_reasons = [reason for _, reason in sorted(known.items()) if reason]
 
