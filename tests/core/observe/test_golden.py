@@ -18,6 +18,7 @@ DIALECTS = {dialect.name: dialect for dialect in ALL}
 CASES = sorted(path.relative_to(DATA).as_posix() for name in DIALECTS for path in (DATA / name).glob("*"))
 STREAM_TAIL = b'data: {"choices":[{"index":0,"finish_reason":"length"}],"usage":{"prompt_tokens":999}}'
 LINE_TAIL = b'{"done":true,"done_reason":"length","prompt_eval_count":999,"eval_count":999'
+ELEMENT_TAIL = b',{"candidates":[{"index":0,"finishReason":"MAX_TOKENS"}],"usageMetadata":{"promptTokenCount":999}'
 
 
 def open_case(case: str) -> tuple[Observer, bytes, dict[str, Any]]:
@@ -99,7 +100,9 @@ def test_with_a_tail(case: str) -> None:
         tail = b"\0\0\0\0"
     elif "x-ndjson" in (DATA / case / "meta.json").read_text():
         tail = LINE_TAIL if body.endswith(b"\n") else b" "  # a line needs no end of its own
-    elif expected["ended_well"] is not None and not case.endswith(("/cut", "/cut_before_blank_line")):
+    elif expected["ended_well"] is not None and "application/json" in (DATA / case / "meta.json").read_text():
+        tail = ELEMENT_TAIL
+    elif expected["ended_well"] is not None and not case.endswith(("/cut", "/cut_before_blank_line", "/error_without_last_newline")):
         tail = STREAM_TAIL
     else:
         tail = b" "
