@@ -71,7 +71,7 @@ class Provider:
         entry.traceparent = headers.get("traceparent")
         entry.header_names = tuple(headers)
         entry.request_id = f"req_{self._number:030x}"
-        dialect, form = find_dialect(received.method, received.path) or (OPENAI, None)
+        dialect, form = find_dialect(received.method, received.target) or (OPENAI, None)
         try:
             reply = self._answer_other(received, entry) if form is None else self._answer(dialect, form, received, entry)
         except Rejection as rejection:

@@ -46,6 +46,8 @@ class Ask(NamedTuple):
     tells_details: bool = True  # False: the format has no place for cached and reasoning tokens
     background: bool = False  # the answer is not waited for
     stored: bool = False  # the answer can be fetched again
+    thoughts_asked: bool = False  # reasoning is shown to those who ask for it (Gemini)
+    batched: bool = False  # the inputs came as a list, be it of one (Gemini)
 
 
 class Rejection(Exception):

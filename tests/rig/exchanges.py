@@ -110,6 +110,22 @@ def _openai_responses(model: str, prompt: str, stream: bool, tools: bool) -> tup
     return "/v1/responses", body
 
 
+def _gemini(model: str, prompt: str, stream: bool, tools: bool, alt: str = "?alt=sse") -> tuple[str, dict[str, Any]]:
+    body: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": prompt}]}]}
+    if tools:
+        body["tools"] = [{"functionDeclarations": [{"name": "look_up", "parametersJsonSchema": _TOOL}]}]
+    return f"/v1beta/models/{model}:" + ("streamGenerateContent" + alt if stream else "generateContent"), body
+
+
+def _gemini_array(model: str, prompt: str, stream: bool, tools: bool) -> tuple[str, dict[str, Any]]:
+    return _gemini(model, prompt, stream, tools, alt="")
+
+
+def _gemini_embeddings(model: str, prompt: str, stream: bool, tools: bool) -> tuple[str, dict[str, Any]]:
+    contents = [{"content": {"parts": [{"text": text}]}} for text in (prompt, "one more")]
+    return "/v1beta/models/sim-embed:batchEmbedContents", {"requests": contents}
+
+
 FORMS: Final = (
     Form("OpenAI chat", "openai", _openai_chat),
     Form("OpenAI responses", "openai", _openai_responses),
@@ -121,6 +137,9 @@ FORMS: Final = (
     Form("OpenRouter chat", "openrouter", _openrouter_chat),
     Form("vLLM chat", "vllm", _vllm_chat),
     Form("Azure chat", "azure.ai.openai", _azure_chat),
+    Form("Gemini", "gemini", _gemini),
+    Form("Gemini, streams as an array", "gemini", _gemini_array),
+    Form("Gemini embeddings", "gemini", _gemini_embeddings, streams=False, thinks=False, calls_tools=False),
 )
 
 
