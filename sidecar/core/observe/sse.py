@@ -195,11 +195,11 @@ class LooseEventSplitter(EventSplitter):
 
     def _end_bare(self, line: bytes, events: list[bytes]) -> bool:
         """Read a line that belongs to a bare object; tell whether it does."""
-        if line[:5] == b"data:":
-            self._bare = None  # whatever it was, it is over
+        if line[:4] == b"data":
+            self._bare = None  # whatever it was, it is over: no line of JSON begins so
         elif self._bare is None and line[:1] in (b"{", b"["):
             self._bare = ArraySplitter(self._limit_bytes)
-        if self._bare is None:
+        if self._bare is None or not line:
             return False
         events += [event for event in self._bare.feed(line + b"\n") if event != END]
         if self._bare.is_idle:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.core.observe.sse import EventSplitter
+from sidecar.core.observe.sse import EventSplitter, LooseEventSplitter
 
 LIMIT = 1 << 20
 
@@ -189,3 +189,72 @@ def test_it_is_told_whether_an_event_had_an_id(stream: bytes, identified: bool) 
         for offset in range(0, len(stream), size):
             splitter.feed(stream[offset : offset + size])
         assert splitter.identified is identified
+
+
+ERROR = b'{\n  "error": {\n    "code": 503,\n    "message": "a } brace"\n  }\n}'
+
+
+def split_loosely(*pieces: bytes) -> list[bytes]:
+    """All that one splitter yields which reads bare objects, too."""
+    splitter = LooseEventSplitter(LIMIT)
+    return [event for piece in pieces for event in splitter.feed(piece)] + splitter.flush()
+
+
+@pytest.mark.parametrize(
+    ("stream", "events"),
+    [
+        (b"data: a\r\n\r\ndata: b\r\n\r\n", [b"a", b"b"]),
+        (b"data: a\n\n" + ERROR + b"\n", [b"a", ERROR]),
+        (b"data: a\r\n\r\n" + ERROR.replace(b"\n", b"\r\n") + b"\r\n", [b"a", ERROR]),
+        (b"data: a\n\n" + ERROR, [b"a", ERROR]),
+        (ERROR + b"\n\ndata: b\n\n", [ERROR, b"b"]),
+        (b"[" + ERROR + b"]\n", [ERROR]),
+        (b"[\n" + ERROR + b"\n]\n\ndata: b\n\n", [ERROR, b"b"]),
+        (b'{"a": 1}\n{"b": 2}', [b'{"a": 1}', b'{"b": 2}']),
+        (b'{"a": 1', []),
+        (b'{"a": \n\ndata: b\n\n', [b"b"]),
+        (b"data: a\ndata: b\n\n: c\nevent: d\n{\n}\n\n", [b"a\nb", b"{\n}"]),
+        (b"data: {\n\n}\n\n", [b"{"]),
+        (b"]\n\ndata: a\n\n", [b"a"]),
+        (b"data: unfinished", []),
+        (b"data: a\n\n  {}\n\n", [b"a"]),
+    ],
+)
+def test_bare_objects(stream: bytes, events: list[bytes]) -> None:
+    """An object without a field's name is read where its braces balance, its last line with or without an end."""
+    assert split_loosely(stream) == events
+    assert split_loosely(*in_bytes(stream)) == events
+
+
+@given(st.lists(PARTS | st.sampled_from([b"{", b"}", b'"', b"\\", b"[", b"]", b"{}\n", b"data: x\r\n\r\n"])), st.data())
+@settings(max_examples=300)
+def test_every_loose_cut(parts: list[bytes], data: st.DataObject) -> None:
+    """However a stream with bare objects, or parts of them, is cut, the same is read."""
+    stream = b"".join(parts)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    pieces = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    assert split_loosely(*pieces) == split_loosely(stream) == split_loosely(*in_bytes(stream))
+    assert [event for event in split_loosely(stream) if event[:1] != b"{"] == [event for event in split(stream) if event[:1] != b"{"]
+
+
+def test_a_bare_object_is_not_idle() -> None:
+    """Within one, no event can begin that could be counted unread."""
+    splitter = LooseEventSplitter(LIMIT)
+    told = []
+    for piece in (b"data: a\n\n", b"{\n", b' "a": 1\n', b"}\n"):
+        splitter.feed(piece)
+        told.append(splitter.is_idle)
+    assert told == [True, False, False, True]
+
+
+def test_a_bare_object_is_bounded() -> None:
+    """One of 8 MiB passes unread and is not held."""
+    splitter = LooseEventSplitter(64 * 1024)
+    tracemalloc.start()
+    splitter.feed(b"{\n")
+    for _ in range(2048):
+        splitter.feed(b'"a": "' + b"x" * 4096 + b'",\n')
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert splitter.feed(b"}\n\ndata: b\n\n") == [b"b"]
+    assert peak < 4 * 64 * 1024
