@@ -21,14 +21,16 @@ CANARIES = {
     for place in (
         "authorization", "apikey", "cookie", "proxy", "query", "queryname", "requestbody", "badjson", "badtarget", "malformed",
         "malformedheader", "responsebody", "responseheader", "streambody", "errorbody", "reason", "keyfile", "otlpheader", "unknownheader",
-        "badtimeout",
+        "badtimeout", "googlekey", "accesstoken",
     )
 }  # fmt: skip
 FIELDS = [
     ("Authorization", f"Bearer {CANARIES['authorization']}"), ("x-api-key", CANARIES["apikey"]), ("x-unknown", CANARIES["unknownheader"]),
+    ("x-goog-api-key", CANARIES["googlekey"]),
     ("Cookie", f"session={CANARIES['cookie']}"), ("Proxy-Authorization", f"Basic {CANARIES['proxy']}"),
 ]  # fmt: skip
-QUERY = f"?key={CANARIES['query']}&{CANARIES['queryname']}=1"
+QUERY = f"?key={CANARIES['query']}&{CANARIES['queryname']}=1&access_token={CANARIES['accesstoken']}&alt=sse"
+GEMINI = "/openai/v1beta/models/gemini-2.5-flash:"
 BODY = {"model": "m", "messages": [{"role": "user", "content": CANARIES["requestbody"]}], "user": CANARIES["requestbody"]}
 STREAM = {**BODY, "stream": True}
 REASON = CANARIES["reason"].encode()
@@ -69,6 +71,8 @@ async def go_wrong(url: str) -> list[Answer]:
         body = STREAM if name in ("stream", "cut", "garbage", "error event", "stalled") else BODY
         answers.append(await fetch(url, compose(CHAT + QUERY, body, fields=FIELDS, name=name)))
         answers.append(await fetch(url, compose("/openai/v1/files" + QUERY, body, fields=FIELDS, name=name)))
+        method = "streamGenerateContent" if body is STREAM else "generateContent"
+        answers.append(await fetch(url, compose(GEMINI + method + QUERY, body, fields=FIELDS, name=name)))
     bad = CANARIES["badjson"].encode()
     others = [
         compose(CHAT + QUERY, b'{"model":"m","messages":[{"content":"' + bad, fields=FIELDS, name="whole"),
@@ -144,7 +148,8 @@ async def test_no_secret_comes_out(tmp_path: Path) -> None:
     assert sent > 60
     # The canaries did reach what they were meant for: otherwise their absence proves nothing.
     seen = b"".join(visit.target.encode() + b" ".join(value for _, value in visit.headers) + visit.body for visit in upstream.visits)
-    forwarded = ("query", "requestbody", "cookie", "unknownheader", "keyfile")
+    forwarded = ("query", "accesstoken", "requestbody", "cookie", "unknownheader", "keyfile")
     assert [place for place in forwarded if CANARIES[place].encode() not in seen] == []
     assert CANARIES["proxy"].encode() not in seen, "Proxy-Authorization speaks to us alone"
-    assert CANARIES["authorization"].encode() not in seen, "the configured key stands in for the caller's"
+    for place in ("authorization", "googlekey"):
+        assert CANARIES[place].encode() not in seen, "the configured key stands in for the caller's"

@@ -119,7 +119,11 @@ def test_what_is_understood() -> None:
     assert "Ollama's own chat, generate and embed" in FLAT
     for path in ("/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings", "/api/chat", "/api/generate", "/api/embed"):
         assert dialect_for("POST", path)[0] is not OPAQUE
-    for path in ("/v1/messages", "/v1beta/models/gemini:generateContent"):
+    assert "Gemini's content, streamed as events or as an array, and embeddings" in FLAT
+    for method in ("generateContent", "streamGenerateContent", "embedContent", "batchEmbedContents"):
+        for stem in ("/v1beta", "/v1/projects/p/locations/l/publishers/google"):
+            assert dialect_for("POST", f"{stem}/models/gemini:{method}")[0] is not OPAQUE
+    for path in ("/v1/messages", "/v1beta/models/gemini:countTokens"):
         assert dialect_for("POST", path)[0] is OPAQUE
 
 

@@ -2,7 +2,18 @@
 
 import pytest
 
-from sidecar.simulator.dialects import AZURE, DIALECTS, OLLAMA, OPENAI, OPENAI_RESPONSES, OPENROUTER, VLLM, find_dialect
+from sidecar.simulator.dialects import (
+    AZURE,
+    DIALECTS,
+    GEMINI,
+    GEMINI_ARRAY,
+    OLLAMA,
+    OPENAI,
+    OPENAI_RESPONSES,
+    OPENROUTER,
+    VLLM,
+    find_dialect,
+)
 from sidecar.simulator.request import Form
 
 
@@ -19,6 +30,10 @@ from sidecar.simulator.request import Form
         ("POST", "/openai/deployments/d/embeddings", (AZURE, Form.EMBEDDING)),
         ("POST", "/v1/responses", (OPENAI_RESPONSES, Form.RESPONSE)),
         ("GET", "/v1/responses/resp_1", None),
+        ("POST", "/v1beta/models/m:generateContent?key=a", (GEMINI, Form.CHAT)),
+        ("POST", "/v1beta/models/m:streamGenerateContent?alt=sse", (GEMINI, Form.CHAT)),
+        ("POST", "/v1beta/models/m:streamGenerateContent?key=a", (GEMINI_ARRAY, Form.CHAT)),
+        ("POST", "/v1beta/models/m:embedContent", (GEMINI, Form.EMBEDDING)),
         ("GET", "/v1/chat/completions", None),
         ("POST", "/v1/models", None),
     ],

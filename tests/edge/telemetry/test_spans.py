@@ -168,8 +168,9 @@ def test_failure_is_whose_it_is(ending: Ending, status: int | None, server_faile
 def test_missing_finish_reasons_are_errors(ending: Ending, reasons: list[str], choices: int, shown: list[str]) -> None:
     """Where a reason was expected and never arrived, it is `error`; a hostile choice count is bounded."""
     asked = Asked(model="m", params={} if choices == 1 else {"gen_ai.request.choice.count": choices})
-    attributes = build(make_record(ending=ending, seen=make_seen(finish_reasons=reasons), asked=asked))[1].attributes
-    assert attributes["gen_ai.response.finish_reasons"] == shown
+    for operation in ("chat", "generate_content"):
+        record = make_record(operation=operation, ending=ending, seen=make_seen(finish_reasons=reasons), asked=asked)
+        assert build(record)[1].attributes["gen_ai.response.finish_reasons"] == shown
 
 
 def test_embeddings_have_no_finish_reason() -> None:

@@ -7,6 +7,9 @@ import pytest
 from sidecar.core.observe.contract import Dialect
 from sidecar.core.observe.dialects import (
     ENDPOINTS,
+    GEMINI_EMBED,
+    GEMINI_GENERATE,
+    GEMINI_STREAM,
     OLLAMA_CHAT,
     OLLAMA_EMBED,
     OLLAMA_GENERATE,
@@ -37,6 +40,19 @@ from sidecar.core.observe.dialects import (
         ("POST", "/api/v1/embeddings", OPENAI_EMBEDDINGS),
         ("POST", "/api/pull", OPAQUE),
         ("GET", "/api/tags", OPAQUE),
+        ("POST", "/v1beta/openai/chat/completions", OPENAI_CHAT),
+        ("POST", "/v1beta/models/gemini-2.5-flash:generateContent", GEMINI_GENERATE),
+        ("POST", "/v1beta/models/gemini-2.5-flash:streamGenerateContent", GEMINI_STREAM),
+        ("POST", "/v1beta/models/gemini-embedding-001:embedContent", GEMINI_EMBED),
+        ("POST", "/v1beta/models/gemini-embedding-001:batchEmbedContents", GEMINI_EMBED),
+        ("POST", "/v1/projects/p/locations/l/publishers/google/models/gemini-2.5-pro:streamGenerateContent", GEMINI_STREAM),
+        ("POST", "/v1/projects/p/locations/l/endpoints/123:generateContent", GEMINI_GENERATE),
+        ("POST", "/v1beta/tunedModels/mine:generateContent", GEMINI_GENERATE),
+        ("POST", "/v1beta/models/gemini-2.5-flash:countTokens", OPAQUE),
+        ("POST", "/v1beta/models/a/b:generateContent", OPAQUE),
+        ("POST", "/v1beta/models/:generateContent", OPAQUE),
+        ("GET", "/v1beta/models/gemini-2.5-flash", OPAQUE),
+        ("POST", "/v1beta/interactions", OPAQUE),
         ("GET", "/v1/chat/completions", OPAQUE),
         ("post", "/v1/chat/completions", OPAQUE),
         ("POST", "/v1/chat/completions/", OPAQUE),
@@ -77,6 +93,8 @@ def test_dialects(method: str, path: str, dialect: Dialect) -> None:
         ("POST", "/v1/vector_stores/vs_1/files", "/*/files"),
         ("GET", "/v1/files/file-1/content", "/*"),
         ("GET", "/v1/models", "/v1/models"),
+        ("POST", "/v1beta/models/callers-own:generateContent", "/v1beta/models/{model}:generateContent"),
+        ("POST", "/v1/projects/callers/locations/own/publishers/google/models/m:generateContent", "/*/models/{model}:generateContent"),
     ],
 )
 def test_what_may_be_shown(method: str, path: str, shown: str) -> None:
@@ -95,12 +113,13 @@ def test_operations() -> None:
     """Operations have the names of the GenAI conventions."""
     assert [
         dialect.operation
-        for dialect in (OPENAI_CHAT, OPENAI_RESPONSES, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_RESPONSES_FETCH, OPAQUE)
+        for dialect in (OPENAI_CHAT, OPENAI_RESPONSES, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_RESPONSES_FETCH, GEMINI_STREAM, OPAQUE)
     ] == [
         "chat",
         "chat",
         "text_completion",
         "embeddings",
         "fetch_response",
+        "generate_content",
         "http",
     ]

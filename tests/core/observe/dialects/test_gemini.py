@@ -227,7 +227,8 @@ PARTS = st.sampled_from(
         event(), event("a"), event("b\n\ndata: x"), event("", "STOP"), event("c", index=1), event("", "MAX_TOKENS", 1),
         event("x", usageMetadata=count(prompt=3, candidates=4)), b'data: {"error":{"status":"S"}}\n\n', b'{"error": {\r\n"code": 5}}\r\n',
         b'data: {"promptFeedback":{"blockReason":"OTHER"}}\r\n\r\n', b": ping\n\n", b"\r\n", b"\n", b"\r",
-        b"data: \xff\xf0\n\n", b"data: {\n", b"data: }\r\n\r\n", b'data: {"modelVersion":"\\ud800"}\n\n', b'{"candidates"', b"\xef\xbb\xbf", b"[", b"]", b",", b"{", b"}", b'"',
+        b"data: \xff\xf0\n\n", b"data: {\n", b"data: }\r\n\r\n", b'data: {"modelVersion":"\\ud800"}\n\n', b'{"candidates"',
+        b"\xef\xbb\xbf", b"[", b"]", b",", b"{", b"}", b'"',
         element("a"), element("b", "STOP"), element("c", usageMetadata=count(prompt=1, total=2)), b"\\",
     ]
 )  # fmt: skip
