@@ -25,7 +25,8 @@ class _Anything(msgspec.Struct, gc=False):
     """An object of which no member matters."""
 
 
-_check = msgspec.json.Decoder(_Anything).decode
+_check: Final = msgspec.json.Decoder(_Anything).decode
+_split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class ArraySplitter:
@@ -52,7 +53,7 @@ class ArraySplitter:
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the elements that `piece` completes. Never raises."""
         if self.is_idle:
-            # Nearly every piece is one element: the JSON library is the fastest to find that out.
+            # Nearly every piece is one element, or some: the JSON library is the fastest to find that out.
             inner = piece.strip(_BETWEEN)
             if inner[:1] == b"{" and len(inner) <= self._limit_bytes:
                 try:
@@ -60,6 +61,9 @@ class ArraySplitter:
                     return [inner]
                 except UNREADABLE:
                     pass
+                several = _split_whole(inner)
+                if several is not None:
+                    return several
         events = self._scan(piece)
         self.is_idle = not self._depth and not self._closed
         return events
@@ -137,3 +141,12 @@ class ArraySplitter:
             events.append(bytes(self._held))
         self._overlong = False
         self._held.clear()
+
+
+def _split_whole(elements: bytes) -> list[bytes] | None:
+    """Return elements with commas between them one by one; None where that is not all that there is."""
+    try:
+        events = [bytes(element) for element in _split(b"[%b]" % elements)]
+    except UNREADABLE:
+        return None
+    return events if all(event[:1] == b"{" for event in events) else None

@@ -170,6 +170,9 @@ class LooseEventSplitter(EventSplitter):
             inner = piece[6:-4]
             if _LF not in inner and _CR not in inner:
                 return [inner]
+            events = inner.split(b"\r\n\r\ndata: ")
+            if inner.count(_LF) == inner.count(_CR) == 2 * (len(events) - 1):
+                return events
         return super().feed(piece)
 
     def flush(self) -> list[bytes]:
