@@ -55,7 +55,7 @@ class ArraySplitter:
         if self.is_idle:
             # Nearly every piece is one element, or some: the JSON library is the fastest to find that out.
             inner = piece.strip(_BETWEEN)
-            if inner[:1] == b"{" and len(inner) <= self._limit_bytes:
+            if len(inner) <= self._limit_bytes:
                 try:
                     _check(inner)
                     return [inner]

@@ -86,12 +86,13 @@ class _Gemini:
             seen.error_type = name_error(chunk.error)
             return
         seen.chunks += 1
-        known, candidates = seen.choices, chunk.candidates
+        candidates = chunk.candidates
         if candidates:
+            known = seen.choices
             for candidate in candidates:
                 if candidate.finishReason is not None or candidate.index not in known:
                     note_choice(candidate.index, read_reason(candidate.finishReason), seen)
-        elif not known and chunk.promptFeedback is not None:
+        elif chunk.promptFeedback is not None and not seen.choices:
             _note_block(chunk.promptFeedback, seen)
         if opening and isinstance(chunk, Opening):
             _note_identity(chunk, seen)

@@ -1,5 +1,6 @@
 """What Gemini answers, as far as it is looked at, and what is read of it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -64,7 +65,7 @@ class Feedback(msgspec.Struct, gc=False):
 class Chunk(msgspec.Struct, gc=False):
     """An event of a stream, once its beginning is known."""
 
-    candidates: tuple[Candidate, ...] | None = None
+    candidates: Sequence[Candidate] | None = None
     usageMetadata: Tokens | None = None
     promptFeedback: Feedback | None = None
     error: Any = None
@@ -80,7 +81,7 @@ class Answer(Chunk, gc=False):
 class Opening(Answer, gc=False):
     """An event near the beginning of a stream."""
 
-    candidates: tuple[OpeningCandidate, ...] | None = None
+    candidates: Sequence[OpeningCandidate] | None = None
 
 
 _AnyChunk = TypeVar("_AnyChunk", bound=Chunk)
