@@ -93,8 +93,9 @@ class Sidecar:
             if self._tracer is not None:
                 sinks.append(Guarded("traces", self._tracer, self._meter, self._log))
             pipeline = Pipeline(
-                settings, self._router, self._places, self._prices, self._upstreams, self._clock, self._meter.in_flight, sinks,
-                self._random.getrandbits, self._report, has_room=None if self._tracer is None else self._tracer.has_room,
+                settings, self._router, self._places, self._prices, self._upstreams, self._clock, self._meter.in_flight,
+                self._meter.websockets, sinks, self._random.getrandbits, self._report,
+                has_room=None if self._tracer is None else self._tracer.has_room,
             )  # fmt: skip
             self._data = DataServer(pipeline.carry, pipeline.refuse_malformed, self._clock, settings.timeouts, self._draw_id)
             self.data_url = await _listen(self._data.start, settings.listen, "listen")

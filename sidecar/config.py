@@ -60,6 +60,7 @@ class Route:
     upstream: str
     name: str | None = None  # shown in metrics; by default the prefix without slashes
     kind: RouteKind = RouteKind.LLM
+    websocket: bool = True  # whether WebSockets are carried
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,9 @@ class Timeouts:
     keep_alive: Duration = 3630.0  # an idle client's connection; longer than any client's own pool
     request_head: Duration = 15.0  # a client must have sent its request head by then
     shutdown: Duration = 30.0
+    # A WebSocket on which neither side sends anything, pings included. The sessions of providers last an hour at most:
+    # one that was silent for all of it is nobody's any more, and one that is not silent is never cut by us.
+    websocket_idle: Duration = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class Limits:
     line: Size = 1024 * 1024  # one event of a stream; a longer one passes unread
     head: Size = 64 * 1024  # a response head, trailers included
     batch: int = 32  # calls of one POST /x-sidecar/batch
+    websockets: int = 1000  # sessions at once; they do not count as connections of their upstream
     labels: int = 200  # distinct values of one open label; the rest are "other"
     series: int = 5000  # children of one metric; the rest fall together as "other"
 

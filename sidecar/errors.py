@@ -55,8 +55,22 @@ NOT_UPGRADABLE: Final = ErrorKind(
     "not_upgradable",
     501,
     _C,
-    "Protocol upgrades are not carried on this route.",
-    "Use the provider's HTTP or SSE interface on this route.",
+    "Of protocol upgrades only those to a WebSocket are carried.",
+    "Leave out the Upgrade field, or ask for a WebSocket.",
+)
+WEBSOCKET_REFUSED: Final = ErrorKind(
+    "websocket_refused",
+    403,
+    Origin.POLICY,
+    "WebSockets are not carried on this route.",
+    "Use the provider's HTTP or SSE interface, or set the route's websocket to true.",
+)
+WEBSOCKETS_FULL: Final = ErrorKind(
+    "websockets_full",
+    503,
+    _S,
+    "As many WebSocket sessions are open as limits.websockets allows.",
+    "Raise limits.websockets, or close sessions that are not needed.",
 )
 BAD_BATCH: Final = ErrorKind(
     "bad_batch",
@@ -180,10 +194,10 @@ INTERNAL: Final = ErrorKind(
 )
 
 ERRORS: Final[tuple[ErrorKind, ...]] = (
-    BAD_REQUEST, BAD_TARGET, NO_ROUTE, NOT_UPGRADABLE, BAD_BATCH, NOT_BATCHABLE, TOO_LARGE,
+    BAD_REQUEST, BAD_TARGET, NO_ROUTE, NOT_UPGRADABLE, WEBSOCKET_REFUSED, BAD_BATCH, NOT_BATCHABLE, TOO_LARGE,
     UNRESOLVED, UNREACHABLE, CONNECT_TIMEOUT, TLS_FAILED, TUNNEL_REFUSED,
     UPSTREAM_RESET, UPSTREAM_MALFORMED, FIRST_BYTE_TIMEOUT, IDLE_TIMEOUT, TOTAL_TIMEOUT, STREAM_CUT,
-    POOL_FULL, BATCH_OVERFLOW, STOPPING, INTERNAL,
+    POOL_FULL, WEBSOCKETS_FULL, BATCH_OVERFLOW, STOPPING, INTERNAL,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ none of them takes part in a reference cycle.
 """
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -176,6 +176,24 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     outcome: str  # an Ending's value
 
 
+class Session(msgspec.Struct, frozen=True, gc=False):
+    """What a call became that was upgraded to a WebSocket."""
+
+    opened: float  # the handshake's answer had been sent on: up to here it was an HTTP call
+    close_code: int | None  # of the first Close frame (RFC 6455 section 7.4); None where there was none
+    to_upstream: int  # whole messages
+    to_client: int
+
+
+class Departure(Enum):
+    """Who left a WebSocket session first, by closing its connection."""
+
+    CLIENT = "client"
+    UPSTREAM = "upstream"
+    IDLE = "idle"  # neither: we closed it
+    STOPPING = "stopping"  # likewise
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
     """What happened: sealed once, read by every sink."""
 
@@ -198,7 +216,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     usage: Usage | None
     usage_source: UsageSource
     cost: Cost | None
-    unpriced: str | None  # why usage could not be priced: "unknown_model", "unknown_service_tier"
+    unpriced: str | None  # why usage could not be priced: "unknown_model", "unknown_service_tier", "modality"
     accepted: float
     accepted_ns: int
     ended: float
@@ -219,6 +237,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     limits: Sequence[bytes] = ()  # fields of the answer that tell of rate limits, as `Name: value`
     batched: bool = False  # it came as an entry of a batch
     endless: bool = False  # a stream of what may happen some time: how long it lasted is no latency
+    session: Session | None = None  # of a call that became a WebSocket
 
     @property
     def duration_s(self) -> float:

@@ -33,7 +33,6 @@ from sidecar.errors import (
     INTERNAL,
     NO_ROUTE,
     NOT_BATCHABLE,
-    NOT_UPGRADABLE,
     STOPPING,
     STREAM_CUT,
     ClientFault,
@@ -45,6 +44,7 @@ from sidecar.errors import (
 from sidecar.exchange import Ending
 from sidecar.ports import Client, Clock, Level, Reach, Sink
 from sidecar.progress import NOTHING_ASKED, Exchange, compose_request, seal, seal_malformed
+from sidecar.sessions import Sessions
 
 # Looking a member up on its class is ten times the cost of a name of the module.
 _CHUNKED, _CLOSE = Framing.CHUNKED, Framing.CLOSE
@@ -59,7 +59,7 @@ class Pipeline:
 
     def __init__(
         self, settings: Settings, router: Router, places: Mapping[str, Place], prices: PriceTable, reach: Reach, clock: Clock,
-        in_flight: Level, sinks: Sequence[Sink], draw: Callable[[int], int],
+        in_flight: Level, websockets: Level, sinks: Sequence[Sink], draw: Callable[[int], int],
         report: Callable[[str, Exception], None], *, has_room: Callable[[bool], bool] | None,
     ) -> None:  # fmt: skip
         self._settings = settings
@@ -69,6 +69,7 @@ class Pipeline:
         self._reach = reach
         self._clock = clock
         self._in_flight = in_flight
+        self._sessions = Sessions(settings, clock, websockets)
         self._sinks = sinks
         self._draw = draw
         self._report = report
@@ -131,7 +132,7 @@ class Pipeline:
         wanted = call.wanted
         exchange.deadlines = set_deadlines(self._settings.timeouts, call.accepted, read_timeout(wanted.own) if wanted.own else None)
         if wanted.upgrade:
-            raise ClientFault(NOT_UPGRADABLE)
+            self._sessions.admit(exchange, match)
 
     async def _receive(self, exchange: Exchange) -> None:
         if not exchange.call.has_body:
@@ -189,7 +190,8 @@ class Pipeline:
         answer = exchange.answer = await self._reach.reach(exchange.place.name, exchange.deadlines, fresh=fresh)
         head, chunked = compose_request(exchange, propagates=self._settings.tracing.propagate)
         body = exchange.body
-        answer.start(exchange.call.method, head + (frame_chunk(body) if chunked else body), whole=exchange.whole)
+        data = head + (frame_chunk(body) if chunked else body)
+        answer.start(exchange.call.method, data, whole=exchange.whole, upgrades=exchange.session is not None)
         while not exchange.whole and not answer.answering:
             piece = await exchange.client.read_more()
             exchange.request_bytes += len(piece)
@@ -205,6 +207,9 @@ class Pipeline:
         client, call, answer, head = exchange.client, exchange.call, exchange.answer, exchange.head
         if answer is None or head is None:
             raise SidecarFault(INTERNAL, "nothing to relay")
+        if head.status == 101:
+            await self._sessions.carry(exchange, self._own_fields(exchange))
+            return
         exchange.status = head.status
         exchange.media_type = media_type = read_media_type(head.content_type)
         exchange.streamed = streamed = is_stream(exchange.dialect, media_type)
@@ -236,6 +241,8 @@ class Pipeline:
 
     def _fail(self, exchange: Exchange, fault: Fault) -> None:
         """Tell the caller: by an answer of our own, or within the stream, and never by a clean end."""
+        if exchange.became is not None:  # a session has told its own
+            return
         exchange.kind, exchange.ending = fault.kind, end_with_fault(fault.kind)
         client, message = exchange.client, fault.detail or fault.kind.summary
         if client.gone:
@@ -270,6 +277,7 @@ class Pipeline:
         """Let go of everything the exchange held, seal what happened, and show it to every sink."""
         now = self._clock.now()
         self._in_flight.dec()
+        self._sessions.dismiss(exchange)
         record = seal(exchange, now, self._prices, slow_s=self._settings.tracing.slow, has_room=self._has_room)
         for sink in self._sinks:
             sink.observe(record)

@@ -1,13 +1,16 @@
 """What the path needs from outside, as Protocols. The edge provides them; `app` introduces both."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.attempt.heads import AnswerHead, Framing
 from sidecar.core.observe.contract import BodyFilter, Observer
 from sidecar.core.observe.contract import Dialect as Dialect
-from sidecar.exchange import Call, Record
+from sidecar.core.observe.sessions import SessionObserver
+from sidecar.errors import ErrorKind
+from sidecar.exchange import Call, Departure, Record
 
 
 class Clock(Protocol):
@@ -40,6 +43,18 @@ class Level(Protocol):
     def dec(self) -> None:
         """Take one away."""
         ...
+
+
+Receiver = asyncio.Protocol  # whoever takes what a connection brings
+
+
+class Handover(NamedTuple):
+    """A connection that is HTTP no more: bytes pass to a receiver of its own from here on."""
+
+    transport: asyncio.Transport
+    rest: bytes  # what had come already
+    is_full: bool  # its write buffer is: the receiver was not told
+    told: Receiver  # who must be told when the connection is gone
 
 
 class Client(Protocol):
@@ -89,6 +104,39 @@ class Client(Protocol):
         ...
 
 
+@runtime_checkable
+class Upgradable(Protocol):
+    """A caller's side that has a connection of its own, which can become something else: an entry of a batch has none."""
+
+    def hand_over(self, receiver: Receiver) -> Handover:
+        """Give the connection away: HTTP ends here."""
+        ...
+
+
+class Tunnel(Protocol):
+    """Two connections joined to one: each gets every byte of the other."""
+
+    observer_failed: bool
+
+    @property
+    def request_bytes(self) -> int:
+        """Bytes from the client."""
+        ...
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes to the client."""
+        ...
+
+    def until_closed(self) -> Awaitable[Departure]:
+        """Wait until both connections are closed; return who left first."""
+        ...
+
+    def dismiss(self, departure: Departure, kind: ErrorKind) -> None:
+        """Tell both ends that we leave, and why, and close."""
+        ...
+
+
 class Answer(Protocol):
     """One attempt: a request on a connection, and the answer on its way to the client."""
 
@@ -111,8 +159,8 @@ class Answer(Protocol):
         """Whether a head has come, or never will."""
         ...
 
-    def start(self, method: str, data: bytes, *, whole: bool) -> None:
-        """Send the request, or its beginning if it is not `whole`."""
+    def start(self, method: str, data: bytes, *, whole: bool, upgrades: bool = False) -> None:
+        """Send the request, or its beginning if it is not `whole`. `upgrades`: it may be answered with 101."""
         ...
 
     async def send_more(self, data: bytes) -> None:
@@ -134,6 +182,10 @@ class Answer(Protocol):
 
         `ends_itself`: the end too; otherwise whoever judges the answer writes it.
         """
+        ...
+
+    def open_tunnel(self, client: Upgradable, head: bytes, observer: SessionObserver, idle_s: float) -> Tunnel:
+        """Send the head of a 101 on, and from now on all bytes in both directions. Raises UpstreamFault."""
         ...
 
     def until_end(self) -> Awaitable[None]:

@@ -6,18 +6,19 @@ from typing import Final
 import msgspec
 
 from sidecar.catalogue import EXECUTE_TOOL
-from sidecar.core.attempt.compose import address_request, replaced_fields, trace_fields
+from sidecar.core.attempt.compose import SWITCH_FIELDS, address_request, replaced_fields, trace_fields
 from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.attempt.endings import name_error
-from sidecar.core.attempt.heads import AnswerHead, Framing
+from sidecar.core.attempt.heads import EXTENSIONS, AnswerHead, Framing
 from sidecar.core.choose.places import NOWHERE, Place
 from sidecar.core.identify.router import Match
 from sidecar.core.observe.contract import Dialect, Observer
 from sidecar.core.observe.dialects import OPAQUE
 from sidecar.core.observe.pricing import PriceTable
 from sidecar.core.observe.sampling import keeps
+from sidecar.core.observe.sessions import SessionObserver
 from sidecar.errors import BAD_REQUEST, ErrorKind
-from sidecar.exchange import Asked, Attempt, Call, Cost, Ending, Record, Seen, TraceContext, Usage, UsageSource
+from sidecar.exchange import Asked, Attempt, Call, Cost, Ending, Record, Seen, Session, TraceContext, Usage, UsageSource
 from sidecar.ports import Answer, Client
 
 _COMPLETED, _UNENDED, _ABSENT, _REPORTED = Ending.COMPLETED, Ending.SIDECAR_FAULT, UsageSource.ABSENT, UsageSource.REPORTED
@@ -48,7 +49,7 @@ class Exchange(msgspec.Struct):
     answer: Answer | None = None
     attempts: list[Attempt] = msgspec.field(default_factory=list)
     head: AnswerHead | None = None
-    observer: Observer | None = None
+    observer: Observer | SessionObserver | None = None
     framing: Framing = Framing.NONE  # towards the client
     media_type: str = ""  # of the answer
     streamed: bool = False  # the answer is a stream of events
@@ -60,6 +61,8 @@ class Exchange(msgspec.Struct):
     kind: ErrorKind | None = None  # of the fault that ended it
     batched: bool = False  # it is an entry of a batch
     endless: bool = False  # its answer is a stream of what may happen some time
+    session: SessionObserver | None = None  # a WebSocket is asked for
+    became: Session | None = None  # and it became one, which has ended
 
     @property
     def attempts_made(self) -> int:
@@ -97,6 +100,8 @@ def compose_request(exchange: Exchange, *, propagates: bool) -> tuple[bytes, boo
         call, exchange.place, trace, observed=exchange.dialect is not OPAQUE, plain=exchange.usage_added
     )  # fmt: skip
     size = len(exchange.body) if exchange.whole else call.wanted.content_length
+    if exchange.session is not None:
+        extra, dropped = [*extra, *SWITCH_FIELDS], dropped | {EXTENSIONS}
     path = exchange.path if exchange.match is None else exchange.match.path
     return address_request(call, exchange.place, path, exchange.query, extra, dropped, size), size is None
 
@@ -113,8 +118,14 @@ def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, h
     exchange.close_attempt(now, ending)
     seen = observer.seen if observer is not None else Seen()
     usage = seen.usage
-    cost, unpriced = _price(prices, place.provider, exchange.asked.model, seen, usage)
-    important = trace is not None and keeps(ending, 0.0 if exchange.endless else now - call.accepted, slow_s=slow_s, sampled=False)
+    became = exchange.became
+    if became is None:
+        cost, unpriced = _price(prices, place.provider, exchange.asked.model, seen, usage)
+    else:
+        cost, unpriced = price_session(prices, place.provider, exchange.session)
+    answered = now if became is None else became.opened  # a long session is not a slow call
+    took_s = 0.0 if exchange.endless else answered - call.accepted
+    important = trace is not None and keeps(ending, took_s, slow_s=slow_s, sampled=False)
     wanted = important or (trace is not None and trace.sampled)
     kept = wanted and has_room(important)
     return Record(
@@ -129,7 +140,7 @@ def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, h
         tuple(exchange.attempts), answer is not None and answer.observer_failed, exchange.usage_added, trace,
         kept,
         exchange.path, "" if match is None else match.template, None if observer is None else observer.skipped, wanted and not kept,
-        () if exchange.head is None else exchange.head.limits, exchange.batched, exchange.endless,
+        () if exchange.head is None else exchange.head.limits, exchange.batched, exchange.endless, became,
     )  # fmt: skip
 
 
@@ -158,6 +169,20 @@ def _price(prices: PriceTable, provider: str, model: str | None, seen: Seen, usa
                 return cost, None
             known = known or prices.find(provider, name) is not None
     return None, "unknown_service_tier" if known else "unknown_model"
+
+
+def price_session(prices: PriceTable, provider: str, session: SessionObserver | None) -> tuple[Cost | None, str | None]:
+    """Return the cost of all answers of a session, each at its own model's price, or why there is none.
+
+    The table has prices for tokens of text only: those of audio, images and video cost more.
+    """
+    if session is None or not session.tally.usages:
+        return None, None
+    if not session.tally.is_text:
+        return None, "modality"
+    costs = [prices.price(provider, model, usage) for model, usage in session.tally.usages.items()]
+    known = [cost.usd for cost in costs if cost is not None]
+    return (None, "unknown_model") if len(known) < len(costs) else (Cost(sum(known), "table"), None)
 
 
 def _request_overhead(exchange: Exchange, answer: Answer | None) -> float | None:

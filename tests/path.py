@@ -131,7 +131,7 @@ class PlayedAnswer:
         self.whole = True
         self.filtered = False
 
-    def start(self, method: str, data: bytes, *, whole: bool) -> None:
+    def start(self, method: str, data: bytes, *, whole: bool, upgrades: bool = False) -> None:
         self.method, self.request, self.whole = method, data, whole
         self.sent_at = self.clock.now()
 
@@ -204,7 +204,7 @@ class Played:
         self.reports: list[tuple[str, Exception]] = []
         numbers = itertools.count(0x1234567)
         self.pipeline = Pipeline(
-            settings, Router(settings.routes), read_places(settings.upstreams, {}), PRICES, self, self.clock, self,
+            settings, Router(settings.routes), read_places(settings.upstreams, {}), PRICES, self, self.clock, self, Count(),
             [_Sink(records) for records in self.records], lambda bits: next(numbers) * 0x9E3779B97F4A7C15 & ((1 << bits) - 1),
             lambda call_id, error: self.reports.append((call_id, error)), has_room=(lambda important: self.room) if traces else None,
         )  # fmt: skip
@@ -243,6 +243,19 @@ class Played:
         assert len(record.attempts) == len(self.asked)
         assert record.ended >= record.accepted
         return record
+
+
+class Count:
+    """A level (ports.Level)."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def inc(self) -> None:
+        self.value += 1
+
+    def dec(self) -> None:
+        self.value -= 1
 
 
 class _Sink:

@@ -27,6 +27,8 @@ RATE_EDGES: Final = _edges(
 OVERHEAD_EDGES: Final = (0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 LAG_EDGES: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
+SESSION_EDGES: Final = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0)  # providers' longest is an hour
+
 OTHER: Final = "other"  # what a value beyond its label's bound becomes
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER")
@@ -87,7 +89,8 @@ TOOL_DURATION: Final = Metric(
 )  # fmt: skip
 HTTP_SERVER_DURATION: Final = Metric(
     "http_server_request_duration_seconds", Kind.HISTOGRAM,
-    "Time from accepting any call for an upstream to its last byte, error or cancellation; not of streams that have no end.", "seconds",
+    "Time from accepting any call for an upstream to its last byte, error or cancellation; of a WebSocket, its handshake; not of streams "
+    "that have no end.", "seconds",
     (_closed("http_request_method", *METHODS), _open("http_route", "http_route"), _open("http_response_status_code", "status_code"),
      _known("url_scheme"), _ERROR_TYPE), HTTP_EDGES,
 )  # fmt: skip
@@ -120,13 +123,22 @@ COST: Final = Metric(
 )  # fmt: skip
 UNPRICED: Final = Metric(
     "llm_sidecar_unpriced_requests_total", Kind.COUNTER, "Exchanges whose usage is known and could not be priced.", "",
-    (_closed("reason", "unknown_model", "unknown_service_tier"),),
+    (_closed("reason", "unknown_model", "unknown_service_tier", "modality"),),
 )  # fmt: skip
 OVERHEAD: Final = Metric(
     "llm_sidecar_overhead_seconds", Kind.HISTOGRAM, "Time the sidecar itself added to an exchange, on either side.", "seconds",
     (_closed("side", "request", "response"),), OVERHEAD_EDGES,
 )  # fmt: skip
 IN_FLIGHT: Final = Metric("llm_sidecar_in_flight_requests", Kind.GAUGE, "Exchanges in progress.")
+WEBSOCKETS: Final = Metric("llm_sidecar_websocket_sessions", Kind.GAUGE, "Open WebSocket sessions, those in their handshake included.")
+WEBSOCKET_DURATION: Final = Metric(
+    "llm_sidecar_websocket_session_duration_seconds", Kind.HISTOGRAM,
+    "Time from a WebSocket's handshake to its close; no other histogram of durations holds it.", "seconds", (_ROUTE,), SESSION_EDGES,
+)  # fmt: skip
+WEBSOCKET_MESSAGES: Final = Metric(
+    "llm_sidecar_websocket_messages_total", Kind.COUNTER, "Messages of WebSocket sessions, counted when the session ends.", "",
+    (_ROUTE, _closed("direction", "to_upstream", "to_client")),
+)  # fmt: skip
 ATTEMPTS: Final = Metric(
     "llm_sidecar_attempts_total", Kind.COUNTER, "Attempts against upstreams, by how they ended.", "",
     (_UPSTREAM, _closed("outcome", *(ending for ending in ENDINGS if ending != Ending.CLIENT_FAULT))),
@@ -185,9 +197,9 @@ BUILD_INFO: Final = Metric("llm_sidecar_build_info", Kind.GAUGE, "Always 1; what
 
 METRICS: Final[tuple[Metric, ...]] = (
     OPERATION_DURATION, TOKEN_USAGE, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, TOOL_DURATION, HTTP_SERVER_DURATION,
-    REQUESTS, BATCHED, TIME_TO_FIRST_TOKEN, TOKENS_PER_SECOND, TOKENS, USAGE_RECORDS, COST, UNPRICED, OVERHEAD, IN_FLIGHT, ATTEMPTS,
-    UPSTREAM_CONNECTIONS, RATELIMIT_REMAINING, RATELIMIT_LIMIT, REPLAYED, LABEL_OVERFLOW,
-    SPANS_EXPORTED, SPANS_DROPPED, OBSERVER_FAILURES, UNREADABLE, UNREAD, SINK_FAILURES,
+    REQUESTS, BATCHED, TIME_TO_FIRST_TOKEN, TOKENS_PER_SECOND, TOKENS, USAGE_RECORDS, COST, UNPRICED, OVERHEAD, IN_FLIGHT,
+    WEBSOCKETS, WEBSOCKET_DURATION, WEBSOCKET_MESSAGES, ATTEMPTS, UPSTREAM_CONNECTIONS, RATELIMIT_REMAINING, RATELIMIT_LIMIT, REPLAYED,
+    LABEL_OVERFLOW, SPANS_EXPORTED, SPANS_DROPPED, OBSERVER_FAILURES, UNREADABLE, UNREAD, SINK_FAILURES,
     LOOP_LAG, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, BUILD_INFO,
 )  # fmt: skip
 # Read from the operating system at each scrape (Linux).

@@ -20,6 +20,9 @@ SERVER_SPAN: Final = Span(
      Attribute("llm_sidecar.route", "string", "The route's name."),
      Attribute("llm_sidecar.ending", "string", "How the exchange ended, as in llm_sidecar_requests_total."),
      Attribute("llm_sidecar.error.id", "string", "The error id of an answer of our own."),
+     Attribute("llm_sidecar.websocket.close_code", "int", "The code of a WebSocket's first Close frame."),
+     Attribute("llm_sidecar.websocket.messages.to_upstream", "int", "Messages of a WebSocket's client."),
+     Attribute("llm_sidecar.websocket.messages.to_client", "int", "Messages of a WebSocket's server."),
      Attribute("llm_sidecar.overhead.request", "double", "Seconds the sidecar added before the request was sent on."),
      Attribute("llm_sidecar.overhead.response", "double", "Seconds the sidecar added to the answer.")),
 )  # fmt: skip

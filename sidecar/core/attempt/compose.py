@@ -15,6 +15,8 @@ _CHUNKED, _CLOSE = Framing.CHUNKED, Framing.CLOSE
 _NOTHING: Final[frozenset[bytes]] = frozenset()
 _TOLD_MAX: Final = 1024  # upstreams are few, attempts fewer
 _told: dict[tuple[str, int], bytes] = {}
+# Hop by hop, and so set anew on each of the two connections (RFC 9110 section 7.8).
+SWITCH_FIELDS: Final = (b"Connection: Upgrade", b"Upgrade: websocket")
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _PHRASES: Final = {
     400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 413: b"Content Too Large", 429: b"Too Many Requests",
@@ -93,6 +95,12 @@ def compose_response(call: Call, head: AnswerHead, framing: Framing, own: Sequen
         lines.append(b"Connection: keep-alive" if keeps else b"Connection: close")
     lines.append(b"\r\n")
     return b"\r\n".join(lines), keeps
+
+
+def compose_switch(head: AnswerHead, own: Sequence[bytes]) -> bytes:
+    """Return the head that tells the caller that its connection is a WebSocket from here on (RFC 6455 section 4.2.2)."""
+    lines = [b"HTTP/1.1 101 " + head.reason, *head.fields, *SWITCH_FIELDS, *own, b"\r\n"]
+    return b"\r\n".join(lines)
 
 
 def compose_refusal(call: Call, fault: Fault, body: bytes, *, own: Sequence[bytes]) -> tuple[bytes, bool]:

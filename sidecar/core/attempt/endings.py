@@ -26,9 +26,11 @@ from sidecar.errors import (
     UNRESOLVED,
     UPSTREAM_MALFORMED,
     UPSTREAM_RESET,
+    WEBSOCKET_REFUSED,
+    WEBSOCKETS_FULL,
     ErrorKind,
 )  # fmt: skip
-from sidecar.exchange import Ending
+from sidecar.exchange import Departure, Ending
 
 _BY_KIND: Final = {
     BAD_REQUEST: Ending.CLIENT_FAULT,
@@ -51,6 +53,8 @@ _BY_KIND: Final = {
     STREAM_CUT: Ending.CUT,
     POOL_FULL: Ending.REFUSED,
     BATCH_OVERFLOW: Ending.REFUSED,
+    WEBSOCKET_REFUSED: Ending.REFUSED,
+    WEBSOCKETS_FULL: Ending.REFUSED,
     STOPPING: Ending.REFUSED,
     INTERNAL: Ending.SIDECAR_FAULT,
 }
@@ -73,6 +77,38 @@ def end_with_answer(status: int, error_type: str | None) -> Ending:
     if status >= 400:
         return Ending.REJECTED
     return _COMPLETED if error_type is None else Ending.IN_BAND_ERROR
+
+
+# RFC 6455 section 7.4.1: done, going away, and a Close frame that says nothing.
+_ORDERLY: Final = frozenset({1000, 1001, 1005})
+# The server does not take what the client sent or who it is (section 7.4.1, and the registry of section 11.7: 3000
+# unauthorized, 3003 forbidden): what an HTTP status of 4xx says.
+_REJECTIONS: Final = frozenset({1002, 1003, 1007, 1008, 1009, 1010, 3000, 3003})
+_OWN_CLOSES: Final = {Departure.IDLE: IDLE_TIMEOUT, Departure.STOPPING: STOPPING, Departure.UPSTREAM: STREAM_CUT}
+_APPLICATION_CODES: Final = range(1000, 5000)
+
+
+def end_session(
+    departure: Departure, *, closed_by_server: bool | None, close_code: int | None, is_answering: bool, error_type: str | None
+) -> tuple[Ending, ErrorKind | None, str | None]:
+    """Return how a WebSocket session ended, whose telling the failure is, and what its error is called.
+
+    The first Close frame decides, whoever closed the connection then; without one, who left first. A session that
+    ends in order, but within an answer, is not complete: a server has cut it, a client has left it. `error_type`: of
+    the last answer, if it failed.
+    """
+    if closed_by_server is None:
+        kind = _OWN_CLOSES.get(departure)
+        return (_CLIENT_GONE, None, None) if kind is None else (_BY_KIND[kind], kind, None)
+    if not closed_by_server:
+        if close_code not in _ORDERLY or is_answering:
+            return _CLIENT_GONE, None, None
+    elif close_code not in _ORDERLY:
+        name = f"websocket_{close_code}" if close_code in _APPLICATION_CODES else "websocket_other"
+        return Ending.REJECTED if close_code in _REJECTIONS else Ending.IN_BAND_ERROR, None, name
+    elif is_answering:
+        return Ending.CUT, STREAM_CUT, None
+    return (_COMPLETED, None, None) if error_type is None else (Ending.IN_BAND_ERROR, None, error_type)
 
 
 def name_error(ending: Ending, status: int | None, kind: ErrorKind | None, seen_type: str | None) -> str | None:

@@ -34,7 +34,11 @@ _OWN_PREFIX: Final = b"x-sidecar-"
 _ORDINARY: Final = b""  # the class of every field that simply passes
 _LIMIT: Final = b"ratelimit"  # the class of all fields that tell how much of a rate limit is left
 _REPLAY: Final = b"x-openrouter-cache-status"
-_SPECIAL: Final = _REWRITTEN | _CREDENTIALS | _TRACE | {b"accept-encoding", b"content-encoding", b"content-type", _REPLAY}
+# Not offered on: without an agreement on extensions frames can be read, and hold no state (RFC 6455 section 9).
+EXTENSIONS: Final = b"sec-websocket-extensions"
+_SPECIAL: Final = _REWRITTEN | _CREDENTIALS | _TRACE | {
+    b"accept-encoding", b"content-encoding", b"content-type", _REPLAY, EXTENSIONS,
+}  # fmt: skip
 
 # Field names come from peers: remember the class of only so many spellings.
 _REMEMBERED_MAX: Final = 2048

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from sidecar.config import Route, RouteKind
-from sidecar.core.observe.contract import Dialect
+from sidecar.core.observe.contract import Dialect, SessionDialect
 from sidecar.core.observe.dialects import OPAQUE, dialect_for
+from sidecar.core.observe.dialects.session_endpoints import session_dialect_for
 from sidecar.core.observe.dialects.tool_http import name_tool
 
 # Paths come from callers: remember only so many decisions, then decide anew each time.
@@ -20,6 +21,8 @@ class Match(NamedTuple):
     path: str  # with the prefix taken off, still starting with "/"
     dialect: Dialect
     template: str  # http.route: the prefix, and the dialect's path where it is known
+    prefix: str = "/"
+    websocket: bool = True  # the route carries WebSockets
     tool: str | None = None  # on a tool route: the tool's name as the path tells it
 
 
@@ -49,11 +52,24 @@ class Router:
         for route in self._routes:
             if path.startswith(route.prefix):
                 rest = path[len(route.prefix) - 1 :]
+                tool: str | None = None
+                dialect, shown = OPAQUE, "/*"
                 if route.kind is RouteKind.TOOL:
-                    return Match(name_route(route), route.upstream, rest, OPAQUE, route.prefix + "*", name_tool(rest, name_route(route)))
-                dialect, shown = dialect_for(method, rest)
-                return Match(name_route(route), route.upstream, rest, dialect, route.prefix + shown[1:])
+                    tool = name_tool(rest, name_route(route))
+                else:
+                    dialect, shown = dialect_for(method, rest)
+                template = route.prefix + shown[1:]
+                return Match(name_route(route), route.upstream, rest, dialect, template, route.prefix, route.websocket, tool)
         return None
+
+
+def match_session(match: Match) -> tuple[Match, SessionDialect | None]:
+    """Return what becomes of a match where a WebSocket is asked for, and the form of its messages if that is known."""
+    found = session_dialect_for(match.path) if match.tool is None else None
+    if found is None:
+        return match._replace(dialect=OPAQUE, template=match.prefix + "*"), None
+    dialect, shown = found
+    return match._replace(dialect=dialect, template=match.prefix + shown[1:]), dialect
 
 
 def name_route(route: Route) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from sidecar.core.observe.tally import Tally
 from sidecar.errors import ErrorKind
 from sidecar.exchange import Asked, Seen
 
@@ -61,6 +62,22 @@ class Dialect(Protocol):
 
     def stream_error(self, kind: ErrorKind, message: str, asked: Asked, media_type: str) -> bytes:
         """Return bytes that tell a client within a stream that it broke off; b"" where the form has none."""
+        ...
+
+
+class SessionDialect(Dialect, Protocol):
+    """One form of messages over a WebSocket, both ways."""
+
+    def read_query(self, query: str) -> str | None:
+        """Return the model that a handshake's query asks for. It may hold secrets: nothing else of it is kept."""
+        ...
+
+    def read_client(self, message: bytes, tally: Tally) -> None:
+        """Note what a message of the client says. Never raises."""
+        ...
+
+    def read_server(self, message: bytes, tally: Tally) -> None:
+        """Note what a message of the server says. Never raises."""
         ...
 
 

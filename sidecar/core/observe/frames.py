@@ -70,7 +70,7 @@ class FrameReader:
     def feed(self, data: bytes) -> list[Message]:
         """Return the messages that `data` completes. Never raises."""
         found: list[Message] = []
-        if self.corrupt or self.close_code is not None:  # nothing counts behind a Close frame
+        if self._is_over():
             return found
         if self._fresh:
             data = self._fresh + data
@@ -80,7 +80,7 @@ class FrameReader:
             if self._head:
                 size = self._read_head(data, position)
                 if not size:
-                    self._fresh = b"" if self.corrupt else data[position:]
+                    self._fresh = b"" if self._is_over() else data[position:]
                     break
                 position += size
             taken = min(self._left_bytes, end - position)
@@ -90,9 +90,13 @@ class FrameReader:
             if not self._left_bytes:
                 self._head = True
                 self._end_frame(found)
-                if self.corrupt or self.close_code is not None:
+                if self._is_over():
                     break
         return found
+
+    def _is_over(self) -> bool:
+        """Whether nothing more is read: what stands behind a Close frame does not count."""
+        return self.corrupt or self.close_code is not None
 
     def _read_head(self, data: bytes, position: int) -> int:
         """Return the size of the frame's head, 0 where it is not whole or not a head."""

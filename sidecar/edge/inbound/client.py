@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from sidecar.errors import BAD_REQUEST, ClientFault
 from sidecar.exchange import Call
+from sidecar.ports import Handover, Receiver
 
 # Time for the last bytes to leave before a connection is reset on purpose: a reset overtakes them.
 _LAST_BYTES_S: Final = 0.1
@@ -33,6 +34,10 @@ class Line(Protocol):
 
     def resume_reading(self) -> None:
         """Read on."""
+        ...
+
+    def hand_over(self, receiver: Receiver) -> Handover:
+        """Give the connection away."""
         ...
 
 
@@ -152,6 +157,11 @@ class HttpClient:
     def outlast(self) -> None:
         """This call has no end of its own (ports.Client)."""
         self._line.endless = True
+
+    def hand_over(self, receiver: Receiver) -> Handover:
+        """Give the connection away: HTTP ends here (ports.Upgradable)."""
+        self.keep = False
+        return self._line.hand_over(receiver)
 
     def finish(self, *, keep: bool) -> None:
         """The answer has been written (ports.Client)."""

@@ -13,20 +13,24 @@ LLM client does that, and a provider bills for every second.
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 import httptools
 
 from sidecar.core.attempt.heads import read_request
 from sidecar.edge.inbound.client import HttpClient
+from sidecar.edge.inbound.host import Host
 from sidecar.edge.tasks import spawn
 from sidecar.exchange import Call, Header
+from sidecar.ports import Handover, Receiver
 
 # Long enough for any header that carries a token, short enough to be of no use as an attack.
 _LINE_BYTES_MAX: Final = 16 * 1024
 _FIELDS_MAX: Final = 128
 _HEAD_BYTES_MAX: Final = 64 * 1024
+# Behind a request to upgrade, before it is decided on.
+_BEYOND_BYTES_MAX: Final = 64 * 1024
 # What comes ahead of its turn waits in the socket's buffers, not in ours.
 _AHEAD_MAX: Final = 16
 _VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
@@ -35,41 +39,13 @@ _VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
 _REST_S: Final = 1.0
 
 
-class Host(Protocol):
-    """Whoever serves the connection."""
-
-    carry: Callable[[HttpClient], Awaitable[None]]
-    refuse_malformed: Callable[[], bytes]  # notes a request that never became a call; returns a whole answer
-    idle_s: float
-
-    def draw_id(self) -> str:
-        """Return a new request id."""
-        ...
-
-    def now(self) -> float:
-        """Return seconds on the monotonic clock."""
-        ...
-
-    def wall_ns(self) -> int:
-        """Return nanoseconds since the epoch."""
-        ...
-
-    def opened(self, connection: "ClientConnection") -> None:
-        """A connection is there."""
-        ...
-
-    def closed(self, connection: "ClientConnection") -> None:
-        """A connection is gone."""
-        ...
-
-
 class ClientConnection(asyncio.Protocol):
     """Reads calls from a caller's connection and has them carried."""
 
     __slots__ = (
-        "_body_came", "_client", "_closing", "_fields", "_go_on", "_head_bytes", "_host", "_malformed", "_parser", "_pause",
-        "_paused_reading", "_paused_writing", "_target", "_task", "_waiter", "_waiting", "begun_at", "busy", "endless", "idle_since",
-        "lost", "transport",
+        "_beyond", "_body_came", "_client", "_closing", "_fields", "_go_on", "_handed", "_head_bytes", "_host", "_malformed",
+        "_parser", "_pause", "_paused_reading", "_paused_writing", "_target", "_task", "_waiter", "_waiting", "begun_at", "busy",
+        "endless", "idle_since", "lost", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -80,7 +56,9 @@ class ClientConnection(asyncio.Protocol):
         self._fields: list[Header] = []
         self._target = b""
         self._head_bytes = 0  # received of a head that is not whole, or within a body without any of it
+        self._beyond: bytearray | None = None  # what came behind a request to upgrade
         self._body_came = False
+        self._handed = False  # it belongs to a session, and carries no more calls
         self._client: HttpClient | None = None  # whose body is being read from the socket
         self._waiting: deque[HttpClient] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -111,6 +89,8 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read what came (asyncio)."""
         if self._malformed or self._closing:
+            if self._beyond is not None:
+                self._hold(data)
             return
         client = self._client
         if client is None:
@@ -119,8 +99,10 @@ class ClientConnection(asyncio.Protocol):
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
+        except httptools.HttpParserUpgrade as switch:
             self._closing = True  # the call that asked for it is carried; what follows is not HTTP
+            self._beyond = bytearray()
+            self._hold(data[switch.args[0] :])
         except (httptools.HttpParserError, ValueError):
             self._give_up()
             return
@@ -142,7 +124,7 @@ class ClientConnection(asyncio.Protocol):
         """The caller is gone (asyncio): whatever is done for it ends."""
         self.lost = True
         self._host.closed(self)
-        if self._task is not None:
+        if self._task is not None and not self._handed:  # a session finds out by itself
             self._task.cancel()
 
     def pause_writing(self) -> None:
@@ -183,7 +165,8 @@ class ClientConnection(asyncio.Protocol):
         method = self._parser.get_method().decode("ascii")
         call = Call(
             host.draw_id(), method, target.decode("utf-8", "surrogateescape"), fields, version,
-            wanted.chunked or bool(wanted.content_length), self._parser.should_keep_alive(), wanted, host.now(), host.wall_ns(),
+            wanted.chunked or bool(wanted.content_length), self._parser.should_keep_alive() and not wanted.upgrade, wanted,
+            host.now(), host.wall_ns(),
         )  # fmt: skip
         self._client = client = HttpClient(call, self, host.idle_s)
         self._head_bytes, self.begun_at = 0, 0.0
@@ -227,6 +210,14 @@ class ClientConnection(asyncio.Protocol):
         if self._paused_reading and not self.lost:
             self._paused_reading = False
             self.transport.resume_reading()
+
+    def hand_over(self, receiver: Receiver) -> Handover:
+        """Give the connection to `receiver` (ports.Client)."""
+        self._handed = True
+        rest, self._beyond = bytes(self._beyond or b""), None
+        self.transport.set_protocol(receiver)
+        self.resume_reading()
+        return Handover(self.transport, rest, self._paused_writing, self)
 
     # -- what the server does --------------------------------------------------------------
 
@@ -276,6 +267,13 @@ class ClientConnection(asyncio.Protocol):
             self._closing = True
             if not self.transport.is_closing():
                 self.transport.close()
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what follows a request to upgrade until it is known whose it is; more waits in the socket's buffers."""
+        if self._beyond is not None and not self._handed:
+            self._beyond += data
+            if len(self._beyond) > _BEYOND_BYTES_MAX:
+                self.hold_reading()
 
     def _give_up(self) -> None:
         """What came is not HTTP: nobody knows where the next request begins."""

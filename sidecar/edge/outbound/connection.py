@@ -16,6 +16,7 @@ import httptools
 from sidecar.core.attempt.heads import Framing, read_answer
 from sidecar.edge.outbound.telling import Keeper, Listener
 from sidecar.errors import UPSTREAM_MALFORMED, UPSTREAM_RESET, ErrorKind
+from sidecar.ports import Handover, Receiver
 
 # More interim answers than any server sends; a hostile one could send them for ever.
 _INTERIM_MAX: Final = 16
@@ -28,9 +29,9 @@ class Connection(asyncio.Protocol):
     """A connection that carries one request at a time."""
 
     __slots__ = (
-        "_clean", "_ended", "_framing", "_head", "_head_bytes", "_head_bytes_max", "_interim", "_keeper", "_listener",
-        "_lost", "_method", "_parser", "_pieces", "_poller", "_spill", "_whole", "_writable", "admitted",
-        "expires_at", "idle_since", "paused", "transport", "used",
+        "_beyond", "_clean", "_ended", "_framing", "_head", "_head_bytes", "_head_bytes_max", "_interim", "_keeper", "_listener",
+        "_lost", "_method", "_parser", "_pieces", "_poller", "_spill", "_upgrades", "_whole", "_writable",
+        "admitted", "expires_at", "idle_since", "paused", "transport", "used",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -41,6 +42,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._listener: Listener | None = None
         self._lost = False
+        self._beyond: bytes | None = None  # what came behind a 101
         self._pieces: list[bytes] = []
         self._poller: select.poll | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -60,14 +62,19 @@ class Connection(asyncio.Protocol):
         self._ended = False
         self._clean = False
         self._spill = False
+        self._upgrades = False
         self._whole = True
 
     # -- what the owner does ---------------------------------------------------------------
 
-    def send(self, method: str, data: bytes, listener: Listener, *, whole: bool) -> None:
-        """Send a request, or its beginning if it is not `whole`, and tell `listener` of the answer."""
+    def send(self, method: str, data: bytes, listener: Listener, *, whole: bool, upgrades: bool = False) -> None:
+        """Send a request, or its beginning if it is not `whole`, and tell `listener` of the answer.
+
+        `upgrades`: it may be answered with 101, after which the connection waits to be handed over.
+        """
         self._begin(method)
         self._whole = whole
+        self._upgrades = upgrades
         self._listener = listener
         self.used += 1
         self.transport.write(data)
@@ -109,6 +116,16 @@ class Connection(asyncio.Protocol):
         if self.paused and not self._lost:
             self.paused = False
             self.transport.resume_reading()
+
+    def hand_over(self, receiver: Receiver) -> Handover:
+        """Give the connection to `receiver` after a 101: it is HTTP no more, and the pool's no more."""
+        rest, self._beyond = self._beyond or b"", None
+        self._listener = None
+        self.transport.set_protocol(receiver)
+        self.resume()
+        self._lost = True
+        self._keeper.give_away(self)
+        return Handover(self.transport, rest, self._writable is not None, self)
 
     def abort(self) -> None:
         """Close at once; the listener is not told. The upstream sees the reset and can stop working."""
@@ -158,6 +175,8 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, ValueError):
+            if self._beyond is not None:  # the 101 that was asked for: what stands behind it is kept already
+                return
             self._spill = True
             if not self._ended:
                 if self._pieces:
@@ -215,6 +234,9 @@ class Connection(asyncio.Protocol):
         if not 0 < end <= self._head_bytes_max:
             raise ValueError("response head too large, or with bare line feeds")
         status = self._parser.get_status_code()
+        if status == 101 and self._upgrades and self._parser.should_upgrade():
+            self._switch(raw[:end], raw[end + 4 :])
+            return
         if 100 <= status < 200:
             self._head = raw[end + 4 :]
             self._interim += 1
@@ -256,6 +278,13 @@ class Connection(asyncio.Protocol):
         else:
             self._let_go(self.transport.close)
         listener.on_end()
+
+    def _switch(self, head: bytes, rest: bytes) -> None:
+        self._head = b""
+        self._beyond = rest
+        self.pause()  # nothing more is read until the connection is handed over
+        if self._listener is not None:
+            self._listener.on_head(read_answer(self._method, 101, head))
 
     def _let_go(self, close: Callable[[], None]) -> None:
         if not self._lost:

@@ -155,6 +155,11 @@ class Pool:
         if self._sweep is None:
             self._arm(now)
 
+    def give_away(self, connection: Connection) -> None:
+        """Count a connection no more (Keeper): an hour's session must not keep others from their room."""
+        connection.admitted = False
+        self._release_permit()
+
     def _release_permit(self) -> None:
         while self._waiters:
             waiter = self._waiters.popleft()

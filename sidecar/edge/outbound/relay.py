@@ -14,10 +14,12 @@ from sidecar.core.attempt.compose import LAST_CHUNK, frame_chunk
 from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.attempt.heads import AnswerHead, Framing
 from sidecar.core.observe.contract import BodyFilter, Observer
+from sidecar.core.observe.sessions import SessionObserver
 from sidecar.edge.outbound.connection import Connection
+from sidecar.edge.outbound.tunnel import Tunnel
 from sidecar.edge.outbound.watch import Watch
 from sidecar.errors import IDLE_TIMEOUT, STREAM_CUT, UPSTREAM_MALFORMED, UPSTREAM_RESET, ClientGone, ErrorKind, UpstreamFault
-from sidecar.ports import Client
+from sidecar.ports import Client, Upgradable
 
 _NONE, _CHUNKED = Framing.NONE, Framing.CHUNKED
 _BROKEN_WITHIN: Final = frozenset({UPSTREAM_RESET, UPSTREAM_MALFORMED})
@@ -28,7 +30,7 @@ class Relay:
 
     __slots__ = (
         "_client", "_connection", "_deadlines", "_ended", "_ends_itself", "_fault", "_filter", "_framing", "_head", "_held", "_now",
-        "_observer", "_unsent", "_waiter", "_watch", "_whole", "_write", "connected_at", "first_byte_at", "head_at", "last_at",
+        "_observer", "_tunnel", "_unsent", "_waiter", "_watch", "_whole", "_write", "connected_at", "first_byte_at", "head_at", "last_at",
         "observer_failed", "reused", "sent_at", "sent_bytes",
     )  # fmt: skip
 
@@ -47,6 +49,7 @@ class Relay:
         self._framing = _NONE
         self._observer: Observer | None = None
         self._filter: BodyFilter | None = None
+        self._tunnel: Tunnel | None = None
         self._unsent = 0
         self._ends_itself = False
         self._whole = True
@@ -61,10 +64,10 @@ class Relay:
 
     # -- what the path does ----------------------------------------------------------------
 
-    def start(self, method: str, data: bytes, *, whole: bool) -> None:
+    def start(self, method: str, data: bytes, *, whole: bool, upgrades: bool = False) -> None:
         """Send the request, or if it is not `whole` the beginning of it, and start the clock."""
         self._whole = whole
-        self._connection.send(method, data, self, whole=whole)
+        self._connection.send(method, data, self, whole=whole, upgrades=upgrades)
         self.sent_at = self.last_at = self._now()
         self._unsent = self._connection.unsent_bytes
         self._watch.add(self, self._deadlines.next_due(head_seen=False, since=self.last_at)[0])
@@ -128,6 +131,16 @@ class Relay:
         if self._ended:
             self._close_observer()
 
+    def open_tunnel(self, client: Upgradable, head: bytes, observer: SessionObserver, idle_s: float) -> Tunnel:
+        """Answer a handshake with `head`, and join the two connections. Raises UpstreamFault where the upstream has left again."""
+        if self._fault is not None:
+            raise self._fault
+        self._watch.remove(self)
+        self._ended = True  # as HTTP: the connection is not ours any more
+        tunnel = self._tunnel = Tunnel(observer, self._now, self._watch, idle_s)
+        tunnel.open(client, self._connection, head)
+        return tunnel
+
     async def until_end(self) -> None:
         """Wait until the answer is whole. Raises UpstreamFault if it broke off, ClientGone if nobody reads it."""
         while not self._ended:
@@ -138,6 +151,9 @@ class Relay:
     def release(self) -> None:
         """Let go of everything: the answer has ended, or nobody wants it any more."""
         self._watch.remove(self)
+        if self._tunnel is not None:
+            self._tunnel.release()
+            self.sent_bytes, self.observer_failed = self._tunnel.sent_bytes, self._tunnel.observer_failed
         if not self._ended:
             self._connection.abort()
             self._close_observer()

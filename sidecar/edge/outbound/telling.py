@@ -35,3 +35,7 @@ class Keeper(Protocol):
     def take_back(self, connection: "Connection", *, reusable: bool) -> None:
         """Take back a connection whose answer ended, or that was lost."""
         ...
+
+    def give_away(self, connection: "Connection") -> None:
+        """Count a connection no more: it lives on, and belongs to somebody else."""
+        ...

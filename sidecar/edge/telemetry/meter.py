@@ -10,7 +10,7 @@ from sidecar.edge.telemetry.instruments import Counter, Gauge, Histogram, TraceP
 from sidecar.edge.telemetry.labels import LabelBounds
 from sidecar.edge.telemetry.ratelimits import RateLimits
 from sidecar.edge.telemetry.series import Series, SeriesKey
-from sidecar.exchange import Record, UsageSource
+from sidecar.exchange import Record, Session, UsageSource
 
 _ABSENT, _REPORTED = UsageSource.ABSENT, UsageSource.REPORTED  # a class's members cost five times a module's names
 _OPERATIONS: Final = frozenset(catalogue.OPERATION_DURATION.labels[0].values)
@@ -32,6 +32,7 @@ class Meter:
         families.create_upstreams(upstreams)
         families.build_info.child(version, python).set(1)
         self.in_flight: Gauge = families.in_flight.child()
+        self.websockets: Gauge = families.websockets.child()
         self.loop_lag: Histogram = families.loop_lag.child()
         self.spans_exported: Counter = families.spans_exported.child()
         self._observer_failures = families.observer_failures.child()
@@ -94,7 +95,8 @@ class Meter:
             counter.value += 1
 
     def _observe_answer(self, record: Record, series: Series, http: Histogram) -> None:
-        duration_s = record.ended - record.accepted
+        session = record.session
+        duration_s = (record.ended if session is None else session.opened) - record.accepted
         trace = record.trace if record.kept else None
         at_s = 0.0 if trace is None else record.accepted_ns * 1e-9 + duration_s
         if not record.endless:
@@ -109,7 +111,9 @@ class Meter:
             if counted is None:
                 counted = self._attempts[key] = self.families.attempts.child(*key)
             counted.value += 1
-        if series.duration is not None:
+        if session is not None:
+            self._observe_session(record, session, series)
+        elif series.duration is not None:
             point = None if trace is None else TracePoint(trace.trace_id, trace.client_span_id, at_s)
             series.duration.observe(duration_s, point)
             if record.seen.replayed:
@@ -119,6 +123,15 @@ class Meter:
             self._observe_usage(record, series)
         elif series.execution is not None:
             series.execution.observe(duration_s, None if trace is None else TracePoint(trace.trace_id, trace.client_span_id, at_s))
+
+    def _observe_session(self, record: Record, session: Session, series: Series) -> None:
+        """What a WebSocket adds: how long it lasted is nobody's latency, so it has a histogram of its own."""
+        families, route = self.families, record.route
+        families.websocket_duration.child(route).observe(record.ended - session.opened)
+        families.websocket_messages.child(route, "to_upstream").value += session.to_upstream
+        families.websocket_messages.child(route, "to_client").value += session.to_client
+        if record.operation in _OPERATIONS:
+            self._observe_usage(record, series)
 
     def _observe_usage(self, record: Record, series: Series) -> None:
         source = record.usage_source
@@ -176,7 +189,8 @@ class Meter:
             admitted["response_model"][0], record.server_address, str(record.server_port), method,
             admitted["status_code"][0], admitted["error_type"][0], record.ending, admitted["tool"][0],
         )  # fmt: skip
-        return Series(self.families, key, overflow, is_genai=record.operation in _OPERATIONS, reached=record.upstream != "")
+        is_genai = record.operation in _OPERATIONS and record.session is None
+        return Series(self.families, key, overflow, is_genai=is_genai, reached=record.upstream != "")
 
 
 def _observe_stream(record: Record, series: Series, point: TracePoint | None) -> None:

@@ -178,6 +178,12 @@ def _describe_server(record: Record) -> Attributes:
         attributes["llm_sidecar.error.id"] = record.error_id
     if str(record.ending) in _SERVICE_ERRORS:
         attributes["error.type"] = _error_type(record)
+    session = record.session
+    if session is not None:
+        attributes["llm_sidecar.websocket.messages.to_upstream"] = session.to_upstream
+        attributes["llm_sidecar.websocket.messages.to_client"] = session.to_client
+        if session.close_code is not None:
+            attributes["llm_sidecar.websocket.close_code"] = session.close_code
     if record.overhead_request_s is not None:
         attributes["llm_sidecar.overhead.request"] = record.overhead_request_s
     if record.overhead_response_s is not None:
@@ -251,7 +257,7 @@ def _add_usage(record: Record, attributes: Attributes) -> None:
 def _finish_reasons(record: Record) -> list[str]:
     """Return one reason per choice, `error` where an expected one never arrived."""
     reasons = list(record.seen.finish_reasons)
-    if record.operation not in _REASONED or record.ending is Ending.COMPLETED:
+    if record.operation not in _REASONED or record.ending is Ending.COMPLETED or record.session is not None:
         return reasons
     asked = record.asked.params.get("gen_ai.request.choice.count", 1)
     choices = min(asked, 128) if isinstance(asked, int) else 1

@@ -1,5 +1,6 @@
 """Frames against the standard's rules, for every way of cutting a stream, masked and not."""
 
+import itertools
 import tracemalloc
 
 import pytest
@@ -143,7 +144,7 @@ def test_the_same_for_every_chunking(parts: list[tuple[bytes, int, bool, int]], 
             stream += frame(piece, 0 if number else opcode, last=is_last, key=KEY if masked else None)
         expected.append(Message(opcode, payload))
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
-    reader, messages = read(*(stream[start:end] for start, end in zip(places, places[1:], strict=False)))
+    reader, messages = read(*(stream[start:end] for start, end in itertools.pairwise(places)))
     assert messages == expected
     assert (reader.messages, reader.corrupt, reader.is_between_frames) == (len(expected), False, True)
     assert read(*(bytes([byte]) for byte in stream))[1] == expected
