@@ -87,6 +87,7 @@ class Sidecar:
         try:
             prefixes = {name_route(route): route.prefix for route in settings.routes}
             self._tracer = start_tracing(settings, prefixes, self._environ, self._meter, self._log, __version__)
+            self._meter.families.create_routes(prefixes)
             metrics = Guarded("metrics", self._meter, self._meter, self._log, together=_COUNTED_TOGETHER)
             self._meter.before_scrape(metrics.flush)
             sinks: list[Sink] = [Complaints(self._log), metrics, *self._sinks]

@@ -23,7 +23,7 @@ from sidecar.errors import (
 RELEASED = {
     "bad_request", "bad_target", "no_route", "not_upgradable", "upstream_unresolved", "upstream_unreachable", "connect_timeout",
     "upstream_tls", "egress_proxy_refused", "upstream_reset", "upstream_malformed", "first_byte_timeout", "idle_timeout", "total_timeout",
-    "stream_cut", "pool_full", "stopping", "internal",
+    "websocket_refused", "websockets_full", "stream_cut", "pool_full", "stopping", "internal",
 }  # fmt: skip
 
 
@@ -40,7 +40,10 @@ def test_each_kind_says_what_and_what_to_do(kind: ErrorKind) -> None:
     """Two sentences, and a status that fits whose fault it was."""
     assert kind.summary.endswith(".")
     assert kind.advice.endswith(".")
-    allowed = {Origin.CLIENT: {400, 403, 404, 413, 501}, Origin.UPSTREAM: {502, 504}, Origin.SIDECAR: {500, 503}, Origin.POLICY: {429, 503}}
+    allowed = {
+        Origin.CLIENT: {400, 403, 404, 413, 501}, Origin.UPSTREAM: {502, 504}, Origin.SIDECAR: {500, 503},
+        Origin.POLICY: {403, 429, 503},
+    }  # fmt: skip
     assert kind.status in allowed[kind.origin]
 
 

@@ -166,7 +166,9 @@ async def test_an_upstream_that_gives_no_answer_is_told(kind: Any, ending: Endin
         ((), "http://evil.test/", 400, "bad_target"),
         ((), "/nowhere/v1", 404, "no_route"),
         (((b"x-sidecar-timeout", b"soon"),), CHAT, 400, "bad_request"),
-        (((b"Connection", b"upgrade"), (b"Upgrade", b"websocket")), CHAT, 501, "not_upgradable"),
+        (((b"Connection", b"upgrade"), (b"Upgrade", b"h2c")), CHAT, 501, "not_upgradable"),
+        (((b"Connection", b"upgrade"), (b"Upgrade", b"websocket"), (b"Upgrade", b"h2c")), CHAT, 501, "not_upgradable"),
+        (((b"Connection", b"upgrade"), (b"Upgrade", b"websocket")), CHAT, 400, "bad_request"),
     ],
 )
 async def test_a_callers_mistake_reaches_no_upstream(headers: Any, target: str, status: int, error_id: str) -> None:

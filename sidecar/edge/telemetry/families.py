@@ -66,6 +66,12 @@ class Families:
             for state in states:
                 self.upstream_connections.child(upstream, state)
 
+    def create_routes(self, routes: Iterable[str]) -> None:
+        """Create the series of these routes that other labels do not divide further, at 0."""
+        for route in routes:
+            for direction in catalogue.WEBSOCKET_MESSAGES.labels[1].values:
+                self.websocket_messages.child(route, direction)
+
     def _create_closed(self) -> None:
         # A rate over a series that was born at 1 misses the first event: begin at 0.
         for family in self.all:

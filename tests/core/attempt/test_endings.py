@@ -2,9 +2,9 @@
 
 import pytest
 
-from sidecar.core.attempt.endings import end_with_answer, end_with_fault, is_cut, name_error
-from sidecar.errors import ERRORS, FIRST_BYTE_TIMEOUT, ErrorKind, Origin
-from sidecar.exchange import SERVICE_ERRORS, Ending, Seen
+from sidecar.core.attempt.endings import end_session, end_with_answer, end_with_fault, is_cut, name_error
+from sidecar.errors import ERRORS, FIRST_BYTE_TIMEOUT, IDLE_TIMEOUT, STOPPING, STREAM_CUT, ErrorKind, Origin
+from sidecar.exchange import SERVICE_ERRORS, Departure, Ending, Seen
 
 BY_ORIGIN = {
     Origin.CLIENT: {Ending.CLIENT_FAULT},
@@ -13,6 +13,7 @@ BY_ORIGIN = {
         Ending.TOTAL_TIMEOUT, Ending.CUT,
     },
     Origin.SIDECAR: {Ending.REFUSED, Ending.SIDECAR_FAULT},
+    Origin.POLICY: {Ending.REFUSED},
 }  # fmt: skip
 
 
@@ -105,3 +106,44 @@ class Answered:
 def test_an_answer_without_its_end_is_cut(observer: Answered, is_understood: bool, body_bytes: int, cut: bool) -> None:
     """Its form's own end is missing, it is half a JSON text, or nothing at all came; a provider's own error is an end."""
     assert is_cut(observer, is_understood=is_understood, body_bytes=body_bytes) is cut
+
+
+CLIENT, UPSTREAM = Departure.CLIENT, Departure.UPSTREAM
+
+
+@pytest.mark.parametrize(
+    ("departure", "closed_by_server", "code", "is_answering", "seen", "ending", "kind", "name"),
+    [
+        # In order, whoever closed the connection then.
+        (CLIENT, False, 1000, False, None, Ending.COMPLETED, None, None),
+        (UPSTREAM, False, 1005, False, None, Ending.COMPLETED, None, None),
+        (UPSTREAM, True, 1000, False, None, Ending.COMPLETED, None, None),
+        (CLIENT, True, 1001, False, None, Ending.COMPLETED, None, None),
+        # In order, but the last answer had failed.
+        (CLIENT, False, 1000, False, "server_error", Ending.IN_BAND_ERROR, None, "server_error"),
+        # Within an answer.
+        (UPSTREAM, True, 1001, True, None, Ending.CUT, STREAM_CUT, None),
+        (CLIENT, False, 1000, True, None, Ending.CLIENT_GONE, None, None),
+        # The client closes for a reason of its own.
+        (CLIENT, False, 1009, False, "server_error", Ending.CLIENT_GONE, None, None),
+        # The server does, because of the client, and because of itself.
+        (UPSTREAM, True, 1008, False, None, Ending.REJECTED, None, "websocket_1008"),
+        (UPSTREAM, True, 3000, True, None, Ending.REJECTED, None, "websocket_3000"),
+        (UPSTREAM, True, 1011, False, "server_error", Ending.IN_BAND_ERROR, None, "websocket_1011"),
+        (UPSTREAM, True, 4999, False, None, Ending.IN_BAND_ERROR, None, "websocket_4999"),
+        (UPSTREAM, True, 65535, False, None, Ending.IN_BAND_ERROR, None, "websocket_other"),
+        # No Close frame.
+        (CLIENT, None, None, True, None, Ending.CLIENT_GONE, None, None),
+        (UPSTREAM, None, None, False, None, Ending.CUT, STREAM_CUT, None),
+        (Departure.IDLE, None, None, False, None, Ending.IDLE_TIMEOUT, IDLE_TIMEOUT, None),
+        (Departure.STOPPING, None, None, True, None, Ending.REFUSED, STOPPING, None),
+    ],
+)
+def test_a_session_ends_by_its_first_close_frame_else_by_who_left_first(
+    departure: Departure, closed_by_server: bool | None, code: int | None, is_answering: bool, seen: str | None, ending: Ending,
+    kind: ErrorKind | None, name: str | None,
+) -> None:  # fmt: skip
+    """RFC 6455 section 7.1.5; and what is cut within an answer is never complete."""
+    assert end_session(departure, closed_by_server=closed_by_server, close_code=code, is_answering=is_answering, error_type=seen) == (
+        ending, kind, name,
+    )  # fmt: skip

@@ -17,7 +17,7 @@ def test_closed_series_exist_from_the_start() -> None:
         expected = [label.values for label in labels if label.kind is LabelKind.CLOSED]
         if not labels:
             assert len(family.children) == 1
-        elif len(labels) == 1:
+        elif len(labels) == len(expected) == 1:
             assert [child.labels for child in family.children] == [f'{labels[0].name}="{value}"' for value in expected[0]]
         else:
             assert family.children == []

@@ -71,7 +71,7 @@ class OpenAISession(Opaque):
     def read_server(self, message: bytes, tally: Tally) -> None:
         """Note a response's beginning and end, and errors."""
         event = _read(message)
-        kind, seen = event.type, tally.seen
+        seen, kind = tally.seen, event.type if isinstance(event.type, str) else ""
         if kind == "response.created":
             tally.answering += 1
             _note_model(event.response, tally)
