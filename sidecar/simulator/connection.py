@@ -18,6 +18,7 @@ from sidecar.simulator.ledger import Entry
 from sidecar.simulator.openai import render_error
 from sidecar.simulator.provider import Provider, Received
 from sidecar.simulator.reply import End, Outcome, Reply, compose_plain
+from sidecar.simulator.websocket import WebSocket, compose_head
 from sidecar.simulator.wire import CONTINUE
 
 _BODY_BYTES_MAX: Final = 128 << 20
@@ -91,7 +92,9 @@ class Connection(asyncio.Protocol):
         """Bytes of requests."""
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except httptools.HttpParserUpgrade as switch:
+            self._upgrade(data[switch.args[0] :])
+        except httptools.HttpParserError:
             self._refuse(400, "This is not a request that can be read.")
 
     def eof_received(self) -> bool:
@@ -149,6 +152,8 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """A whole request: answer it, after those before it."""
         parser = self._parser
+        if parser.should_upgrade():
+            return
         received = Received(
             parser.get_method().decode("latin-1"), self._target.decode("latin-1"), self._headers, bytes(self._body),
             can_chunk=parser.get_http_version() != "1.0",
@@ -158,6 +163,22 @@ class Connection(asyncio.Protocol):
             self._refuse(400, "Too many requests at once on one connection.")
         elif self._reply is None:
             self._begin()
+
+    def _upgrade(self, rest: bytes) -> None:
+        """Go on as a WebSocket where the interface has one, and the key is good."""
+        if self._reply is not None or self._transport is None or self._headers.get("upgrade", "").lower() != "websocket":
+            self._refuse(400, "This is not a request that can be read.")
+            return
+        received = Received("GET", self._target.decode("latin-1"), self._headers, b"")
+        provider = self._provider
+        entry, told = provider.open_session(received, self._clock())
+        if isinstance(told, Reply):
+            self._transport.write(told.steps[0].wire)
+            self._transport.close()
+            provider.ledger.seal(entry, told.outcome, self._clock())
+            return
+        session = WebSocket(told, entry, provider.ledger, provider.profile, self._clock, self.connection_lost)
+        session.begin(self._transport, compose_head(self._headers, [("x-request-id", entry.request_id)]), rest)
 
     # Performing a reply.
 

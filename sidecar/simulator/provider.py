@@ -23,6 +23,8 @@ from sidecar.simulator.request import Ask, Form, Rejection
 from sidecar.simulator.responses import Replay
 from sidecar.simulator.script import Fault, Script, ScriptError, read_script, read_scripts
 from sidecar.simulator.stored import ResponseStore
+from sidecar.simulator.talks import Talk
+from sidecar.simulator.websocket import open_talk
 from sidecar.simulator.wire import Fields
 
 CONTROL_PREFIX: Final = "/_sim/"
@@ -64,13 +66,7 @@ class Provider:
         """Take a request; the entry is None for one that steers the simulator itself."""
         if received.path.startswith(CONTROL_PREFIX):
             return None, self._control(received)
-        self._number += 1
-        headers = received.headers
-        entry = Entry(self._number, received.method, received.path, now)
-        entry.tag = headers.get("x-sim-tag", "")
-        entry.traceparent = headers.get("traceparent")
-        entry.header_names = tuple(headers)
-        entry.request_id = f"req_{self._number:030x}"
+        entry = self._make_entry(received, now)
         dialect, form = find_dialect(received.method, received.target) or (OPENAI, None)
         try:
             reply = self._answer_other(received, entry) if form is None else self._answer(dialect, form, received, entry)
@@ -80,6 +76,27 @@ class Provider:
         entry.status, entry.marks, entry.is_billed = reply.status, reply.marks, reply.is_billed
         self.ledger.begin(entry)
         return entry, reply
+
+    def open_session(self, received: Received, now: float) -> tuple[Entry, Talk | Reply]:
+        """Take a WebSocket's handshake: the script of the session, or the reply where it is refused."""
+        entry = self._make_entry(received, now)
+        told: Talk | Reply | None = open_talk(received.target)
+        if told is None:
+            told = compose_plain(404, render_error(404, f"Invalid URL (GET {received.path})", code="unknown_url"))
+        elif not OPENAI.is_known(received.headers):
+            told = compose_plain(401, render_error(401, "Incorrect API key provided: sk-bad.", code="invalid_api_key"))
+        entry.status = told.status if isinstance(told, Reply) else 101
+        self.ledger.begin(entry)
+        return entry, told
+
+    def _make_entry(self, received: Received, now: float) -> Entry:
+        self._number += 1
+        entry = Entry(self._number, received.method, received.path, now)
+        entry.tag = received.headers.get("x-sim-tag", "")
+        entry.traceparent = received.headers.get("traceparent")
+        entry.header_names = tuple(received.headers)
+        entry.request_id = f"req_{self._number:030x}"
+        return entry
 
     def _answer(self, dialect: Dialect, form: Form, received: Received, entry: Entry) -> Reply:
         """The reply to a request of the provider's own interface. Raises Rejection."""
