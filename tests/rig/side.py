@@ -81,10 +81,11 @@ class Side:
 def settle(url: str, **changes: Any) -> Settings:
     """Return settings for one upstream. `connections` is the upstream's; all else are Settings' own members."""
     connections = changes.pop("connections", 100)
+    routes = changes.pop("routes", (Route("/openai/", "openai"),))
     return Settings(
         listen="127.0.0.1:0", admin=Admin("127.0.0.1:0"),
         upstreams={"openai": Upstream(url, provider="openai", connections=connections)},
-        routes=(Route("/openai/", "openai"),), **changes,
+        routes=routes, **changes,
     )  # fmt: skip
 
 
