@@ -45,7 +45,11 @@ class Level(Protocol):
         ...
 
 
-Receiver = asyncio.Protocol  # whoever takes what a connection brings
+class Receiver(asyncio.Protocol):
+    """Whoever takes what a connection brings that is HTTP no more."""
+
+    def drain(self) -> None:
+        """We are stopping: end as soon as nothing is lost by it."""
 
 
 class Handover(NamedTuple):
@@ -54,7 +58,7 @@ class Handover(NamedTuple):
     transport: asyncio.Transport
     rest: bytes  # what had come already
     is_full: bool  # its write buffer is: the receiver was not told
-    told: Receiver  # who must be told when the connection is gone
+    told: asyncio.Protocol  # who must be told when the connection is gone
 
 
 class Client(Protocol):

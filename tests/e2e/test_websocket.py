@@ -158,9 +158,9 @@ async def test_large_frames_pass() -> None:
         tasks = len(asyncio.all_tasks())
         async with connect(url, max_size=None) as client:
             for size in (MIB, 20 * MIB):
-                message = random.Random(size).randbytes(size)
-                await client.send(message)
-                assert await client.recv() == message
+                for message in (random.Random(size).randbytes(size), "x" * (size + 1)):
+                    await client.send(message)
+                    assert await client.recv() == message
         record = await nothing_is_left(side, tasks)
     assert (record.ending, record.unread) == ("completed", "too_large")
 
@@ -385,7 +385,7 @@ async def test_a_slow_reader_has_the_other_side_wait(tmp_path: Path) -> None:
     async with listening() as upstream:
         with run_sidecar(tmp_path, upstream.url) as sidecar:
             for to_client in (True, False):
-                client, end = await join(sidecar.url, upstream, receive_bytes=65536)
+                client, end = await join(sidecar.url, upstream, receive_bytes=1 << 18)
                 slow, fast = (client, end) if to_client else (end, client)
                 before = sidecar.rss_bytes
                 sending = asyncio.create_task(fast.send(frame(block, 0x2) * blocks))
@@ -397,6 +397,7 @@ async def test_a_slow_reader_has_the_other_side_wait(tmp_path: Path) -> None:
                 await sending
                 client.close()
                 end.close()
+                await asyncio.sleep(0.05)
 
 
 def files_of(sidecar: RunningSidecar) -> int:
@@ -453,26 +454,32 @@ async def test_a_hundred_sessions_leave_nothing_behind(tmp_path: Path) -> None:
 
 
 async def test_a_stopping_sidecar_says_so_to_both_ends(tmp_path: Path) -> None:
-    """Sessions go on while calls may be finished; then each side gets 1001, which clients take for a reason to connect again."""
+    """1001, which clients take for a reason to connect again: at once, behind the answer in progress, or when the time is over."""
+    begun, done = (frame(json.dumps({"type": kind, "response": {}}).encode()) for kind in ("response.created", "response.done"))
     async with listening() as upstream:
-        with run_sidecar(tmp_path, upstream.url, timeouts={"shutdown": "500ms"}) as sidecar:
-            client, end = await join(sidecar.url, upstream)
-            inside, inside_end = await join(sidecar.url, upstream)
-            await inside_end.send(frame(b"x" * 100)[:50])
+        with run_sidecar(tmp_path, upstream.url, timeouts={"shutdown": "1s"}) as sidecar:
+            (quiet, quiet_end), (busy, busy_end), (long, long_end), (inside, inside_end) = [
+                await join(sidecar.url, upstream) for _ in range(4)
+            ]  # fmt: skip
+            await asyncio.gather(busy_end.send(begun), long_end.send(begun), inside_end.send(begun + done[:5]))
+            await asyncio.gather(busy.read(len(begun)), long.read(len(begun)), inside.read(len(begun) + 5))
+            asked_at = time.monotonic()
             sidecar.program.signal(signal.SIGTERM)
-            await asyncio.sleep(0.2)
-            await end.send(frame(b"still here"))
-            assert await client.read(12) == frame(b"still here")
-            assert await client.read(12) == frame(b"\x03\xe9stopping", CLOSE)
-            assert await client.read_end() == "fin"
-            masked = await end.read(16)
+            ours = frame(b"\x03\xe9stopping", CLOSE)
+            assert await quiet.read(12) == ours
+            assert await quiet.read_end() == "fin"
+            masked = await quiet_end.read(16)
             assert (masked[0], masked[1]) == (0x88, 0x80 | 10)
             assert bytes(byte ^ masked[2 + place % 4] for place, byte in enumerate(masked[6:])) == b"\x03\xe9stopping"
-            assert await end.read_end() == "fin"
-            assert await inside.read(50) == frame(b"x" * 100)[:50]
+            assert await quiet_end.read_end() == "fin"
+            await busy_end.send(done)
+            assert await busy.read(len(done) + 12) == done + ours
+            assert time.monotonic() - asked_at < 1
+            assert await long.read(12) == ours
+            assert time.monotonic() - asked_at >= 1
             assert await inside.read_end() == "fin"  # nothing can be put within a frame
             assert sidecar.program.wait() == 0
-            for each in (client, end, inside, inside_end):
+            for each in (quiet, quiet_end, busy, busy_end, long, long_end, inside, inside_end):
                 each.close()
 
 

@@ -68,6 +68,8 @@ class Dialect(Protocol):
 class SessionDialect(Dialect, Protocol):
     """One form of messages over a WebSocket, both ways."""
 
+    reads_binary: bool  # events come in binary messages, too
+
     def read_query(self, query: str) -> str | None:
         """Return the model that a handshake's query asks for. It may hold secrets: nothing else of it is kept."""
         ...

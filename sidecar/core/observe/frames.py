@@ -34,21 +34,23 @@ class FrameReader:
     """Yields the whole messages of one direction, fragments joined.
 
     Holds at most `message_bytes_max` and what came in one piece. A longer message passes unread and
-    is counted in `skipped`. What is not a frame (a reserved bit, an unknown opcode, a fragment out
-    of order) ends the reading, for from there on nobody knows where a frame begins.
+    is counted in `skipped`; messages of binary pass unread if not `binary`. What is not a frame (a
+    reserved bit, an unknown opcode, a fragment out of order) ends the reading, for from there on
+    nobody knows where a frame begins.
     """
 
     __slots__ = (
-        "_farewell", "_fresh", "_head", "_held", "_is_masked", "_key", "_last", "_left_bytes", "_message_bytes_max", "_offset",
-        "_opcode", "_overlong", "_started", "close_code", "corrupt", "messages", "skipped",
+        "_binary", "_farewell", "_fresh", "_head", "_held", "_is_masked", "_key", "_last", "_left_bytes", "_message_bytes_max", "_offset",
+        "_opcode", "_overlong", "_started", "_unwanted", "close_code", "corrupt", "messages", "skipped",
     )  # fmt: skip
 
-    def __init__(self, message_bytes_max: int) -> None:
+    def __init__(self, message_bytes_max: int, *, binary: bool = True) -> None:
         self.messages = 0  # whole ones, read or skipped
         self.skipped = 0
         self.corrupt = False
         self.close_code: int | None = None  # of the Close frame, once it came
         self._message_bytes_max = message_bytes_max
+        self._binary = binary
         self._farewell = b""  # what the Close frame holds
         self._fresh = b""  # of a frame's head that is not whole
         self._head = True  # the next byte belongs to a frame's head
@@ -61,6 +63,7 @@ class FrameReader:
         self._started: int | None = None  # the opcode of the message that is being read
         self._held = bytearray()  # of that message, unmasked
         self._overlong = False
+        self._unwanted = False
 
     @property
     def is_between_frames(self) -> bool:
@@ -125,7 +128,8 @@ class FrameReader:
         if not opcode & _CONTROL:
             if opcode:
                 self._started = opcode
-            if len(self._held) + length > self._message_bytes_max:
+                self._unwanted = opcode == BINARY and not self._binary
+            if len(self._held) + length > self._message_bytes_max and not self._unwanted:
                 self._overlong = True
                 self._held = bytearray()
         return size
@@ -140,7 +144,7 @@ class FrameReader:
         """Keep a part of a payload, if it is wanted."""
         self._left_bytes -= size
         closes = self._opcode == CLOSE
-        if closes or not (self._opcode & _CONTROL or self._overlong):
+        if closes or not (self._opcode & _CONTROL or self._overlong or self._unwanted):
             piece = data[position : position + size]
             if self._is_masked:
                 piece = unmask(piece, self._key, self._offset)
@@ -161,7 +165,7 @@ class FrameReader:
         self.messages += 1
         if self._overlong:
             self.skipped += 1
-        elif started is not None:
+        elif started is not None and not self._unwanted:
             found.append(Message(started, bytes(self._held)))
         self._held, self._overlong = bytearray(), False
 

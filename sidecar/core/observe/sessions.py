@@ -22,8 +22,9 @@ class SessionObserver:
     def __init__(self, dialect: SessionDialect | None, query: str, message_bytes_max: int) -> None:
         self._dialect = dialect
         bytes_max = message_bytes_max if dialect is not None else 0
-        self._from_client = FrameReader(min(bytes_max, _CLIENT_BYTES_MAX))
-        self._from_server = FrameReader(bytes_max)
+        binary = dialect is not None and dialect.reads_binary
+        self._from_client = FrameReader(min(bytes_max, _CLIENT_BYTES_MAX), binary=binary)
+        self._from_server = FrameReader(bytes_max, binary=binary)
         self.closed_by_server: bool | None = None  # whose Close frame was first; None: there was none
         self.tally = Tally()
         if dialect is not None:
@@ -62,6 +63,11 @@ class SessionObserver:
         if self.closed_by_server is None:
             return None
         return (self._from_server if self.closed_by_server else self._from_client).close_code
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no answer is in progress, as far as the form of the messages tells; False where it does not."""
+        return self._dialect is not None and not self.tally.answering and self._from_server.is_between_frames
 
     @property
     def client_said_goodbye(self) -> bool:

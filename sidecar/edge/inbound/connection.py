@@ -58,7 +58,7 @@ class ClientConnection(asyncio.Protocol):
         self._head_bytes = 0  # received of a head that is not whole, or within a body without any of it
         self._beyond: bytearray | None = None  # what came behind a request to upgrade
         self._body_came = False
-        self._handed = False  # it belongs to a session, and carries no more calls
+        self._handed: Receiver | None = None  # the session that it belongs to: it carries no more calls
         self._client: HttpClient | None = None  # whose body is being read from the socket
         self._waiting: deque[HttpClient] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -124,7 +124,7 @@ class ClientConnection(asyncio.Protocol):
         """The caller is gone (asyncio): whatever is done for it ends."""
         self.lost = True
         self._host.closed(self)
-        if self._task is not None and not self._handed:  # a session finds out by itself
+        if self._task is not None and self._handed is None:  # a session finds out by itself
             self._task.cancel()
 
     def pause_writing(self) -> None:
@@ -213,7 +213,7 @@ class ClientConnection(asyncio.Protocol):
 
     def hand_over(self, receiver: Receiver) -> Handover:
         """Give the connection to `receiver` (ports.Client)."""
-        self._handed = True
+        self._handed = receiver
         rest, self._beyond = bytes(self._beyond or b""), None
         self.transport.set_protocol(receiver)
         self.resume_reading()
@@ -222,9 +222,11 @@ class ClientConnection(asyncio.Protocol):
     # -- what the server does --------------------------------------------------------------
 
     def close_idle(self) -> None:
-        """Close at once if no call is in progress, else after it."""
+        """Close at once if no call is in progress, else after it; a session as soon as it can be."""
         self._closing = True
-        if not self.busy and not self._waiting:
+        if self._handed is not None:
+            self._handed.drain()
+        elif not self.busy and not self._waiting:
             self.transport.close()
 
     def cancel(self) -> None:
@@ -270,7 +272,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _hold(self, data: bytes) -> None:
         """Keep what follows a request to upgrade until it is known whose it is; more waits in the socket's buffers."""
-        if self._beyond is not None and not self._handed:
+        if self._beyond is not None:
             self._beyond += data
             if len(self._beyond) > _BEYOND_BYTES_MAX:
                 self.hold_reading()

@@ -16,7 +16,7 @@ from typing import Final
 from sidecar.core.observe.sessions import SessionObserver
 from sidecar.edge.outbound.connection import Connection
 from sidecar.edge.outbound.watch import Watch
-from sidecar.errors import IDLE_TIMEOUT, ErrorKind
+from sidecar.errors import IDLE_TIMEOUT, STOPPING, ErrorKind
 from sidecar.exchange import Departure
 from sidecar.ports import Receiver, Upgradable
 
@@ -29,14 +29,14 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
 _MASK_BYTES: Final = 4
 
 
-class Side(asyncio.Protocol):
+class Side(Receiver):
     """One of the two connections."""
 
     __slots__ = ("_is_held", "_read", "_tunnel", "bytes", "departure", "ended", "gone", "peer", "told", "transport")
 
     transport: asyncio.Transport
     peer: "Side"
-    told: Receiver | None
+    told: asyncio.Protocol | None
 
     def __init__(self, tunnel: "Tunnel", departure: Departure, read: Callable[[bytes], None]) -> None:
         self._tunnel = tunnel
@@ -79,6 +79,10 @@ class Side(asyncio.Protocol):
         """It has caught up (asyncio)."""
         self.peer.go_on()
 
+    def drain(self) -> None:
+        """We are stopping (ports.Receiver)."""
+        self._tunnel.drain()
+
     # -- what the tunnel does --------------------------------------------------------------
 
     def hold(self) -> None:
@@ -111,8 +115,8 @@ class Tunnel:
     """Joins a client's connection and an upstream's (ports.Tunnel)."""
 
     __slots__ = (
-        "_client", "_departure", "_idle_s", "_last_at", "_linger", "_now", "_observer", "_unsent", "_upstream", "_waiter", "_watch",
-        "observer_failed",
+        "_client", "_departure", "_drains", "_idle_s", "_last_at", "_linger", "_now", "_observer", "_unsent", "_upstream", "_waiter",
+        "_watch", "observer_failed",
     )  # fmt: skip
 
     def __init__(self, observer: SessionObserver, now: Callable[[], float], watch: Watch, idle_s: float) -> None:
@@ -122,6 +126,7 @@ class Tunnel:
         self._idle_s = idle_s
         self._last_at = now()
         self._departure: Departure | None = None
+        self._drains = False
         self._linger: asyncio.TimerHandle | None = None
         self._unsent = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -204,6 +209,14 @@ class Tunnel:
                 read(data)
             except Exception:  # a broken observer must not cost the user a byte
                 self.observer_failed = True
+        if self._drains:
+            self.drain()
+
+    def drain(self) -> None:
+        """Leave as soon as no answer is in progress: what goes on after it can go on elsewhere."""
+        self._drains = True
+        if self._observer.is_quiet and not self.observer_failed:
+            self.dismiss(Departure.STOPPING, STOPPING)
 
     def end(self, side: Side) -> bool:
         """A side sends no more; return whether it is still to be written to."""

@@ -40,6 +40,7 @@ class GeminiSession(Opaque):
 
     name = "gemini_live"
     operation = "generate_content"
+    reads_binary = True
 
     def read_query(self, query: str) -> str | None:
         """The query holds no model, and may hold a key."""

@@ -20,8 +20,10 @@ from sidecar.exchange import Seen, Usage
 
 _ENDS: Final = frozenset({"response.done", "response.completed", "response.incomplete", "response.failed"})
 _MODALITIES: Final = ("audio_tokens", "image_tokens")
+# The lenient parser is slow: a session has many messages, and a peer could make each of them garbage.
+_SECOND_READING_BYTES_MAX: Final = 16 * 1024
 _QUERY_FIELDS_MAX: Final = 32
-_CLIENTS_OWN: Final = frozenset({"invalid_request_error"})  # the caller's mistake, and no failure of the session
+_CLIENTS_OWN: Final = "invalid_request_error"  # the caller's mistake, and no failure of the session
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -40,6 +42,8 @@ _decode = msgspec.json.Decoder(_Event).decode
 
 class OpenAISession(Opaque):
     """Realtime, or responses mode, by what its errors end."""
+
+    reads_binary = False
 
     def __init__(self, name: str, operation: str, *, error_ends_answer: bool) -> None:
         self.name = name
@@ -85,7 +89,7 @@ class OpenAISession(Opaque):
             error = event.error if isinstance(event.error, dict) else {"code": event.code}
             if self._error_ends_answer:
                 tally.answering = max(tally.answering - 1, 0)
-            if error.get("type") not in _CLIENTS_OWN:
+            if error.get("type") != _CLIENTS_OWN:
                 seen.error_type = name_error(error)
 
 
@@ -102,6 +106,8 @@ def _read(message: bytes) -> _Event:
     try:
         return _decode(message)
     except UNREADABLE:
+        if len(message) > _SECOND_READING_BYTES_MAX:
+            return _Event()
         try:
             return salvage(parse_leniently(message), _Event)
         except ValueError:
