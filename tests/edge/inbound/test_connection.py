@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.edge.inbound.client import HttpClient
+from sidecar.ports import Receiver
 from tests.edge.inbound.serving import calling, serving
 
 REQUESTS = Path(__file__).parents[2] / "corpus" / "requests"
@@ -167,3 +168,88 @@ async def test_a_caller_that_leaves_during_its_body_is_noticed() -> None:
             while not port.outcomes:
                 await asyncio.sleep(0.005)
     assert port.outcomes[0] in ("gone", "cancelled, gone")
+
+
+HANDSHAKE = b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+class Taker(Receiver):
+    """Takes a connection over and keeps what comes."""
+
+    def __init__(self) -> None:
+        self.got = b""
+        self.drained = 0
+        self.over = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        self.got += data
+
+    def drain(self) -> None:
+        self.drained += 1
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.over.set_result(None)
+
+
+async def test_a_connection_that_is_handed_over_is_http_no_more() -> None:
+    """What came behind the request is handed over with it, in order; the call goes on until it says so."""
+    takers: list[Taker] = []
+    rests: list[bytes] = []
+
+    async def answer(client: HttpClient) -> None:
+        assert (client.call.keep_alive, client.call.wanted.upgrade) == (False, True)
+        await asyncio.sleep(0.05)
+        taker = Taker()
+        handed = client.hand_over(taker)
+        takers.append(taker)
+        rests.append(handed.rest)
+        handed.transport.write(b"switched")
+        await taker.over
+        handed.told.connection_lost(None)
+
+    async with serving(answer) as port:
+        async with calling(port) as caller:
+            await caller.send(HANDSHAKE + b"one ", b"two ")
+            assert await caller.reader.readexactly(8) == b"switched"
+            await caller.send(b"GET / HTTP/1.1\r\n\r\n")
+            assert rests == [b"one two "]
+            assert takers[0].got == b"GET / HTTP/1.1\r\n\r\n"
+            for connection in port.server._connections:
+                connection.close_idle()
+            assert takers[0].drained == 1
+        await takers[0].over
+        await asyncio.sleep(0.01)
+        assert (port.outcomes, len(port.calls), port.malformed) == (["done"], 1, 0)
+        assert port.server._connections == set()
+
+
+async def test_behind_a_request_to_upgrade_little_is_held() -> None:
+    """The rest waits in the socket's buffers, and comes when the connection is handed over."""
+    size, held, takers = 20_000_000, [], []
+    begin = asyncio.Event()
+
+    async def answer(client: HttpClient) -> None:
+        await begin.wait()
+        takers.append(Taker())
+        held.append(len(client.hand_over(takers[0]).rest))
+        while held[0] + len(takers[0].got) < size:
+            await asyncio.sleep(0.01)
+        client.write(b"all")
+        await takers[0].over
+
+    async with serving(answer) as port, calling(port) as caller:
+        sending = asyncio.create_task(caller.send(HANDSHAKE, b"x" * size))
+        await asyncio.sleep(0.3)
+        assert not sending.done()
+        begin.set()
+        assert await caller.reader.readexactly(3) == b"all"
+        await sending
+        assert held[0] < 1 << 20
+
+
+async def test_what_stands_behind_a_refused_upgrade_is_never_a_request() -> None:
+    """The connection is closed (smuggling)."""
+    async with serving() as port, calling(port) as caller:
+        await caller.send(HANDSHAKE + GET % 1, GET % 2)
+        assert (await caller.read_to_end()).count(b"HTTP/1.1 ") == 1
+        assert len(port.calls) == 1

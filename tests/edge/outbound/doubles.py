@@ -20,6 +20,26 @@ class FakeTransport(asyncio.Transport):
         self.paused = False
         self.unsent_bytes = 0
         self.readable = False
+        self.can_end = True  # TLS has no end of sending alone
+        self.ended = False
+        self.linger: object = None  # the socket option, once it was set
+        self._extra["socket"] = self
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def setsockopt(self, level: int, option: int, value: object) -> None:
+        self.linger = value
+
+    def fileno(self) -> int:
+        return -1
+
+    def can_write_eof(self) -> bool:
+        return self.can_end
+
+    def write_eof(self) -> None:
+        assert not self.closing
+        self.ended = True
 
     def write(self, data: Any) -> None:
         self.written += bytes(data)
@@ -50,6 +70,10 @@ class RecordingKeeper:
 
     def __init__(self) -> None:
         self.taken: list[bool] = []
+        self.given_away: list[Connection] = []
+
+    def give_away(self, connection: Connection) -> None:
+        self.given_away.append(connection)
 
     def take_back(self, connection: Connection, *, reusable: bool) -> None:
         self.taken.append(reusable)

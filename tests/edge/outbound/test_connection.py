@@ -418,3 +418,56 @@ def test_an_old_closing_or_lost_connection_does_not_live() -> None:
     bench.transport.closing = False
     bench.lose()
     assert not bench.connection.is_alive(1999.9)
+
+
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nA: b\r\n\r\n"
+
+
+@pytest.mark.parametrize("cut", ["whole", "byte by byte"])
+def test_a_101_that_was_asked_for_is_an_answer(cut: str) -> None:
+    """Nothing more is read until the connection is handed over, and what came behind the head is kept."""
+    bench = Bench(sends=False)
+    listener = bench.listener
+    bench.connection.send("GET", b"request", listener, whole=True, upgrades=True)
+    if cut == "whole":
+        bench.feed(SWITCH + b"rest")
+    else:
+        bench.feed(*each_byte(SWITCH))
+    assert (listener.heads[0].status, listener.heads[0].fields, listener.is_over) == (101, [b"A: b"], False)
+    assert bench.transport.paused
+    receiver = asyncio.Protocol()
+    handed = bench.connection.hand_over(receiver)  # type: ignore[arg-type]
+    assert (handed.transport, handed.rest, handed.is_full) == (bench.transport, b"rest" if cut == "whole" else b"", False)
+    assert (bench.transport.protocol, bench.transport.paused) == (receiver, False)
+    assert (bench.keeper.given_away, bench.keeper.taken) == ([bench.connection], [])
+    bench.connection.abort()
+    assert not bench.transport.closing
+
+
+def test_a_connection_that_is_lost_behind_its_101_is_told() -> None:
+    """Until it is handed over it belongs to the call."""
+    bench = Bench(sends=False)
+    bench.connection.send("GET", b"request", bench.listener, whole=True, upgrades=True)
+    bench.feed(SWITCH)
+    bench.lose()
+    assert bench.listener.kind is UPSTREAM_RESET
+
+
+def test_an_interim_answer_may_stand_before_a_101() -> None:
+    """As before any other."""
+    bench = Bench(sends=False)
+    bench.connection.send("GET", b"request", bench.listener, whole=True, upgrades=True)
+    bench.feed(b"HTTP/1.1 103 Early Hints\r\n\r\n" + SWITCH)
+    assert [head.status for head in bench.listener.heads] == [101]
+
+
+@pytest.mark.parametrize("name", ["switching protocols", "101 without upgrade"])
+def test_a_connection_asks_for_an_upgrade_once(name: str) -> None:
+    """The next request on it has not asked."""
+    bench = Bench(sends=False)
+    bench.connection.send("GET", b"request", bench.listener, whole=True, upgrades=True)
+    bench.feed(OK + b"Content-Length: 0\r\n\r\n")
+    assert bench.keeper.taken == [True]
+    bench.send()
+    bench.feed(MALFORMED[name])
+    assert bench.listener.kind is UPSTREAM_MALFORMED

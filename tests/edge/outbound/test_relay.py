@@ -9,6 +9,7 @@ import pytest
 from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.attempt.heads import Framing
 from sidecar.core.observe.observer import BlindObserver
+from sidecar.core.observe.sessions import SessionObserver
 from sidecar.edge.outbound.connection import Connection
 from sidecar.edge.outbound.relay import Relay
 from sidecar.edge.outbound.watch import Watch
@@ -24,6 +25,7 @@ from sidecar.errors import (
     UpstreamFault,
 )
 from sidecar.exchange import Seen
+from sidecar.ports import Handover
 from tests.edge.outbound.doubles import FakeTransport, RecordingKeeper
 from tests.edge.virtual import run_virtually, turn
 
@@ -453,3 +455,56 @@ async def test_moments_are_noted() -> None:
     moments = (relay.connected_at, relay.sent_at, relay.head_at, relay.first_byte_at, relay.last_at)
     assert moments == (1000.0, 1001.0, 1002.0, 1003.0, 1003.0)
     assert (relay.reused, scene.make().reused) == (False, True)
+
+
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+
+
+class Joinable(Client):
+    """A caller whose connection can be handed over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transport = FakeTransport()
+
+    def hand_over(self, receiver: Any) -> Handover:
+        self.transport.set_protocol(receiver)
+        return Handover(self.transport, b"", False, asyncio.Protocol())
+
+
+@told
+async def test_a_tunnel_has_neither_the_calls_deadlines_nor_its_connection() -> None:
+    """What was counted in it is the attempt's, once it is released."""
+    scene = Scene(idle_s=1.0, total_at=1005.0)
+    client: Any = Joinable()
+    scene.relay.start("GET", b"request", whole=True, upgrades=True)
+    scene.feed(SWITCH)
+    assert (await scene.relay.until_head()).status == 101
+    tunnel = scene.relay.open_tunnel(client, b"head", SessionObserver(None, "", 1 << 20), 60.0)
+    assert scene.keeper.given_away == [scene.connection]
+    scene.transport.protocol.data_received(b"\x81\x01x")  # type: ignore[union-attr]
+    await asyncio.sleep(30)
+    assert (client.transport.closing, scene.transport.closing) == (False, False)
+    await asyncio.sleep(31)
+    assert (client.transport.closing, scene.transport.closing) == (True, True)
+    tunnel.observer_failed = True
+    scene.relay.release()
+    assert (scene.relay.sent_bytes, scene.relay.observer_failed, scene.keeper.taken) == (3, True, [])
+    for transport in (client.transport, scene.transport):
+        transport.protocol.connection_lost(None)  # type: ignore[union-attr]
+
+
+@told
+async def test_there_is_no_tunnel_to_an_upstream_that_has_left_again() -> None:
+    """Between its 101 and ours."""
+    scene = Scene()
+    client: Any = Joinable()
+    scene.relay.start("GET", b"request", whole=True, upgrades=True)
+    scene.feed(SWITCH)
+    await scene.relay.until_head()
+    scene.connection.connection_lost(None)
+    with pytest.raises(UpstreamFault) as raised:
+        scene.relay.open_tunnel(client, b"head", SessionObserver(None, "", 1 << 20), 60.0)
+    assert raised.value.kind is STREAM_CUT
+    assert client.transport.written == b""
+    scene.relay.release()
