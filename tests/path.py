@@ -81,6 +81,9 @@ class PlayedClient:
     def outlast(self) -> None:
         self.outlasts = True
 
+    def hand_over(self, receiver: Any) -> Any:
+        raise AssertionError("nobody plays the connection itself")
+
     def finish(self, *, keep: bool) -> None:
         assert not self.ends
         self.ends.append("kept" if keep else "closed")
@@ -130,9 +133,13 @@ class PlayedAnswer:
         self.pieces = 0
         self.whole = True
         self.filtered = False
+        self.asked = b""  # what a client sends in a session
+        self.departure: Any = None  # who leaves it first
+        self.tunnel: PlayedTunnel | None = None
+        self.upgrades = False
 
     def start(self, method: str, data: bytes, *, whole: bool, upgrades: bool = False) -> None:
-        self.method, self.request, self.whole = method, data, whole
+        self.method, self.request, self.whole, self.upgrades = method, data, whole, upgrades
         self.sent_at = self.clock.now()
 
     async def send_more(self, data: bytes) -> None:
@@ -173,11 +180,37 @@ class PlayedAnswer:
             if ends_itself and framing is Framing.CHUNKED:
                 client.write(LAST_CHUNK)
 
+    def open_tunnel(self, client: Any, head: bytes, observer: Any, idle_s: float) -> "PlayedTunnel":
+        client.write(head)
+        client.ends.append("handed over")
+        self.tunnel = PlayedTunnel(self, observer, idle_s)
+        return self.tunnel
+
     async def until_end(self) -> None:
         await settle(self.at_end)
 
     def release(self) -> None:
         self.released += 1
+
+
+class PlayedTunnel:
+    """A session in which `said` comes from the server and `asked` from the client, until somebody leaves (`at_end`)."""
+
+    def __init__(self, answer: PlayedAnswer, observer: Any, idle_s: float) -> None:
+        self.answer, self.observer, self.idle_s = answer, observer, idle_s
+        self.observer_failed = False
+        self.request_bytes, self.sent_bytes = len(answer.asked), len(b"".join(answer.body))
+        self.dismissals: list[tuple[Any, Any]] = []
+
+    async def until_closed(self) -> Any:
+        self.observer.read_client(self.answer.asked)
+        for piece in self.answer.body:
+            self.observer.read_server(piece)
+        await settle(self.answer.at_end)
+        return self.answer.departure
+
+    def dismiss(self, departure: Any, kind: Any) -> None:
+        self.dismissals.append((departure, kind))
 
 
 async def settle(event: Any) -> None:
@@ -202,9 +235,10 @@ class Played:
         self.in_flight_most = 0
         self.records: list[list[Record]] = [[], []]
         self.reports: list[tuple[str, Exception]] = []
+        self.websockets = Count()
         numbers = itertools.count(0x1234567)
         self.pipeline = Pipeline(
-            settings, Router(settings.routes), read_places(settings.upstreams, {}), PRICES, self, self.clock, self, Count(),
+            settings, Router(settings.routes), read_places(settings.upstreams, {}), PRICES, self, self.clock, self, self.websockets,
             [_Sink(records) for records in self.records], lambda bits: next(numbers) * 0x9E3779B97F4A7C15 & ((1 << bits) - 1),
             lambda call_id, error: self.reports.append((call_id, error)), has_room=(lambda important: self.room) if traces else None,
         )  # fmt: skip

@@ -11,6 +11,7 @@ from sidecar.core.attempt.compose import (
     compose_malformed,
     compose_refusal,
     compose_response,
+    compose_switch,
     frame_chunk,
     own_fields,
     replaced_fields,
@@ -210,3 +211,14 @@ def test_a_refusal_of_head_has_no_body() -> None:
     """The length of the body it would have is told all the same."""
     data, _ = compose_refusal(make_call(method="HEAD"), Fault(NO_ROUTE), b"{}", own=[])
     assert b"Content-Length: 2" in lines(data)
+
+
+def test_a_switch_keeps_what_is_end_to_end() -> None:
+    """Hop-by-hop fields are set anew, a subprotocol and own fields are there."""
+    head = read_answer(
+        "GET", 101, b"HTTP/1.1 101 Switching Protocols\r\nUPGRADE: WebSocket\r\nConnection: upgrade\r\nSec-WebSocket-Protocol: a\r\nX: y"
+    )
+    assert lines(compose_switch(head, [b"x-sidecar-upstream: up"])) == [
+        b"HTTP/1.1 101 Switching Protocols", b"Sec-WebSocket-Protocol: a", b"X: y", b"Connection: Upgrade", b"Upgrade: websocket",
+        b"x-sidecar-upstream: up",
+    ]  # fmt: skip

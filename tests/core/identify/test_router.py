@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.config import BUILT_IN_ROUTES, Route, RouteKind
-from sidecar.core.identify.router import Router, name_route
+from sidecar.core.identify.router import Router, match_session, name_route
 from sidecar.core.observe.dialects import OPAQUE, OPENAI_CHAT, OPENAI_EMBEDDINGS
 
 ROUTES = (Route("/", "rest"), Route("/openai/", "openai"), Route("/openai/eu/", "eu", name="europe"), Route("/a/b/", "ab"))
@@ -98,3 +98,30 @@ def test_on_a_tool_route_the_path_names_the_tool(method: str, path: str, tool: s
     assert match is not None
     assert (match.tool, match.dialect) == (tool, OPAQUE)
     assert match.template == ("/tools/w/*" if tool else "/a/*")
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "template"),
+    [
+        ("/openai/v1/realtime", "openai_realtime", "/openai/v1/realtime"),
+        ("/openai/eu/v1/responses", "openai_responses_session", "/openai/eu/v1/responses"),
+        ("/openai/deployments/mine/realtime", "openai_realtime", "/openai/*/realtime"),
+        ("/openai/v1/chat/completions", "opaque", "/openai/*"),
+        ("/v1/secret", "opaque", "/*"),
+    ],
+)
+def test_a_websocket_has_a_form_of_its_own(path: str, name: str, template: str) -> None:
+    """Whatever an ordinary call to the same path would be; and nothing of an unknown path is shown."""
+    match = Router(ROUTES).match("GET", path)
+    assert match is not None
+    session, dialect = match_session(match)
+    assert (session.dialect.name, session.template, session.upstream) == (name, template, match.upstream)
+    assert (dialect is None) == (name == "opaque")
+
+
+def test_a_route_may_forbid_websockets() -> None:
+    """It is the match that says so."""
+    for allowed in (True, False):
+        match = Router([Route("/a/", "a", websocket=allowed)]).match("GET", "/a/")
+        assert match is not None
+        assert match.websocket is allowed

@@ -130,6 +130,17 @@ class PoolMachine(RuleBasedStateMachine):
         self.settle(turns)
 
     @precondition(lambda self: self.held)
+    @rule(which=st.integers(0, 9), turns=st.booleans())
+    def give_away(self, which: int, turns: bool) -> None:
+        """A connection becomes a session: it is none of the pool's any more, whatever happens to it."""
+        connection = self.held.pop(which % len(self.held))
+        with self.loop.entered():
+            self.pool.give_away(connection)
+            self.pool.take_back(connection, reusable=False)
+        self.dialler.made.remove(connection)
+        self.settle(turns)
+
+    @precondition(lambda self: self.held)
     @rule(which=st.integers(0, 9), then=st.sampled_from(["", "", "lose", "close"]), turns=st.booleans())
     def finish(self, which: int, then: str, turns: bool) -> None:
         """An answer ends cleanly; in the same moment the connection may be closed by the other side."""

@@ -5,7 +5,7 @@ import pytest
 from sidecar.config import Limits
 from sidecar.edge.telemetry.exposition import Exposition
 from sidecar.edge.telemetry.meter import Meter
-from sidecar.exchange import Asked, Cost, Ending, Seen, Usage, UsageSource
+from sidecar.exchange import Asked, Cost, Ending, Seen, Session, Usage, UsageSource
 from tests.edge.telemetry.records import TRACE, make_attempt, make_record, make_seen, make_streamed
 
 GENAI = (
@@ -272,3 +272,32 @@ async def test_what_has_no_end_is_in_no_latency(meter: Meter) -> None:
     assert [value for name, value in samples.items() if name.startswith("http_server_request_duration_seconds_count")] == ["0"]
     assert samples['llm_sidecar_requests_total{route="openai",provider="openai",model="",ending="completed"}'] == "1"
     assert samples['llm_sidecar_attempts_total{upstream="openai",outcome="completed"}'] == "1"
+
+
+async def test_a_session_is_nobodys_latency(meter: Meter) -> None:
+    """Its handshake is an HTTP call; its length, its messages, its tokens and its cost have their own places."""
+    meter.observe(make_record(session=Session(100.5, 1000, 2, 3), status=101, method="GET", ended=3700.5, template="/openai/v1/realtime"))
+    samples = await read(meter)
+    http = 'http_request_method="GET",http_route="/openai/v1/realtime",http_response_status_code="101",url_scheme="http",error_type=""'
+    assert samples[f"http_server_request_duration_seconds_sum{{{http}}}"] == "0.5"
+    assert samples['llm_sidecar_websocket_session_duration_seconds_sum{route="openai"}'] == "3600.0"
+    assert samples['llm_sidecar_websocket_session_duration_seconds_bucket{route="openai",le="3600.0"}'] == "1"
+    assert samples['llm_sidecar_websocket_messages_total{route="openai",direction="to_upstream"}'] == "2"
+    assert samples['llm_sidecar_websocket_messages_total{route="openai",direction="to_client"}'] == "3"
+    assert samples['llm_sidecar_requests_total{route="openai",provider="openai",model="gpt-4o",ending="completed"}'] == "1"
+    assert samples['llm_sidecar_cost_usd_total{provider="openai",model="gpt-4o",source="table"}'] == "0.25"
+    assert samples[f'gen_ai_client_token_usage_sum{{{GENAI},gen_ai_token_type="input"}}'] == "16.0"
+    assert not any(name.startswith("gen_ai_client_operation_duration") for name in samples)
+
+
+async def test_a_session_of_an_unknown_form_has_no_usage(meter: Meter) -> None:
+    """Not even an absent one: nobody can say that there should be any."""
+    meter.observe(make_record(session=Session(100.5, 1000, 2, 3), status=101, operation="http"))
+    samples = await read(meter)
+    assert {samples[f'llm_sidecar_usage_records_total{{source="{source}"}}'] for source in UsageSource} == {"0"}
+
+
+async def test_messages_of_known_routes_begin_at_zero(meter: Meter) -> None:
+    """A counter born at its first value hides it from rate()."""
+    meter.families.create_routes(["openai"])
+    assert (await read(meter))['llm_sidecar_websocket_messages_total{route="openai",direction="to_client"}'] == "0"

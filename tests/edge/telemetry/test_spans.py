@@ -7,7 +7,7 @@ from sidecar import catalogue
 from sidecar.config import BUILT_IN_UPSTREAMS, Upstream
 from sidecar.core.observe.dialects import OPENAI_CHAT
 from sidecar.edge.telemetry.spans import Span, SpanBuilder, SpanKind, count_spans
-from sidecar.exchange import Asked, Ending, Record, UsageSource
+from sidecar.exchange import Asked, Ending, Record, Session, UsageSource
 from tests.edge.telemetry.records import ACCEPTED_NS, TRACE, make_attempt, make_record, make_seen, make_streamed
 
 EVERYTHING_ASKED = OPENAI_CHAT.ask(
@@ -202,6 +202,7 @@ def test_unknown_methods_are_other() -> None:
         make_record(upstream="", attempts=(), ending=Ending.CLIENT_FAULT, status=404, error_id="no_route", template="", route=""),
         make_record(method="BREW", ending=Ending.CUT, error_type="stream_cut", attempts=(make_attempt(), make_attempt())),
         make_streamed(seen=make_seen(service_tier="default", first_chunk=101.0)),
+        make_record(session=Session(100.5, 1000, 2, 3), status=101),
     ],
 )  # fmt: skip
 def test_every_attribute_is_declared(record: Record) -> None:
@@ -244,3 +245,15 @@ def test_the_protocols_own_messages_are_told_by_their_method() -> None:
     server, attempt = build(make_record(operation="http", asked=Asked(mcp_method="initialize")))
     assert server.attributes["mcp.method.name"] == "initialize"
     assert attempt.parent_id == server.span_id
+
+
+def test_a_session_tells_how_it_closed_and_how_much_was_said() -> None:
+    """Its spans last as long as it did; it has no finish reason to miss."""
+    server, genai, _ = build(make_record(session=Session(100.5, 1011, 2, 3), status=101, ending=Ending.IN_BAND_ERROR, error_type="x"))
+    assert server.attributes["llm_sidecar.websocket.close_code"] == 1011
+    assert server.attributes["llm_sidecar.websocket.messages.to_upstream"] == 2
+    assert server.attributes["llm_sidecar.websocket.messages.to_client"] == 3
+    assert server.end_ns - server.start_ns == 2_000_000_000
+    assert genai.attributes["gen_ai.response.finish_reasons"] == ["stop"]
+    (server, *_) = build(make_record(session=Session(100.5, None, 0, 0), status=101, ending=Ending.CUT))
+    assert "llm_sidecar.websocket.close_code" not in server.attributes
