@@ -5,12 +5,14 @@ import contextlib
 import json
 import random
 import signal
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import websockets
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
@@ -87,6 +89,54 @@ async def test_messages_pass_both_ways() -> None:
         record = (await side.records.until(1))[0]
         assert record.session is not None
         assert (record.session.to_upstream, record.session.to_client) == (6, 6)
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
+    """An authority that the sidecar trusts."""
+    made = trustme.CA()
+    made.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    return made
+
+
+async def test_the_upstream_may_speak_tls(authority: trustme.CA) -> None:
+    """As providers do: messages of every size, pings, and closes of both sides, in order and abrupt."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+
+    async def talk(server: ServerConnection) -> None:
+        async for message in server:
+            if message == "close":
+                await server.close(1011, "told to")
+            elif message == "abort":
+                server.transport.abort()
+            else:
+                await server.send(message)
+
+    async with serve(talk, "127.0.0.1", 0, max_size=None, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with running(f"https://127.0.0.1:{port}") as side:
+            tasks, url = len(asyncio.all_tasks()), f"{side.url.replace('http', 'ws')}{PATH}"
+            endings = []
+            for last in ("", "close", "abort", "leave"):
+                async with connect(url, max_size=None) as client:
+                    for message in ("small", b"x" * 5 * MIB, "y" * 300_000):
+                        await client.send(message)
+                        assert await client.recv() == message
+                    await (await client.ping())
+                    if last == "leave":
+                        client.transport.abort()
+                    elif last:
+                        await client.send(last)
+                        with pytest.raises(websockets.ConnectionClosed):
+                            await client.recv()
+                        assert client.close_code == (1011 if last == "close" else 1006)
+                endings.append((await nothing_is_left(side, tasks, len(endings) + 1)).ending)
+            assert endings == ["completed", "in_band_error", "cut", "client_gone"]
+            async with asyncio.timeout(2):
+                while server.connections:
+                    await asyncio.sleep(0.005)
 
 
 async def test_pings_are_answered_by_the_other_end() -> None:
