@@ -168,6 +168,21 @@ async def test_behind_a_close_frame_the_end_of_sending_is_passed_on_as_such() ->
 
 
 @told
+async def test_a_side_that_is_gone_without_an_end_of_sending_takes_the_other_along() -> None:
+    """As TLS connections go, or one that had ended its sending and is closed then."""
+    scene = Scene()
+    scene.lose(scene.upstream)
+    assert (scene.client.closing, scene.client.linger) == (True, None)
+    scene.lose(scene.client)
+    other = Scene()
+    other.from_client(frame(b"\x03\xe8", 0x8, key=KEY))
+    other.client.protocol.eof_received()  # type: ignore[union-attr]
+    other.lose(other.upstream, error=RESET)
+    assert other.client.linger is not None  # as going direct
+    other.lose(other.client)
+
+
+@told
 async def test_over_tls_the_end_of_sending_is_a_close() -> None:
     """There is no other."""
     scene = Scene()
