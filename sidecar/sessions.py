@@ -77,7 +77,7 @@ def _note_end(exchange: Exchange, observer: SessionObserver, tunnel: Tunnel, dep
     observer.finish()
     tally = observer.tally
     exchange.ending, exchange.kind, tally.seen.error_type = end_session(
-        departure, closed_by_server=observer.closed_by_server, close_code=observer.close_code, is_answering=tally.answering > 0,
+        departure, closed_by_server=observer.closed_by_server, close_code=observer.close_code, is_answering=tally.is_answering,
         error_type=tally.seen.error_type,
     )  # fmt: skip
     exchange.asked = Asked(model=tally.model)

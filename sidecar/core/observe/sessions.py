@@ -67,7 +67,7 @@ class SessionObserver:
     @property
     def is_quiet(self) -> bool:
         """Whether no answer is in progress, as far as the form of the messages tells; False where it does not."""
-        return self._dialect is not None and not self.tally.answering and self._from_server.is_between_frames
+        return self._dialect is not None and not self.tally.is_answering and self._from_server.is_between_frames
 
     @property
     def client_said_goodbye(self) -> bool:

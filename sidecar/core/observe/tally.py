@@ -14,11 +14,17 @@ class Tally(msgspec.Struct):
 
     seen: Seen = msgspec.field(default_factory=Seen)
     model: str | None = None  # that the client asked for
+    awaited: bool = False  # an answer was asked for and has not begun
     answering: int = 0  # answers begun and not ended
     usages: dict[str, Usage] = msgspec.field(default_factory=dict)  # by the model that answered; "" where it is not known
     is_text: bool = True  # False: tokens of audio, images or video were among them, which are priced apart
     open_usage: Usage | None = None  # of the answer in progress, where a provider sends running totals
     owed: bool = False  # an answer has ended, and its usage has not come
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether an answer is in progress, or due."""
+        return self.awaited or self.answering > 0
 
     def add(self, usage: Usage) -> None:
         """Add what one answer used."""

@@ -18,11 +18,14 @@ from sidecar.core.observe.usage import read_count, split_usage
 from sidecar.exchange import Seen, Usage
 
 _MODEL_PREFIX: Final = "models/"
+_TURNS: Final = (b'"clientContent"', b'"client_content"')
 _DETAILS: Final = ("promptTokensDetails", "responseTokensDetails", "cacheTokensDetails", "toolUsePromptTokensDetails")
 
 
-class _Setup(msgspec.Struct, gc=False):
+class _ClientMessage(msgspec.Struct, gc=False):
     setup: Any = None
+    content: Any = msgspec.field(default=None, name="clientContent")
+    snake_content: Any = msgspec.field(default=None, name="client_content")  # both spellings are taken
 
 
 class _ServerMessage(msgspec.Struct, gc=False):
@@ -31,7 +34,7 @@ class _ServerMessage(msgspec.Struct, gc=False):
     error: Any = None
 
 
-_decode_setup = msgspec.json.Decoder(_Setup).decode
+_decode_client = msgspec.json.Decoder(_ClientMessage).decode
 _decode_message = msgspec.json.Decoder(_ServerMessage).decode
 
 
@@ -54,14 +57,17 @@ class GeminiSession(Opaque):
             seen.error_type = name_error(message.error)
 
     def read_client(self, message: bytes, tally: Tally) -> None:
-        """Note the model of the first message."""
-        if tally.model is not None:
-            return
+        """Note the model of the first message, and that a turn which is complete asks for an answer."""
+        if tally.model is not None and not any(name in message for name in _TURNS):
+            return  # audio, mostly: not worth parsing
         try:
-            setup = _decode_setup(message).setup
+            read = _decode_client(message)
         except UNREADABLE:
             return
-        model = read_identifier(setup.get("model")) if isinstance(setup, dict) else None
+        content = read.content or read.snake_content
+        if isinstance(content, dict) and (content.get("turnComplete") or content.get("turn_complete")):
+            tally.awaited = True
+        model = read_identifier(read.setup.get("model")) if isinstance(read.setup, dict) and tally.model is None else None
         if model is not None:
             tally.model = model.rpartition(_MODEL_PREFIX)[2] or model
 
@@ -74,7 +80,7 @@ class GeminiSession(Opaque):
         content = read.server_content if isinstance(read.server_content, dict) else {}
         if content.get("modelTurn"):
             tally.answering = 1
-            tally.owed = False
+            tally.awaited = tally.owed = False
         if read.error:
             tally.seen.error_type = name_error(read.error)
         usage = _read_usage(read.usage_metadata)
@@ -84,7 +90,7 @@ class GeminiSession(Opaque):
                 tally.is_text = False
         if content.get("turnComplete") or (usage is not None and tally.owed):
             tally.owed = tally.open_usage is None
-            tally.answering = 0
+            tally.answering, tally.awaited = 0, False
             tally.settle()
 
 

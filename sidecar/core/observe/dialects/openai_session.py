@@ -61,9 +61,10 @@ class OpenAISession(Opaque):
             seen.error_type = name_error(event.error)
 
     def read_client(self, message: bytes, tally: Tally) -> None:
-        """Note the model, where the client names one."""
+        """Note that an answer is asked for, and the model where the client names one."""
         event = _read(message)
         if event.type == "response.create":
+            tally.awaited = True
             model = read_identifier(event.model)
         elif event.type == "session.update":
             model = read_identifier(_member(event.session, "model"))
@@ -77,6 +78,7 @@ class OpenAISession(Opaque):
         event = _read(message)
         seen, kind = tally.seen, event.type if isinstance(event.type, str) else ""
         if kind == "response.created":
+            tally.awaited = False
             tally.answering += 1
             _note_model(event.response, tally)
         elif kind in _ENDS:
@@ -86,6 +88,7 @@ class OpenAISession(Opaque):
         elif kind == "session.created" or kind == "session.updated":
             _note_model(event.session, tally)
         elif kind == "error":
+            tally.awaited = False
             error = event.error if isinstance(event.error, dict) else {"code": event.code}
             if self._error_ends_answer:
                 tally.answering = max(tally.answering - 1, 0)

@@ -74,3 +74,19 @@ def test_a_handshake_that_was_refused_has_the_providers_code() -> None:
         seen = Seen(error_type="403")
         LIVE.read_whole(body, seen)
         assert seen.error_type == "PERMISSION_DENIED"
+
+
+def test_a_turn_that_was_asked_for_is_due() -> None:
+    """Until the server begins it; both spellings are taken, and garbage asks for nothing."""
+    for name, complete in (("clientContent", "turnComplete"), ("client_content", "turn_complete")):
+        tally = Tally(model="m")
+        LIVE.read_client(json.dumps({name: {"turns": [], complete: False}}).encode(), tally)
+        LIVE.read_client(b'{"clientContent": ', tally)
+        LIVE.read_client(b'{"realtimeInput": {"audio": {}}}', tally)
+        assert not tally.is_answering
+        LIVE.read_client(json.dumps({name: {"turns": [], complete: True}}).encode(), tally)
+        assert tally.is_answering
+        LIVE.read_server(json.dumps(TURN).encode(), tally)
+        assert (tally.awaited, tally.is_answering) == (False, True)
+        LIVE.read_server(json.dumps(END).encode(), tally)
+        assert not tally.is_answering

@@ -125,3 +125,15 @@ def test_a_handshake_that_was_refused_has_the_providers_code() -> None:
     seen = Seen(error_type="401")
     REALTIME.read_whole(b'{"error": {"message": "no", "type": "invalid_request_error", "code": "invalid_api_key"}}', seen)
     assert seen.error_type == "invalid_api_key"
+
+
+@pytest.mark.parametrize("first", [{"type": "response.created", "response": {}}, {"type": "error", "error": {"type": "x"}}])
+def test_a_response_that_was_asked_for_is_due(first: dict[str, Any]) -> None:
+    """Until the server begins it, or says that there will be none."""
+    tally = Tally()
+    RESPONSES.read_client(b'{"type": "response.create"}', tally)
+    assert tally.is_answering
+    RESPONSES.read_server(json.dumps(first).encode(), tally)
+    assert not tally.awaited
+    RESPONSES.read_server(b'{"type": "response.completed", "response": {}}', tally)
+    assert not tally.is_answering
