@@ -69,7 +69,7 @@ class Pipeline:
         self._reach = reach
         self._clock = clock
         self._in_flight = in_flight
-        self._sessions = Sessions(settings, clock, websockets)
+        self._sessions = Sessions(settings, prices, clock, websockets)
         self._sinks = sinks
         self._draw = draw
         self._report = report

@@ -119,10 +119,10 @@ def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, h
     seen = observer.seen if observer is not None else Seen()
     usage = seen.usage
     became = exchange.became
-    if became is None:
+    if became is None or exchange.session is None:
         cost, unpriced = _price(prices, place.provider, exchange.asked.model, seen, usage)
     else:
-        cost, unpriced = price_session(prices, place.provider, exchange.session)
+        cost, unpriced = exchange.session.tally.cost
     answered = now if became is None else became.opened  # a long session is not a slow call
     took_s = 0.0 if exchange.endless else answered - call.accepted
     important = trace is not None and keeps(ending, took_s, slow_s=slow_s, sampled=False)
@@ -161,28 +161,7 @@ def _price(prices: PriceTable, provider: str, model: str | None, seen: Seen, usa
         return None, None
     if seen.replayed:  # that nothing is billed is what the provider means by saying so
         return Cost(0.0, "provider"), None
-    known = False
-    for name in (seen.model, model):
-        if name:
-            cost = prices.price(provider, name, usage, service_tier=seen.service_tier)
-            if cost is not None:
-                return cost, None
-            known = known or prices.find(provider, name) is not None
-    return None, "unknown_service_tier" if known else "unknown_model"
-
-
-def price_session(prices: PriceTable, provider: str, session: SessionObserver | None) -> tuple[Cost | None, str | None]:
-    """Return the cost of all answers of a session, each at its own model's price, or why there is none.
-
-    The table has prices for tokens of text only: those of audio, images and video cost more.
-    """
-    if session is None or not session.tally.usages:
-        return None, None
-    if not session.tally.is_text:
-        return None, "modality"
-    costs = [prices.price(provider, model, usage) for model, usage in session.tally.usages.items()]
-    known = [cost.usd for cost in costs if cost is not None]
-    return (None, "unknown_model") if len(known) < len(costs) else (Cost(sum(known), "table"), None)
+    return prices.charge(provider, (seen.model, model), usage, seen.service_tier)
 
 
 def _request_overhead(exchange: Exchange, answer: Answer | None) -> float | None:

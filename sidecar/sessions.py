@@ -7,6 +7,7 @@ of its upstream's pool, nor under `timeouts.total`; it has a limit and a time of
 
 from asyncio import CancelledError
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from sidecar.config import Settings
@@ -14,6 +15,7 @@ from sidecar.core.attempt.compose import compose_switch
 from sidecar.core.attempt.endings import end_session
 from sidecar.core.attempt.handshake import check_answer, check_request
 from sidecar.core.identify.router import Match, match_session
+from sidecar.core.observe.pricing import PriceTable
 from sidecar.core.observe.sessions import SessionObserver
 from sidecar.errors import INTERNAL, NOT_UPGRADABLE, STOPPING, WEBSOCKET_REFUSED, WEBSOCKETS_FULL, ClientFault, Refused, SidecarFault
 from sidecar.exchange import Asked, Departure, Session
@@ -26,8 +28,9 @@ _RETRY_AFTER_S: Final = 1.0
 class Sessions:
     """Admits, carries and counts WebSockets. `level`: how many there are, handshakes included."""
 
-    def __init__(self, settings: Settings, clock: Clock, level: Level) -> None:
+    def __init__(self, settings: Settings, prices: PriceTable, clock: Clock, level: Level) -> None:
         self._settings = settings
+        self._prices = prices
         self._clock = clock
         self._level = level
         self._count = 0
@@ -45,7 +48,9 @@ class Sessions:
         self._level.inc()
         exchange.match, dialect = match_session(match)
         exchange.dialect = exchange.match.dialect
-        exchange.session = SessionObserver(dialect, exchange.query, self._settings.limits.line)
+        exchange.session = SessionObserver(
+            dialect, exchange.query, self._settings.limits.line, partial(self._prices.charge, exchange.place.provider)
+        )  # fmt: skip
 
     def dismiss(self, exchange: Exchange) -> None:
         """Count a session no more: its exchange has ended."""

@@ -14,7 +14,7 @@ from sidecar.core.observe.observer import BlindObserver
 from sidecar.core.observe.sessions import SessionObserver
 from sidecar.errors import FIRST_BYTE_TIMEOUT
 from sidecar.exchange import Asked, Ending, Seen, TraceContext, Usage, UsageSource
-from sidecar.progress import Exchange, compose_request, price_session, seal, seal_malformed
+from sidecar.progress import Exchange, compose_request, seal, seal_malformed
 from tests.core.attempt.calls import make_call
 from tests.path import PRICES, SETTINGS, PlayedAnswer, PlayedClient, TickingClock
 
@@ -216,24 +216,3 @@ def test_a_handshake_is_composed_anew_hop_by_hop() -> None:
     assert b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" in head
     assert b"\r\nSec-WebSocket-Version: 13\r\n" in head
     assert b"xtensions" not in head
-
-
-def session_with(is_text: bool = True, **usages: Usage) -> SessionObserver:
-    """A session in which models (`__` for a dash) used tokens."""
-    observer = SessionObserver(None, "", 1000)
-    observer.tally.usages = {name.replace("__", "-"): usage for name, usage in usages.items()}
-    observer.tally.is_text = is_text
-    return observer
-
-
-def test_a_session_costs_what_each_of_its_models_costs() -> None:
-    """To the cent; and nothing is guessed where one has no price, or where tokens were not of text."""
-    one, other = Usage(1_000_000), Usage(0, 0, 0, 1_000_000)
-    both, _ = price_session(PRICES, "openai", session_with(gpt__4o__mini=one, gpt__4o=other))
-    apart = [PRICES.price("openai", model, usage) for model, usage in (("gpt-4o-mini", one), ("gpt-4o", other))]
-    assert both is not None
-    assert both.usd == sum(cost.usd for cost in apart if cost is not None) > 0
-    assert price_session(PRICES, "openai", session_with(gpt__4o=one, nobodys__model=other)) == (None, "unknown_model")
-    assert price_session(PRICES, "openai", session_with(is_text=False, gpt__4o=one)) == (None, "modality")
-    assert price_session(PRICES, "openai", session_with()) == (None, None)
-    assert price_session(PRICES, "openai", None) == (None, None)

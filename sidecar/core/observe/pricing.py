@@ -3,7 +3,7 @@
 import datetime
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from sidecar.errors import ConfigError, ConfigProblem
@@ -85,6 +85,17 @@ class PriceTable:
             + usage.reasoning * price.reasoning
         )
         return Cost(usd / TOKENS_PER_PRICE, "table")
+
+    def charge(self, provider: str, models: Sequence[str | None], usage: Usage, service_tier: str | None) -> tuple[Cost | None, str | None]:
+        """Return what one answer cost by the first of `models` that has a price, or why it cannot be told."""
+        known = False
+        for model in models:
+            if model:
+                cost = self.price(provider, model, usage, service_tier=service_tier)
+                if cost is not None:
+                    return cost, None
+                known = known or self.find(provider, model) is not None
+        return None, "unknown_service_tier" if known else "unknown_model"
 
     def _search(self, provider: str, model: str) -> Price | None:
         family = _VERSION.sub("", model)

@@ -240,3 +240,12 @@ def test_cached_tokens_long_prompts_and_tiers_of_the_built_in_table(
     cost = prices.price(provider, model, usage, service_tier=tier)
     assert cost is not None
     assert cost.usd == pytest.approx(usd, rel=1e-12)
+
+
+def test_an_answer_is_charged_by_the_first_name_that_has_a_price() -> None:
+    """The model that answered before the one that was asked for; where there is none, it says why."""
+    prices, million = table("a"), Usage(1_000_000)
+    assert prices.charge("openai", ("b", "a"), million, None) == (Cost(1.0, "table"), None)
+    assert prices.charge("openai", ("a", None), million, "default") == (Cost(1.0, "table"), None)
+    assert prices.charge("openai", (None, "a"), million, "flex") == (None, "unknown_service_tier")
+    assert prices.charge("openai", ("b", None), million, "flex") == (None, "unknown_model")

@@ -87,7 +87,7 @@ class GeminiSession(Opaque):
         if usage is not None:
             tally.open_usage = usage
             if _has_media(read.usage_metadata):
-                tally.is_text = False
+                tally.open_is_text = False
         if content.get("turnComplete") or (usage is not None and tally.owed):
             tally.owed = tally.open_usage is None
             tally.answering, tally.awaited = 0, False

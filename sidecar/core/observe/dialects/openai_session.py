@@ -14,7 +14,7 @@ from sidecar.core.observe.dialects.opaque import Opaque
 from sidecar.core.observe.dialects.openai_form import name_error
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
 from sidecar.core.observe.tally import Tally
-from sidecar.core.observe.text import read_identifier
+from sidecar.core.observe.text import read_code, read_identifier
 from sidecar.core.observe.usage import read_count, split_usage
 from sidecar.exchange import Seen, Usage
 
@@ -136,9 +136,8 @@ def _note_end(response: object, tally: Tally) -> None:
     value = _member(response, "usage")
     usage = _read_usage(value)
     if usage is not None:
-        tally.add(usage)
-        if any(read_count(_member(value[details], name)) for details in value if details.endswith("_details") for name in _MODALITIES):
-            tally.is_text = False
+        other = any(read_count(_member(value[name], kind)) for name in value if name.endswith("_details") for kind in _MODALITIES)
+        tally.add(usage, is_text=not other, service_tier=read_code(_member(response, "service_tier")))
 
 
 def _read_usage(value: object) -> Usage | None:

@@ -53,8 +53,8 @@ def test_kinds_are_disjoint() -> None:
 def test_media_is_told_apart() -> None:
     """Tokens of audio and video have prices of their own."""
     text = [{"modality": "TEXT", "tokenCount": 10}]
-    assert hear(usage(10, 5, promptTokensDetails=text, responseTokensDetails=text)).is_text
-    assert not hear(usage(10, 5, responseTokensDetails=[{"modality": "AUDIO", "tokenCount": 5}])).is_text
+    assert hear(usage(10, 5, promptTokensDetails=text, responseTokensDetails=text), END).unpriced is None
+    assert hear(usage(10, 5, responseTokensDetails=[{"modality": "AUDIO", "tokenCount": 5}]), END).unpriced == "modality"
 
 
 def test_the_first_message_names_the_model() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.core.observe.dialects.openai_session import OpenAISession
 from sidecar.core.observe.tally import Tally
-from sidecar.exchange import Seen, Usage
+from sidecar.exchange import Cost, Seen, Usage
 
 REALTIME = OpenAISession("openai_realtime", "generate_content", error_ends_answer=False)
 RESPONSES = OpenAISession("openai_responses_session", "chat", error_ends_answer=True)
@@ -33,8 +33,7 @@ def test_realtime_usage_adds_up_over_responses() -> None:
         {"type": "response.output_audio.delta", "delta": "UklGR"}, done, {"type": "response.created", "response": {}}, done,
     )  # fmt: skip
     assert tally.seen.usage == Usage(80, 120, 0, 20, 0)
-    assert tally.usages == {"gpt-realtime": Usage(80, 120, 0, 20, 0)}
-    assert (tally.answering, tally.is_text, tally.seen.error_type) == (0, True, None)
+    assert (tally.answering, tally.unpriced, tally.seen.error_type) == (0, None, None)
 
 
 @pytest.mark.parametrize("details", [{"input_token_details": {"audio_tokens": 3}}, {"output_token_details": {"audio_tokens": 1}}])
@@ -42,7 +41,7 @@ def test_tokens_of_audio_are_told_apart(details: dict[str, Any]) -> None:
     """They have prices of their own."""
     usage = {"input_tokens": 9, "output_tokens": 2, **details}
     tally = hear(REALTIME, {"type": "response.done", "response": {"status": "completed", "usage": usage}})
-    assert (tally.seen.usage, tally.is_text) == (Usage(9, 0, 0, 2, 0), False)
+    assert (tally.seen.usage, tally.cost) == (Usage(9, 0, 0, 2, 0), (None, "modality"))
 
 
 @pytest.mark.parametrize("end", ["response.completed", "response.incomplete", "response.failed"])
@@ -57,7 +56,7 @@ def test_responses_mode_has_its_usage_in_the_last_event(end: str) -> None:
         {"type": end, "response": {"model": "gpt-5-2025", "usage": usage}},
     )  # fmt: skip
     assert tally.seen.usage == Usage(25, 20, 5, 18, 12)
-    assert (tally.answering, list(tally.usages)) == (0, ["gpt-5-2025"])
+    assert (tally.answering, tally.seen.model) == (0, "gpt-5-2025")
 
 
 def test_a_failed_response_has_its_error_and_a_good_one_takes_it_back() -> None:
@@ -80,6 +79,22 @@ def test_an_error_event_ends_an_answer_in_responses_mode_only() -> None:
     assert (tally.answering, tally.seen.error_type) == (1, "server_error")
     mistake = {"type": "error", "error": {"type": "invalid_request_error", "code": "unknown_parameter"}}
     assert hear(REALTIME, mistake).seen.error_type is None
+
+
+def test_each_answer_has_its_own_model_and_tier() -> None:
+    """They are charged as they come."""
+    charged: list[Any] = []
+
+    def charge(models: Any, usage: Usage, tier: str | None) -> tuple[Cost | None, str | None]:
+        charged.append((models[0], usage.input, tier))
+        return Cost(0.5, "table"), None
+
+    tally = Tally(charge)
+    for model, tokens, tier in (("a", 1, "default"), ("b", 2, "flex"), ("b", 3, None)):
+        response = {"model": model, "usage": {"input_tokens": tokens, "output_tokens": 0}, "service_tier": tier}
+        RESPONSES.read_server(json.dumps({"type": "response.completed", "response": response}).encode(), tally)
+    assert charged == [("a", 1, "default"), ("b", 2, "flex"), ("b", 3, None)]
+    assert tally.cost == (Cost(1.5, "table"), None)
 
 
 def test_usage_that_was_not_told_is_not_zero() -> None:
