@@ -81,6 +81,7 @@ async def go_wrong(url: str) -> list[Answer]:
         compose(f"http://{CANARIES['badtarget']}/v1/models{QUERY}", BODY, fields=FIELDS),
         compose(CHAT + QUERY, BODY, fields=[*FIELDS, ("x-sidecar-timeout", CANARIES["badtimeout"])]),
         compose(CHAT + QUERY, BODY, fields=[*FIELDS, ("Upgrade", "websocket"), ("Connection", "Upgrade")]),
+        compose(CHAT + QUERY, BODY, fields=[*FIELDS, ("Upgrade", "h2c"), ("Connection", "Upgrade")]),
         compose("/down/v1/chat/completions" + QUERY, BODY, fields=FIELDS),
         compose("/unresolved/v1/chat/completions" + QUERY, BODY, fields=FIELDS),
         f"GET /{CANARIES['malformed']} \x01 HTTP/1.1\r\n\r\n".encode(),
