@@ -171,3 +171,14 @@ async def test_a_long_session_is_not_a_slow_call() -> None:
     waiting.set_result(None)
     record = await task
     assert (record.duration_s > 3600, record.kept) == (True, False)
+
+
+async def test_an_entry_of_a_batch_has_no_connection_to_upgrade() -> None:
+    """It is refused before any upstream hears of it."""
+
+    bare = type(
+        "Bare", (), {name: value for name, value in vars(PlayedClient).items() if name not in ("hand_over", "__dict__", "__weakref__")}
+    )
+    path, client = Played(), bare(client_of().call)
+    record = await path.carry(client)
+    assert (client.status, record.error_id, path.asked, path.websockets.value) == (501, "not_upgradable", [], 0)
