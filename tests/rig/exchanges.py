@@ -170,7 +170,7 @@ def _list_streams(form: Form) -> list[Exchange]:
         Exchange(form, "streamed, error within", True, script={**pace, "fault": "error_event", "after_chunks": 9}),
         Exchange(form, "streamed, cut", True, script={**pace, "fault": "cut", "after_chunks": 12}),
         Exchange(form, "streamed, reset", True, script={**pace, "fault": "reset", "after_chunks": 12}),
-        Exchange(form, "streamed, caller left", True, script={**pace, "gap_ms": 20, "tokens": 200}, leaves_after_bytes=400),
+        Exchange(form, "streamed, caller left", True, script={**pace, "gap_ms": 250, "tokens": 200}, leaves_after_bytes=400),
     ]
 
 
