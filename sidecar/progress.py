@@ -153,7 +153,7 @@ def _price(prices: PriceTable, provider: str, model: str | None, seen: Seen, usa
     known = False
     for name in (seen.model, model):
         if name:
-            cost = prices.price(provider, name, usage, service_tier=seen.service_tier)
+            cost = prices.price(provider, name, usage, cache_write_1h=seen.cache_write_1h, service_tier=seen.service_tier)
             if cost is not None:
                 return cost, None
             known = known or prices.find(provider, name) is not None

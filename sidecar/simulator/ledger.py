@@ -49,7 +49,7 @@ class Entry:
         self.prices = _FREE
         self.prompt_tokens = 0
         self.cached_tokens = 0
-        self.written_tokens = 0
+        self.written_tokens = (0, 0)  # and of them, those kept for an hour
         self.body_bytes = 0
         self.digest = sha256()
         self.first_byte_s: float | None = None
@@ -74,7 +74,7 @@ class Entry:
         if not self.is_billed:
             return NOTHING
         completion, reasoning = self.marks.tokens_within(self.body_bytes)
-        return Tokens(self.prompt_tokens, completion, self.cached_tokens, reasoning, self.written_tokens)
+        return Tokens(self.prompt_tokens, completion, self.cached_tokens, reasoning, *self.written_tokens)
 
     @property
     def is_reported(self) -> bool:
