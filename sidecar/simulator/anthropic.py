@@ -109,7 +109,8 @@ def _ending(choice: Choice) -> dict[str, Any]:
     if choice.member == "refusal":
         details = {"type": "refusal", "category": "general_harms", "explanation": None}
         return {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details}
-    return {"stop_reason": _STOP_REASONS[choice.finish_reason], "stop_sequence": None, "stop_details": None}
+    reason = "stop_sequence" if choice.stop else _STOP_REASONS[choice.finish_reason]
+    return {"stop_reason": reason, "stop_sequence": choice.stop or None, "stop_details": None}
 
 
 def _usage_of(plan: Plan, tokens: Tokens) -> dict[str, Any]:
