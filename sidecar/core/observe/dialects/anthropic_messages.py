@@ -199,7 +199,9 @@ def _note_usage(value: object, seen: Seen) -> None:
     """Put the counts that are told in the place of those told before. Input is without cached tokens."""
     if not isinstance(value, dict):
         return
-    seen.service_tier = read_code(value.get("service_tier")) or seen.service_tier
+    # Fast mode has prices of its own, like a tier, though it is told by a member of its own.
+    tier = "fast" if value.get("speed") == "fast" else read_code(value.get("service_tier"))
+    seen.service_tier = tier or seen.service_tier
     cost_usd = read_cost(value)
     if cost_usd is not None:
         seen.cost_usd = cost_usd

@@ -75,6 +75,7 @@ def describe(observer: Observer) -> tuple[object, ...]:
         ([{"cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 6}}], (0, 0, 8, 0, 0), 6),
         ([{"cache_creation_input_tokens": 3, "cache_creation": {"ephemeral_1h_input_tokens": 6}}], (0, 0, 3, 0, 0), 3),
         ([{"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}], (0, 0, 0, 5, 4), 0),
+        ([{"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}, {"input_tokens": 5}], (5, 0, 0, 5, 4), 0),
         ([{"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}, {"output_tokens": 11}], (0, 0, 0, 7, 4), 0),
         ([{"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 40}}], (0, 0, 0, 0, 9), 0),
         ([{"output_tokens": 9, "output_tokens_details": [1], "cache_creation": "x", "service_tier": 5}], (0, 0, 0, 9, 0), 0),
@@ -90,6 +91,23 @@ def test_usage_is_what_was_told_last(told: list[Any], usage: tuple[int, ...] | N
         observer.feed(event("message_start" if number == 0 else "message_delta", **members), 1.0)
     assert observer.seen.usage == (None if usage is None else Usage(*usage))
     assert observer.seen.cache_write_1h == kept
+
+
+@pytest.mark.parametrize(
+    ("usage", "tier"),
+    [
+        ({"service_tier": "priority"}, "priority"),
+        ({"service_tier": "standard", "speed": "standard"}, "standard"),
+        ({"service_tier": "standard", "speed": "fast"}, "fast"),
+        ({"service_tier": None, "speed": None}, None),
+        ({}, None),
+    ],
+)
+def test_service_tier(usage: dict[str, Any], tier: str | None) -> None:
+    """Which tier served the call; fast mode counts as one, for it has prices of its own. Later usage without it changes nothing."""
+    observer = start()
+    observer.feed(event("message_start", message={"usage": usage}) + event("message_delta", usage={"output_tokens": 3}), 1.0)
+    assert observer.seen.service_tier == tier
 
 
 OUTPUT: list[Any] = [
@@ -248,6 +266,26 @@ def test_ordinary_events_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(100):
         observer.feed(text(f"word {number}"), float(number))
     assert (observer.seen.chunks, parsed) == (101, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "members", "is_ordinary"),
+    [
+        ("content_block_delta", {"delta": {"type": "text_delta", "text": "a"}}, True),
+        ("content_block_delta", {"delta": {"type": "thinking_delta", "thinking": "a"}}, True),
+        ("content_block_delta", {"delta": {"type": "input_json_delta", "partial_json": "a"}}, True),
+        ("content_block_delta", {"delta": {"type": "signature_delta", "signature": "a"}}, False),
+        ("content_block_delta", {}, False),
+        ("message_delta", {"delta": {"text": "a"}}, False),
+        ("content_block_start", {"content_block": {"type": "text", "text": "a"}}, False),
+    ],
+)
+def test_outline(kind: str, members: dict[str, Any], is_ordinary: bool) -> None:
+    """Deltas of output are ordinary, nothing else is."""
+    data = EventSplitter(10_000).feed(event(kind, index=0, **members))[0]
+    outline = ANTHROPIC_MESSAGES.outline(data)
+    assert (outline is not None) == is_ordinary
+    assert outline is None or b"a".join(outline) == data
 
 
 PARTS = st.sampled_from(
