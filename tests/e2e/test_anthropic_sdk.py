@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import anthropic
 import httpx
+import httpx2
 import pytest
 from pydantic import BaseModel
 
@@ -246,6 +247,23 @@ async def test_an_asynchronous_cut_stream_raises(both_async: tuple[anthropic.Asy
         with pytest.raises(anthropic.APIStatusError):
             async with both_async[1].messages.stream(**message(script=script)) as stream:
                 await stream.get_final_message()
+
+
+def test_a_cut_stream_that_is_compressed_raises(both: tuple[anthropic.Anthropic, anthropic.Anthropic]) -> None:
+    """Into what is compressed no event can be put: the connection is broken off, which is an error too."""
+    arguments = message(script={"fault": "cut", "after_chunks": 9, "gzip": True})
+    with pytest.raises(httpx2.TransportError):
+        list(both[1].messages.create(**arguments, stream=True))
+
+
+def test_a_cut_message_raises(both: tuple[anthropic.Anthropic, anthropic.Anthropic]) -> None:
+    """A whole message that breaks off is the same error as direct."""
+    raised = []
+    for client in both:
+        with pytest.raises(anthropic.APIConnectionError) as error:
+            client.messages.create(**message(script={"fault": "short_body"}))
+        raised.append((type(error.value), type(error.value.__cause__)))
+    assert raised[1] == raised[0]
 
 
 @pytest.mark.parametrize(
