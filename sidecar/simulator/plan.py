@@ -93,7 +93,10 @@ class Plan(NamedTuple):
     @property
     def tokens(self) -> Tokens:
         """Everything that is billed for a complete answer."""
-        return Tokens(self.prompt_tokens, self.completion_tokens, self.cached_tokens, self.reasoning_tokens, *self.written_tokens)
+        return Tokens(
+            self.prompt_tokens, self.completion_tokens, self.cached_tokens, self.reasoning_tokens,
+            self.written_tokens, self.written_1h_tokens,
+        )  # fmt: skip
 
     @property
     def told_tokens(self) -> Tokens:
@@ -101,9 +104,14 @@ class Plan(NamedTuple):
         return self.tokens if self.ask.tells_details else Tokens(self.prompt_tokens, self.completion_tokens)
 
     @property
-    def written_tokens(self) -> tuple[int, int]:
-        """Tokens of the prompt that go into the prompt cache, what the caller marked and was not there yet; those for an hour."""
-        return max(0, self.ask.written_tokens - self.cached_tokens), max(0, self.ask.written_1h_tokens - self.cached_tokens)
+    def written_tokens(self) -> int:
+        """Tokens of the prompt that go into the prompt cache: what the caller marked and was not there yet."""
+        return max(0, self.ask.written_tokens - self.cached_tokens)
+
+    @property
+    def written_1h_tokens(self) -> int:
+        """Of those, the ones that are kept for an hour."""
+        return max(0, self.ask.written_1h_tokens - self.cached_tokens)
 
     @property
     def first_byte_s(self) -> float:

@@ -101,7 +101,7 @@ class Provider:
         plan = self._plan(ask, script or Script(), fault, identity)
         entry.id, entry.request_id, entry.fault = dialect.name_answer(plan), plan.request_id, fault.value if fault else None
         entry.prompt_tokens, entry.cached_tokens, entry.prices = plan.prompt_tokens, plan.cached_tokens, model.prices
-        entry.written_tokens = plan.written_tokens
+        entry.written_tokens, entry.written_1h_tokens = plan.written_tokens, plan.written_1h_tokens
         accepts_gzip = "gzip" in received.headers.get("accept-encoding", "")
         fields = self._fields(dialect, entry, plan.duration_s, int(plan.request_id[-6:], 16))
         reply = compose(dialect, plan, fields, accepts_gzip=accepts_gzip, can_chunk=received.can_chunk)
