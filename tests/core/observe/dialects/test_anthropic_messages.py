@@ -199,6 +199,13 @@ def test_error_names(error: object, name: str) -> None:
     assert name_error(error) == name
 
 
+# As Anthropic documents them.
+TYPES = {
+    "invalid_request_error", "authentication_error", "billing_error", "permission_error", "not_found_error", "conflict_error",
+    "request_too_large", "rate_limit_error", "api_error", "timeout_error", "overloaded_error",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.id)
 def test_refusal(kind: Any) -> None:
     """Our own answers have Anthropic's form, with a type of its own list, and our id where it names causes."""
@@ -206,7 +213,7 @@ def test_refusal(kind: Any) -> None:
     assert body["type"] == "error"
     assert body["error"]["message"] == 'a "quoted"\nmessage'
     assert body["error"]["details"] == {"error_code": kind.id}
-    assert body["error"]["type"] in ("invalid_request_error", "not_found_error", "api_error", "overloaded_error", "timeout_error")
+    assert body["error"]["type"] in TYPES
 
 
 @pytest.mark.parametrize(
