@@ -147,6 +147,7 @@ class Seen(msgspec.Struct):
     finish_reasons: list[str] = msgspec.field(default_factory=list)  # by choice index; "error" where an expected one never came
     choices: dict[int, str | None] = msgspec.field(default_factory=dict)  # of a stream: finish reason by choice index, None while open
     usage: Usage | None = None
+    cache_write_1h: int = 0  # of usage.cache_write, what is kept for an hour: it has a price of its own
     cost_usd: float | None = None  # as the provider reported it
     error_type: str | None = None  # an error inside the answer
     replayed: bool = False  # the provider repeated an earlier answer from a cache of its own, and billed nothing

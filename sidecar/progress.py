@@ -161,7 +161,7 @@ def _price(prices: PriceTable, provider: str, model: str | None, seen: Seen, usa
         return None, None
     if seen.replayed:  # that nothing is billed is what the provider means by saying so
         return Cost(0.0, "provider"), None
-    return prices.charge(provider, (seen.model, model), usage, seen.service_tier)
+    return prices.charge(provider, (seen.model, model), usage, seen.service_tier, seen.cache_write_1h)
 
 
 def _request_overhead(exchange: Exchange, answer: Answer | None) -> float | None:

@@ -115,6 +115,15 @@ def seen_of(model: str | None, usage: Usage | None, cost_usd: float | None = Non
     return seen
 
 
+def test_an_hour_in_the_cache_is_paid_for() -> None:
+    """What an observer saw of it reaches the price table."""
+    seen = seen_of("sim-large", Usage(0, 0, 1000, 0))
+    short = sealed(seen).cost
+    seen.cache_write_1h = 400
+    long = sealed(seen).cost
+    assert (short.usd, long.usd) == pytest.approx((1000 * 3.125 / 1e6, (600 * 3.125 + 400 * 5.00) / 1e6))
+
+
 def test_a_record_holds_what_happened() -> None:
     """Times, sizes and the one attempt; nothing of the query."""
     record = sealed(seen_of(None, None))

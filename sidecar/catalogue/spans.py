@@ -42,6 +42,8 @@ GENAI_SPAN: Final = Span(
      Attribute("llm_sidecar.response.served_by", "string", "The true provider, as a broker such as OpenRouter names it."),
      *_attributes("string", "gen_ai.conversation.id", "gen_ai.request.previous_response.id"),
      *_attributes("string", "openai.api.type", "openai.request.service_tier", "openai.response.service_tier"),
+     Attribute("llm_sidecar.request.service_tier", "string", "The service tier asked for, of providers other than OpenAI."),
+     Attribute("llm_sidecar.response.service_tier", "string", "The service tier that served the call, of providers other than OpenAI."),
      Attribute("llm_sidecar.usage.source", "string", "Where the token counts came from: reported, estimated or absent."),
      Attribute("llm_sidecar.cost_usd", "double", "What the answer cost, in US dollars."),
      Attribute("llm_sidecar.cost.source", "string", "Who said so: the provider or the price table.")),

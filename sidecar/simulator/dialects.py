@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from sidecar.simulator.anthropic import Anthropic
 from sidecar.simulator.azure import Azure
 from sidecar.simulator.contract import Dialect
 from sidecar.simulator.gemini import Gemini, GeminiArray
@@ -21,9 +22,10 @@ VLLM: Final[Dialect] = Vllm()
 AZURE: Final[Dialect] = Azure()
 GEMINI: Final[Dialect] = Gemini()
 GEMINI_ARRAY: Final[Dialect] = GeminiArray()
+ANTHROPIC: Final[Dialect] = Anthropic()
 
 # Those that are told by the beginning of a path before the one whose paths end alike.
-DIALECTS: Final = (OPENROUTER, VLLM, AZURE, OPENAI, OPENAI_RESPONSES, OLLAMA, GEMINI)
+DIALECTS: Final = (OPENROUTER, VLLM, AZURE, OPENAI, OPENAI_RESPONSES, OLLAMA, GEMINI, ANTHROPIC)
 
 
 def find_dialect(method: str, target: str) -> tuple[Dialect, Form] | None:

@@ -25,7 +25,7 @@ class Entry:
     __slots__ = (
         "body_bytes", "cached_tokens", "client_closed_s", "digest", "ended_s", "fault", "first_byte_s", "first_token_s",
         "header_names", "id", "is_billed", "is_superseded", "marks", "method", "model", "number", "outcome", "path", "prices",
-        "prompt_tokens", "received_s", "request_id", "status", "stream", "tag", "traceparent", "written_tokens",
+        "prompt_tokens", "received_s", "request_id", "status", "stream", "tag", "traceparent", "written_1h_tokens", "written_tokens",
     )  # fmt: skip
 
     def __init__(self, number: int, method: str, path: str, received_s: float) -> None:
@@ -50,6 +50,7 @@ class Entry:
         self.prompt_tokens = 0
         self.cached_tokens = 0
         self.written_tokens = 0
+        self.written_1h_tokens = 0
         self.body_bytes = 0
         self.digest = sha256()
         self.first_byte_s: float | None = None
@@ -74,7 +75,7 @@ class Entry:
         if not self.is_billed:
             return NOTHING
         completion, reasoning = self.marks.tokens_within(self.body_bytes)
-        return Tokens(self.prompt_tokens, completion, self.cached_tokens, reasoning, self.written_tokens)
+        return Tokens(self.prompt_tokens, completion, self.cached_tokens, reasoning, self.written_tokens, self.written_1h_tokens)
 
     @property
     def is_reported(self) -> bool:

@@ -39,6 +39,7 @@ class Choice(NamedTuple):
     member: str  # of the message: "content", "refusal" or "tool_calls"
     tool_name: str = ""
     tool_call_id: str = ""
+    stop: str = ""  # the stop sequence that ended it
 
     @property
     def text(self) -> str:
@@ -92,7 +93,10 @@ class Plan(NamedTuple):
     @property
     def tokens(self) -> Tokens:
         """Everything that is billed for a complete answer."""
-        return Tokens(self.prompt_tokens, self.completion_tokens, self.cached_tokens, self.reasoning_tokens, self.written_tokens)
+        return Tokens(
+            self.prompt_tokens, self.completion_tokens, self.cached_tokens, self.reasoning_tokens,
+            self.written_tokens, self.written_1h_tokens,
+        )  # fmt: skip
 
     @property
     def told_tokens(self) -> Tokens:
@@ -103,6 +107,11 @@ class Plan(NamedTuple):
     def written_tokens(self) -> int:
         """Tokens of the prompt that go into the prompt cache: what the caller marked and was not there yet."""
         return max(0, self.ask.written_tokens - self.cached_tokens)
+
+    @property
+    def written_1h_tokens(self) -> int:
+        """Of those, the ones that are kept for an hour."""
+        return max(0, self.ask.written_1h_tokens - self.cached_tokens)
 
     @property
     def first_byte_s(self) -> float:
@@ -178,25 +187,25 @@ def _draw_choice(ask: Ask, script: Script, model: Model, random: Random) -> Choi
 def _bounded(ask: Ask, choice: Choice) -> Choice:
     """The choice cut short by stop sequences, then by the most tokens the caller wants (reasoning counts)."""
     if choice.member == "content":
-        choice = choice._replace(pieces=_until_stop(choice.pieces, ask.stops))
+        choice = _until_stop(choice, ask.stops)
     most = ask.tokens_max
     if most is None or len(choice.reasoning) + len(choice.pieces) <= most:
         return choice
     thought = choice.reasoning[:most]
-    return choice._replace(reasoning=thought, pieces=choice.pieces[: most - len(thought)], finish_reason="length")
+    return choice._replace(reasoning=thought, pieces=choice.pieces[: most - len(thought)], finish_reason="length", stop="")
 
 
-def _until_stop(pieces: tuple[str, ...], stops: tuple[str, ...]) -> tuple[str, ...]:
-    """The pieces before the first stop sequence, which itself is not part of the answer."""
-    text = "".join(pieces)
-    end = min((place for place in (text.find(stop) for stop in stops) if place >= 0), default=len(text))
+def _until_stop(choice: Choice, stops: tuple[str, ...]) -> Choice:
+    """What comes before the first stop sequence, which itself is not part of the answer."""
+    text = choice.text
+    end, stop = min(((text.find(stop), stop) for stop in stops if stop in text), default=(len(text), ""))
     kept: list[str] = []
-    for piece in pieces:
+    for piece in choice.pieces:
         if end <= 0:
             break
         kept.append(piece[:end])
         end -= len(piece)
-    return tuple(kept)
+    return choice._replace(pieces=tuple(kept), stop=stop)
 
 
 def _draw_words(random: Random, count: int) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output: float
     cached: float
     written: float | None = None  # to the prompt cache; None: as input
+    written_1h: float | None = None  # to be kept there for an hour; None: as written
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +55,7 @@ MODELS: Final[Mapping[str, Model]] = {
     ),
     "sim-large": Model(
         first_token_ms=Lognormal(550, 0.45), token_ms=Lognormal(18, 0.5), answer_tokens=Lognormal(80, 0.6),
-        prices=Prices(input=2.50, output=10.00, cached=1.25),
+        prices=Prices(input=2.50, output=10.00, cached=1.25, written=3.125, written_1h=5.00),
     ),
     "sim-reasoning": Model(
         first_token_ms=Lognormal(800, 0.5), token_ms=Lognormal(12, 0.5), answer_tokens=Lognormal(60, 0.5),

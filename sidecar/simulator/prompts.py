@@ -16,7 +16,7 @@ class PromptMemory:
         self._prefixes_max = prefixes_max
         self._seen: OrderedDict[bytes, None] = OrderedDict()
 
-    def recall(self, model: str, parts: Sequence[str], tokens: Sequence[int]) -> int:
+    def recall(self, model: str, parts: Sequence[str], tokens: Sequence[int], step_tokens: int = _STEP_TOKENS) -> int:
         """How many tokens of this prompt's beginning were seen before; from now on all of them were.
 
         `tokens` are those of each part. Too short a beginning counts as nothing, like at OpenAI.
@@ -34,4 +34,4 @@ class PromptMemory:
                 self._seen[key] = None
         while len(self._seen) > self._prefixes_max:
             self._seen.popitem(last=False)
-        return known // _STEP_TOKENS * _STEP_TOKENS if known >= self._from_tokens else 0
+        return known // step_tokens * step_tokens if known >= self._from_tokens else 0

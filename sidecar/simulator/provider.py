@@ -11,8 +11,10 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 from msgspec.structs import replace
 
+from sidecar.simulator.anthropic import render_count
+from sidecar.simulator.anthropic_request import count_prompt
 from sidecar.simulator.contract import Dialect
-from sidecar.simulator.dialects import OPENAI, find_dialect
+from sidecar.simulator.dialects import ANTHROPIC, OPENAI, find_dialect
 from sidecar.simulator.ledger import Entry, Ledger
 from sidecar.simulator.openai import render_error, render_model, render_models
 from sidecar.simulator.plan import Plan, draw_fault, plan_reply
@@ -31,6 +33,7 @@ CONTROL_PREFIX: Final = "/_sim/"
 _MODELS_SUFFIX: Final = "/models"
 _RESPONSES_SUFFIX: Final = "/responses"
 _REMEMBERING: Final = (Form.CHAT, Form.RESPONSE)  # their prompts are cached
+_COUNT_SUFFIX: Final = "/messages/count_tokens"
 _SCRIPTS_MAX: Final = 100_000
 _DOWN: Final = (Fault.RESET_BEFORE_HEAD, Fault.CLOSE_BEFORE_HEAD, Fault.GARBAGE_HTTP)
 
@@ -115,7 +118,7 @@ class Provider:
         plan = self._plan(ask, script or Script(), fault, identity)
         entry.id, entry.request_id, entry.fault = dialect.name_answer(plan), plan.request_id, fault.value if fault else None
         entry.prompt_tokens, entry.cached_tokens, entry.prices = plan.prompt_tokens, plan.cached_tokens, model.prices
-        entry.written_tokens = plan.written_tokens
+        entry.written_tokens, entry.written_1h_tokens = plan.written_tokens, plan.written_1h_tokens
         accepts_gzip = "gzip" in received.headers.get("accept-encoding", "")
         fields = self._fields(dialect, entry, plan.duration_s, int(plan.request_id[-6:], 16))
         reply = compose(dialect, plan, fields, accepts_gzip=accepts_gzip, can_chunk=received.can_chunk)
@@ -125,12 +128,21 @@ class Provider:
 
     def _plan(self, ask: Ask, script: Script, fault: Fault | None, identity: str) -> Plan:
         is_read = fault is None or (fault not in ERROR_STATUS and fault not in _DOWN and fault is not Fault.STATUS)
-        cached = self._prompts.recall(ask.model, ask.prompt, ask.prompt_tokens) if is_read and ask.form in _REMEMBERING else 0
+        cached = 0
+        if ask.written_tokens < self.profile.cached_from_tokens:
+            ask = ask._replace(written_tokens=0, written_1h_tokens=0)
+        if is_read and ask.form in _REMEMBERING:
+            step = {} if ask.marked_parts is None else {"step_tokens": 1}
+            kept = slice(ask.marked_parts)
+            cached = self._prompts.recall(ask.model, ask.prompt[kept], ask.prompt_tokens[kept], **step)
         return plan_reply(ask, script, fault, self.profile, identity, cached)
 
     def _answer_other(self, received: Received, entry: Entry) -> Reply:
-        """Model lists and stored responses; everything else does not exist."""
+        """Model lists, stored responses, prompts that are only counted; everything else does not exist."""
         fields = self._fields(OPENAI, entry, 0.0, 0)
+        if received.method == "POST" and received.path.endswith(_COUNT_SUFFIX):
+            tokens = count_prompt(received.body)
+            return compose_plain(200, render_count(tokens), self._fields(ANTHROPIC, entry, 0.0, tokens))
         stem, _, name = received.path.rpartition("/")
         if received.method == "GET" and stem.endswith(_RESPONSES_SUFFIX):
             return self._fetch(received, entry, name)

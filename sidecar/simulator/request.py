@@ -41,7 +41,9 @@ class Ask(NamedTuple):
     dimensions: int | None = None
     service_tier: str = "default"
     usage_running: bool = False  # with every chunk (vLLM)
-    written_tokens: int = 0  # of the prompt, that the caller wants cached
+    marked_parts: int | None = None  # parts at the prompt's beginning that the caller wants cached; None: nobody is asked
+    written_tokens: int = 0  # of those parts
+    written_1h_tokens: int = 0  # of them, the ones to be kept for an hour
     thinks: bool = True  # unless the caller declines it
     tells_details: bool = True  # False: the format has no place for cached and reasoning tokens
     background: bool = False  # the answer is not waited for

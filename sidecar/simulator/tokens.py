@@ -15,6 +15,7 @@ class Tokens(NamedTuple):
     cached: int = 0
     reasoning: int = 0
     written: int = 0  # to the provider's prompt cache
+    written_1h: int = 0  # of those, the ones that are kept for an hour
 
     def plus(self, other: "Tokens") -> "Tokens":
         """Both together."""
@@ -23,7 +24,9 @@ class Tokens(NamedTuple):
     def cost_usd(self, prices: Prices) -> float:
         """What they cost: prompt tokens that were cached, and that go into the cache, have prices of their own."""
         plain = self.prompt - self.cached - self.written
-        written_usd = self.written * (prices.input if prices.written is None else prices.written)
+        short_usd = prices.input if prices.written is None else prices.written
+        long_usd = short_usd if prices.written_1h is None else prices.written_1h
+        written_usd = (self.written - self.written_1h) * short_usd + self.written_1h * long_usd
         return (plain * prices.input + self.cached * prices.cached + written_usd + self.completion * prices.output) / _PER_MILLION
 
 

@@ -17,7 +17,7 @@ import msgspec
 from sidecar.config import Limits
 from sidecar.core.observe.asking import UsageRemover, add_usage_request
 from sidecar.core.observe.contract import Dialect
-from sidecar.core.observe.dialects import GEMINI_STREAM, OLLAMA_CHAT, OPENAI_CHAT, OPENAI_RESPONSES
+from sidecar.core.observe.dialects import ANTHROPIC_MESSAGES, GEMINI_STREAM, OLLAMA_CHAT, OPENAI_CHAT, OPENAI_RESPONSES
 from sidecar.core.observe.observer import observe
 
 EDGES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -44,6 +44,15 @@ GEMINI = [
     b'"candidatesTokenCount": %d,"totalTokenCount": %d,"promptTokensDetails": [{"modality": "TEXT","tokenCount": 412}],'
     b'"thoughtsTokenCount": 93},"modelVersion": "gemini-2.5-flash","responseId": "q3UfadSBKPyVkdUP5Jn5wQE"}' % (number, number + 505)
     for number in range(100, 108)
+]  # fmt: skip
+# As Anthropic does: padded with spaces before the last brace.
+MESSAGE_START = (
+    b'event: message_start\ndata: {"type":"message_start","message":{"model":"claude-opus-5-5","id":"msg_01XFDUDYJgAACzvnptvVoYEL",'
+    b'"content":[],"stop_reason":null,"usage":{"input_tokens":25,"output_tokens":1,"service_tier":"standard"}}}\n\n'
+)
+MESSAGES = [
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" the"}%b}\n\n'
+    % (b" " * size) for size in range(8)
 ]  # fmt: skip
 REQUEST = json.dumps(
     {
@@ -86,10 +95,12 @@ def lines(piece: bytes) -> Callable[[], None]:
     return lambda: observer.feed(piece, next(clock) * 0.02)
 
 
-def cycle(dialect: Dialect, pieces: list[bytes], media_type: str = "text/event-stream") -> Callable[[], None]:
+def cycle(
+    dialect: Dialect, pieces: list[bytes], media_type: str = "text/event-stream", opening: tuple[bytes, ...] = ()
+) -> Callable[[], None]:
     """A call that feeds the next of `pieces`, one event each, to an observer which has seen a stream's beginning."""
     observer = observe(dialect, status=200, media_type=media_type, content_encoding="", limits=LIMITS, gap_edges=EDGES)
-    for piece in pieces:
+    for piece in (*opening, *pieces):
         observer.feed(piece, 0.0)
     clock = iter(range(1 << 30))
 
@@ -147,6 +158,11 @@ def main() -> None:
         ("chunk, CRLF", measure(stream(EVENT.replace(b"\n", b"\r\n"))), measure(lambda: decode(CHUNK))),
         ("chunk, gzip, hundred per piece", measure(lambda: read_stream(zipped, "gzip"), 100), measure(lambda: decode(CHUNK))),
         ("line of Ollama's, one per piece", measure(lines(OLLAMA_LINE)), measure(lambda: decode(OLLAMA_LINE))),
+        (
+            "messages: delta, padded as by Anthropic",
+            measure(cycle(ANTHROPIC_MESSAGES, MESSAGES, opening=(MESSAGE_START,))),
+            measure(lambda: decode(MESSAGES[0].split(b"data: ")[1])),
+        ),
         ("chunk, usage taken out", measure(lambda: remover_feed(EVENT)), measure(lambda: decode(CHUNK))),
         ("unary answer", measure(read_answer), measure(lambda: decode(ANSWER))),
         ("request peeked at", measure(lambda: OPENAI_CHAT.ask(REQUEST, "/v1")), measure(lambda: decode(REQUEST))),

@@ -116,14 +116,15 @@ def test_base_urls_lead_somewhere() -> None:
 def test_what_is_understood() -> None:
     """The forms that are said to be understood are, and the ones that are not are not."""
     assert "Understood today: OpenAI chat completions, responses, completions and embeddings" in FLAT
-    assert "Ollama's own chat, generate and embed" in FLAT
-    for path in ("/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings", "/api/chat", "/api/generate", "/api/embed"):
+    assert "Ollama's own chat, generate and embed; Anthropic messages" in FLAT
+    openai = ("/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings")
+    for path in (*openai, "/api/chat", "/api/generate", "/api/embed", "/v1/messages"):
         assert dialect_for("POST", path)[0] is not OPAQUE
     assert "Gemini's content, streamed as events or as an array, and embeddings" in FLAT
     for method in ("generateContent", "streamGenerateContent", "embedContent", "batchEmbedContents"):
         for stem in ("/v1beta", "/v1/projects/p/locations/l/publishers/google"):
             assert dialect_for("POST", f"{stem}/models/gemini:{method}")[0] is not OPAQUE
-    for path in ("/v1/messages", "/v1beta/models/gemini:countTokens"):
+    for path in ("/v1/messages/count_tokens", "/v1beta/models/gemini:countTokens"):
         assert dialect_for("POST", path)[0] is OPAQUE
 
 

@@ -126,6 +126,14 @@ def _gemini_embeddings(model: str, prompt: str, stream: bool, tools: bool) -> tu
     return "/v1beta/models/sim-embed:batchEmbedContents", {"requests": contents}
 
 
+def _anthropic_messages(model: str, prompt: str, stream: bool, tools: bool) -> tuple[str, dict[str, Any]]:
+    block = {"type": "text", "text": prompt, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    body: dict[str, Any] = {"model": model, "max_tokens": 500, "messages": [{"role": "user", "content": [block]}], "stream": stream}
+    if tools:
+        body["tools"] = [{"name": "look_up", "input_schema": _TOOL}]
+    return "/v1/messages", body
+
+
 FORMS: Final = (
     Form("OpenAI chat", "openai", _openai_chat),
     Form("OpenAI responses", "openai", _openai_responses),
@@ -140,6 +148,7 @@ FORMS: Final = (
     Form("Gemini", "gemini", _gemini),
     Form("Gemini, streams as an array", "gemini", _gemini_array),
     Form("Gemini embeddings", "gemini", _gemini_embeddings, streams=False, thinks=False, calls_tools=False),
+    Form("Anthropic messages", "anthropic", _anthropic_messages),
 )
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from sidecar.simulator.dialects import (
+    ANTHROPIC,
     AZURE,
     DIALECTS,
     GEMINI,
@@ -34,6 +35,9 @@ from sidecar.simulator.request import Form
         ("POST", "/v1beta/models/m:streamGenerateContent?alt=sse", (GEMINI, Form.CHAT)),
         ("POST", "/v1beta/models/m:streamGenerateContent?key=a", (GEMINI_ARRAY, Form.CHAT)),
         ("POST", "/v1beta/models/m:embedContent", (GEMINI, Form.EMBEDDING)),
+        ("POST", "/v1/messages", (ANTHROPIC, Form.CHAT)),
+        ("POST", "/v1/messages/count_tokens", None),
+        ("GET", "/v1/messages", None),
         ("GET", "/v1/chat/completions", None),
         ("POST", "/v1/models", None),
     ],

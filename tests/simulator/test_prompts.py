@@ -18,6 +18,13 @@ def test_a_common_beginning() -> None:
     assert memory.recall("m", ["x", "b"], [1024, 300]) == 0
 
 
+def test_a_step_of_one() -> None:
+    """Where the caller marks what is to be remembered, all of it is."""
+    memory = PromptMemory(1024)
+    memory.recall("m", ["a"], [1100])
+    assert memory.recall("m", ["a", "b"], [1100, 5], step_tokens=1) == 1100
+
+
 def test_short_prompts() -> None:
     """A beginning below the least size counts as nothing."""
     memory = PromptMemory(1024)

@@ -18,3 +18,10 @@ def test_written_tokens_have_a_price() -> None:
     tokens = Tokens(prompt=2000, completion=0, cached=500, written=1000)
     assert tokens.cost_usd(_PRICES) == pytest.approx((1500 * 2.5 + 500 * 1.25) / 1e6)
     assert tokens.cost_usd(Prices(2.5, 10.0, 1.25, 3.0)) == pytest.approx((500 * 2.5 + 500 * 1.25 + 1000 * 3.0) / 1e6)
+
+
+def test_written_for_an_hour() -> None:
+    """What is kept for an hour costs what is said, else what is kept for minutes costs."""
+    tokens = Tokens(prompt=2000, written=1000, written_1h=400)
+    assert tokens.cost_usd(Prices(2.5, 10.0, 1.25, 3.0, 5.0)) == pytest.approx((1000 * 2.5 + 600 * 3.0 + 400 * 5.0) / 1e6)
+    assert tokens.cost_usd(Prices(2.5, 10.0, 1.25, 3.0)) == pytest.approx((1000 * 2.5 + 1000 * 3.0) / 1e6)

@@ -40,6 +40,7 @@ def test_event() -> None:
     """Only the first event carries a byte order mark."""
     assert render_event(b"1", b"\r\n", commented=True, first=True, bom=True) == b"\xef\xbb\xbf: simulated\r\n\r\ndata: 1\r\n\r\n"
     assert render_event(b"1", b"\n", commented=False, first=False, bom=True) == b"data: 1\n\n"
+    assert render_event(b"1", b"\n", commented=True, first=True, bom=False, name="x") == b": simulated\n\nevent: x\ndata: 1\n\n"
 
 
 def test_compression() -> None:

@@ -1,9 +1,6 @@
 """The parts of an ordinary event that every other like it shares: all but its text."""
 
 from collections.abc import Iterable
-from typing import Final
-
-_BACKSLASH: Final = 0x5C
 
 
 def outline_text(event: bytes, keys: Iterable[bytes], text: object) -> tuple[bytes, bytes] | None:
@@ -14,7 +11,8 @@ def outline_text(event: bytes, keys: Iterable[bytes], text: object) -> tuple[byt
     for key in keys:
         start = event.find(key) + len(key)
         end = event.find(b'"', start)
-        # A quote within a string is escaped: the key can only be a key, and must be the only one.
-        if event.count(key) == 1 and _BACKSLASH not in event[start:end] and text == event[start:end].decode("utf-8"):
+        # A quote within a string is escaped: the key can only be a key, and must be the only one. A text with escapes in it
+        # is longer on the wire than what is read of it.
+        if event.count(key) == 1 and text == event[start:end].decode("utf-8"):
             return event[:start], event[end:]
     return None

@@ -14,7 +14,7 @@ REMEMBERED_MAX: Final = 1000  # model names come from outside
 
 # A version's date or number at a name's end: gpt-4o-2024-08-06, claude-…-20250929, gpt-4-0613, …@20250929.
 _VERSION: Final = re.compile(r"(?:[-@]\d{4}-\d{2}-\d{2}|[-@]\d{8}|-\d{4}|-latest)$")
-_RATES: Final = ("input", "output", "cached", "cache_write", "reasoning")
+_RATES: Final = ("input", "output", "cached", "cache_write", "cache_write_1h", "reasoning")
 _REQUIRED: Final = ("input", "output", "date", "source")
 _VARIANTS: Final = frozenset({"above", "service_tiers"})
 _MEMBERS: Final = frozenset({"model", "date", "source", *_RATES, *_VARIANTS})
@@ -32,6 +32,7 @@ class Price(NamedTuple):
     output: float
     cached: float
     cache_write: float
+    cache_write_1h: float  # to be kept for an hour (Anthropic)
     reasoning: float
     date: str
     source: str
@@ -68,8 +69,13 @@ class PriceTable:
         price = self._remembered[key] = self._search(provider, model)
         return price
 
-    def price(self, provider: str, model: str, usage: Usage, *, service_tier: str | None = None) -> Cost | None:
-        """Return what `usage` cost in USD, or None where the model, or it in that tier, has no price: never zero instead."""
+    def price(
+        self, provider: str, model: str, usage: Usage, *, cache_write_1h: int = 0, service_tier: str | None = None
+    ) -> Cost | None:  # fmt: skip
+        """Return what `usage` cost in USD, or None where the model, or it in that tier, has no price: never zero instead.
+
+        `cache_write_1h`: the part of the tokens written to the cache that are kept for an hour.
+        """
         price = self.find(provider, model)
         if price is not None and service_tier in _SPECIAL_TIERS:
             price = price.service_tiers.get(service_tier)
@@ -80,18 +86,21 @@ class PriceTable:
         usd = (
             usage.input * price.input
             + usage.cache_read * price.cached
-            + usage.cache_write * price.cache_write
+            + (usage.cache_write - cache_write_1h) * price.cache_write
+            + cache_write_1h * price.cache_write_1h
             + usage.output * price.output
             + usage.reasoning * price.reasoning
         )
         return Cost(usd / TOKENS_PER_PRICE, "table")
 
-    def charge(self, provider: str, models: Sequence[str | None], usage: Usage, service_tier: str | None) -> tuple[Cost | None, str | None]:
+    def charge(
+        self, provider: str, models: Sequence[str | None], usage: Usage, service_tier: str | None, cache_write_1h: int = 0
+    ) -> tuple[Cost | None, str | None]:
         """Return what one answer cost by the first of `models` that has a price, or why it cannot be told."""
         known = False
         for model in models:
             if model:
-                cost = self.price(provider, model, usage, service_tier=service_tier)
+                cost = self.price(provider, model, usage, cache_write_1h=cache_write_1h, service_tier=service_tier)
                 if cost is not None:
                     return cost, None
                 known = known or self.find(provider, model) is not None
@@ -145,14 +154,16 @@ def read_prices(tree: object, source: str) -> PriceTable:
 
 
 def _make_price(entry: dict[str, Any]) -> Price:
-    """Prices left out: those of the cache are the input's, reasoning costs what output costs."""
+    """Prices left out: those of the cache are the input's, an hour there costs what minutes do, reasoning what output does."""
     paid, made = float(entry["input"]), float(entry["output"])
-    cached, written, reasoned = (entry.get(name) for name in ("cached", "cache_write", "reasoning"))
+    cached, written, kept, reasoned = (entry.get(name) for name in ("cached", "cache_write", "cache_write_1h", "reasoning"))
+    writing = paid if written is None else float(written)
     return Price(
         paid,
         made,
         paid if cached is None else float(cached),
-        paid if written is None else float(written),
+        writing,
+        writing if kept is None else float(kept),
         made if reasoned is None else float(reasoned),
         str(entry["date"]),
         entry["source"],

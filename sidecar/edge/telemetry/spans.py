@@ -212,7 +212,8 @@ def _describe_genai(record: Record) -> Attributes:
     if record.provider in _OPENAI and record.dialect in _API_TYPES:
         attributes["openai.api.type"] = _API_TYPES[record.dialect]
     if seen.service_tier is not None:
-        attributes["openai.response.service_tier"] = seen.service_tier
+        is_openai = record.dialect.startswith("openai")
+        attributes["openai.response.service_tier" if is_openai else "llm_sidecar.response.service_tier"] = seen.service_tier
     if seen.replayed:
         attributes["llm_sidecar.response.replayed"] = True
     if seen.served_by is not None:

@@ -42,7 +42,7 @@ def describe(observer: Observer, first_token_chunk: int | None) -> dict[str, Any
         "response_id": seen.response_id,
         "service_tier": seen.service_tier,
         "finish_reasons": seen.finish_reasons,
-        "usage": None if seen.usage is None else seen.usage._asdict(),
+        "usage": None if seen.usage is None else seen.usage._asdict() | ({"cache_write_1h": kept} if (kept := seen.cache_write_1h) else {}),
         "cost_usd": seen.cost_usd,
         "error_type": seen.error_type,
         "chunks": seen.chunks,

@@ -140,6 +140,27 @@ def test_prices_left_out() -> None:
     assert prices.price("p", "n", Usage(0, 1_000_000, 0, 0, 0)) == Cost(0.0, "table")
 
 
+def test_an_hour_in_the_cache_has_its_price() -> None:
+    """Of the tokens written to the cache, those that are kept for an hour cost what is said, else what writing costs."""
+    given = entry("m", 1, cache_write=2, cache_write_1h=4)
+    prices = read_prices({"prices": [given, entry("n", 1, cache_write=2), entry("o", 1), entry("p", 1, cache_write_1h=0)]}, "test")
+    usage = Usage(0, 0, 3_000_000, 0, 0)
+    costs = {model: prices.price("p", model, usage, cache_write_1h=1_000_000) for model in ("m", "n", "o", "p")}
+    assert {model: cost and cost.usd for model, cost in costs.items()} == {"m": 8.0, "n": 6.0, "o": 3.0, "p": 2.0}
+    assert prices.price("p", "m", usage) == Cost(6.0, "table")
+
+
+def test_anthropic_charges_twice_the_input_for_an_hour() -> None:
+    """And a quarter more than the input for minutes, for each of its models."""
+    models = [entry for entry in yaml.safe_load(BUILT_IN.read_text())["prices"] if entry["model"].startswith("claude-")]
+    assert len(models) > 10
+    for each in models:
+        for rates in (each, each.get("above", each)):
+            assert (rates["cache_write"], rates["cache_write_1h"]) == pytest.approx((1.25 * rates["input"], 2 * rates["input"])), each[
+                "model"
+            ]
+
+
 def test_unknown_model_is_unpriced() -> None:
     """A model without a price costs None, not nothing."""
     assert table("m").price("p", "unknown", Usage(5, 0, 0, 5, 0)) is None

@@ -8,7 +8,7 @@ from sidecar.core.observe.pricing import Price, PriceTable
 from sidecar.core.observe.tally import Tally
 from sidecar.exchange import Cost, Usage
 
-PRICE = Price(1.0, 2.0, 1.0, 1.0, 2.0, "2026-01-01", "here")
+PRICE = Price(1.0, 2.0, 1.0, 1.0, 1.0, 2.0, "2026-01-01", "here")
 
 
 def test_answers_add_up_kind_by_kind() -> None:

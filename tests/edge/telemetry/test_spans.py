@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from sidecar import catalogue
 from sidecar.config import BUILT_IN_UPSTREAMS, Upstream
-from sidecar.core.observe.dialects import OPENAI_CHAT
+from sidecar.core.observe.dialects import ANTHROPIC_MESSAGES, OPENAI_CHAT
 from sidecar.edge.telemetry.spans import Span, SpanBuilder, SpanKind, count_spans
 from sidecar.exchange import Asked, Ending, Record, Session, UsageSource
 from tests.edge.telemetry.records import ACCEPTED_NS, TRACE, make_attempt, make_record, make_seen, make_streamed
@@ -14,6 +14,10 @@ EVERYTHING_ASKED = OPENAI_CHAT.ask(
     b'{"model":"m","stream":true,"n":2,"max_tokens":5,"seed":1,"top_k":3,"top_p":0.5,"temperature":1.0,"frequency_penalty":0.1,'
     b'"presence_penalty":0.2,"stop":["a"],"reasoning_effort":"low","service_tier":"flex","response_format":{"type":"json_object"}}',
     "/v1/chat/completions",
+)
+ANTHROPIC_ASKED = ANTHROPIC_MESSAGES.ask(
+    b'{"model":"m","max_tokens":5,"top_k":3,"stop_sequences":["a"],"output_config":{"effort":"low"},"service_tier":"standard_only"}',
+    "/v1/messages",
 )
 TYPES = {"string": str, "int": int, "double": float, "boolean": bool, "string[]": (list, tuple)}
 
@@ -203,6 +207,7 @@ def test_unknown_methods_are_other() -> None:
         make_record(method="BREW", ending=Ending.CUT, error_type="stream_cut", attempts=(make_attempt(), make_attempt())),
         make_streamed(seen=make_seen(service_tier="default", first_chunk=101.0)),
         make_record(session=Session(100.5, 1000, 2, 3), status=101),
+        make_streamed(dialect="anthropic_messages", asked=ANTHROPIC_ASKED, seen=make_seen(service_tier="standard")),
     ],
 )  # fmt: skip
 def test_every_attribute_is_declared(record: Record) -> None:
@@ -257,3 +262,12 @@ def test_a_session_tells_how_it_closed_and_how_much_was_said() -> None:
     assert genai.attributes["gen_ai.response.finish_reasons"] == ["stop"]
     (server, *_) = build(make_record(session=Session(100.5, None, 0, 0), status=101, ending=Ending.CUT))
     assert "llm_sidecar.websocket.close_code" not in server.attributes
+
+
+def test_a_service_tier_is_openais_or_our_own() -> None:
+    """OpenAI's conventions have an attribute for it, others have none: then it stands under a name of ours."""
+    tiers = {}
+    for dialect in ("openai_chat", "anthropic_messages"):
+        attributes = build(make_record(dialect=dialect, seen=make_seen(service_tier="priority")))[1].attributes
+        tiers[dialect] = {name for name, value in attributes.items() if value == "priority"}
+    assert tiers == {"openai_chat": {"openai.response.service_tier"}, "anthropic_messages": {"llm_sidecar.response.service_tier"}}

@@ -4,6 +4,7 @@ import re
 from typing import Final, NamedTuple
 
 from sidecar.core.observe.contract import Dialect
+from sidecar.core.observe.dialects.anthropic_messages import AnthropicMessages
 from sidecar.core.observe.dialects.gemini import GeminiEmbed, GeminiGenerate, GeminiStream
 from sidecar.core.observe.dialects.ollama import OllamaChat, OllamaEmbed, OllamaGenerate
 from sidecar.core.observe.dialects.opaque import Opaque
@@ -13,6 +14,7 @@ from sidecar.core.observe.dialects.openai_embeddings import OpenAIEmbeddings
 from sidecar.core.observe.dialects.openai_responses import OpenAIResponses, OpenAIResponsesFetch
 
 OPAQUE: Final[Dialect] = Opaque()
+ANTHROPIC_MESSAGES: Final[Dialect] = AnthropicMessages()
 OPENAI_CHAT: Final[Dialect] = OpenAIChat()
 OPENAI_COMPLETIONS: Final[Dialect] = OpenAICompletions()
 OPENAI_EMBEDDINGS: Final[Dialect] = OpenAIEmbeddings()
@@ -65,6 +67,8 @@ ENDPOINTS: Final = (
         )
         for kind, name in (("models", "model"), ("tunedModels", "model"), ("endpoints", "endpoint"))
     ),
+    Endpoint("POST", "/threads/{thread}/messages", OPAQUE),  # OpenAI's assistants: a message put in, none answered
+    Endpoint("POST", "/messages", ANTHROPIC_MESSAGES),
 )
 DIALECTS: Final = tuple({endpoint.dialect.name: endpoint.dialect for endpoint in ENDPOINTS if endpoint.dialect is not OPAQUE}.values())
 

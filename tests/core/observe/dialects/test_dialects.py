@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.core.observe.contract import Dialect
 from sidecar.core.observe.dialects import (
+    ANTHROPIC_MESSAGES,
     ENDPOINTS,
     GEMINI_EMBED,
     GEMINI_GENERATE,
@@ -53,6 +54,13 @@ from sidecar.core.observe.dialects import (
         ("POST", "/v1beta/models/:generateContent", OPAQUE),
         ("GET", "/v1beta/models/gemini-2.5-flash", OPAQUE),
         ("POST", "/v1beta/interactions", OPAQUE),
+        ("POST", "/v1/messages", ANTHROPIC_MESSAGES),
+        ("POST", "/anthropic/v1/messages", ANTHROPIC_MESSAGES),
+        ("POST", "/messages", ANTHROPIC_MESSAGES),
+        ("POST", "/v1/messages/count_tokens", OPAQUE),
+        ("POST", "/v1/messages/batches", OPAQUE),
+        ("GET", "/v1/messages", OPAQUE),
+        ("POST", "/v1/threads/thread_abc/messages", OPAQUE),
         ("GET", "/v1/chat/completions", OPAQUE),
         ("post", "/v1/chat/completions", OPAQUE),
         ("POST", "/v1/chat/completions/", OPAQUE),
@@ -85,6 +93,8 @@ def test_dialects(method: str, path: str, dialect: Dialect) -> None:
         ("POST", "/chat/completions", "/chat/completions"),
         ("POST", "/openai/deployments/my-gpt/chat/completions", "/*/chat/completions"),
         ("POST", "/api/chat", "/api/chat"),
+        ("POST", "/v1/messages", "/v1/messages"),
+        ("POST", "/anthropic/v1/messages", "/*/messages"),
         ("POST", "/callers/own", "/*"),
         ("GET", "/v1/responses/resp_68a", "/v1/responses/{response_id}"),
         ("GET", "/v1/responses/resp_68a/input_items", "/*"),
@@ -113,8 +123,18 @@ def test_operations() -> None:
     """Operations have the names of the GenAI conventions."""
     assert [
         dialect.operation
-        for dialect in (OPENAI_CHAT, OPENAI_RESPONSES, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_RESPONSES_FETCH, GEMINI_STREAM, OPAQUE)
+        for dialect in (
+            OPENAI_CHAT,
+            ANTHROPIC_MESSAGES,
+            OPENAI_RESPONSES,
+            OPENAI_COMPLETIONS,
+            OPENAI_EMBEDDINGS,
+            OPENAI_RESPONSES_FETCH,
+            GEMINI_STREAM,
+            OPAQUE,
+        )
     ] == [
+        "chat",
         "chat",
         "chat",
         "text_completion",
