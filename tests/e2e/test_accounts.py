@@ -8,7 +8,7 @@ import pytest
 from tests.rig.exchanges import Watcher, ask_provider, carry, list_exchanges, list_upstreams
 from tests.rig.process import run_sidecar, run_simulator
 
-EXCHANGES_MIN = 25
+EXCHANGES_MIN = 60
 
 
 async def test_the_accounts_agree(tmp_path: Path) -> None:

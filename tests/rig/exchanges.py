@@ -18,6 +18,7 @@ from sidecar.simulator.reply import Outcome
 LONG_PROMPT: Final = "Tell me of the order once more. " * 200  # long enough to be cached by the provider
 _FIRST_TOKEN: Final = "llm_sidecar_time_to_first_token_seconds_sum"
 _PATIENCE_S: Final = 5.0
+_SILENCE_S: Final = 0.1  # between two chunks that come 0.25 s apart
 _TOOL: Final = {"type": "object", "properties": {"place": {"type": "string"}, "days": {"type": "integer"}}}
 
 
@@ -190,10 +191,14 @@ async def carry(exchange: Exchange, client: httpx.AsyncClient, base: str, tag: s
     received = 0
     try:
         async with client.stream("POST", f"{base}/{exchange.form.route}{path}", json=body, headers=headers) as response:
-            async for piece in response.aiter_raw():
-                received += len(piece)
-                if exchange.leaves_after_bytes is not None and received >= exchange.leaves_after_bytes:
-                    return
+            pieces = response.aiter_raw()
+            async with asyncio.timeout(None) as patience:
+                async for piece in pieces:
+                    received += len(piece)
+                    if exchange.leaves_after_bytes is not None and received >= exchange.leaves_after_bytes:
+                        patience.reschedule(asyncio.get_running_loop().time() + _SILENCE_S)
+    except TimeoutError:
+        pass  # the caller has left, in a pause: what is on its way at that moment nobody could tell
     except httpx.TransportError:
         pass  # broken off, as it shall be when the provider broke off
 
