@@ -61,6 +61,7 @@ def test_what_cannot_be_told_is_not() -> None:
     garbled = Transcript(0)
     garbled.answer = b"<html>"
     assert estimate("opaque", ASKED, b"", Transcript(0)) is None
+    assert estimate("openai_responses_fetch", b"", b"", Transcript(0)) is None, "nothing is billed for it"
     assert estimate("openai_chat", b"{}", b"", Transcript(0)) is None
     assert estimate("openai_chat", b"{", b"", Transcript(0)) is None
     assert estimate("openai_chat", ASKED, b"br", Transcript(0)) is None

@@ -22,6 +22,7 @@ def make_readers() -> Mapping[str, ContentReader]:
         "openai_completions": OpenAICompletionsContent(),
         "openai_embeddings": OpenAIEmbeddingsContent(),
         "openai_responses": OpenAIResponsesContent(),
+        "openai_responses_fetch": OpenAIResponsesContent(),  # a stored one: nothing is asked, the answer is the same
         "anthropic_messages": AnthropicMessagesContent(),
         "gemini_generate": GeminiContent(),
         "gemini_stream": GeminiContent(),

@@ -16,7 +16,8 @@ REQUEST = json.dumps(
     {"instructions": "mail a@b.example", "input": "call +49 30 1234567", "tools": [{"name": "f", "key": "AIzaSyA-canary-canary-canary"}]}
 ).encode()
 DIALECTS = (
-    "openai_chat", "openai_completions", "openai_embeddings", "openai_responses", "anthropic_messages", "gemini_generate", "gemini_stream",
+    "openai_chat", "openai_completions", "openai_embeddings", "openai_responses", "openai_responses_fetch",
+    "anthropic_messages", "gemini_generate", "gemini_stream",
     "gemini_embed", "ollama_chat", "ollama_generate", "ollama_embed",
 )  # fmt: skip
 
