@@ -129,6 +129,7 @@ class Bounds:
         size_bytes = len(_encode(number))
         if size_bytes > self._left_bytes:
             self._is_truncated = True
+            self._left_bytes -= len("null")
             return None
         self._left_bytes -= size_bytes
         return number

@@ -111,3 +111,9 @@ def test_numbers_beyond_json_become_text() -> None:
     """Large integers are spelt; what is not a number is null."""
     (part,) = json.loads(bound_parts([{"type": "x", "big": 2**80, "nan": float("nan")}], REDACTOR, 4096))
     assert part == {"type": "x", "big": str(2**80), "nan": None}
+
+
+def test_a_number_for_which_there_is_no_room_takes_room_all_the_same() -> None:
+    """It becomes null, which is four bytes."""
+    arguments = ["0000\r\r\x80\x80\U00010000\U00010000", {"0\x80": 1000000000.0}, [-1000000, None]]
+    assert len(bound_parts([{"type": "tool_call", "arguments": arguments}], REDACTOR, 100).encode()) <= 100
