@@ -2,8 +2,7 @@
 
 Layout: an HTTP SERVER span, under it the logical GenAI CLIENT span where the form is understood,
 under that an HTTP CLIENT span per attempt (OpenTelemetry HTTP conventions, GenAI conventions
-v1.41). Query strings are never part of a record, so they cannot be part of a span. Content is part
-of one only where it is captured, and only as what the composer makes of it.
+v1.41). A record holds no query string, and content only where that is captured: it is shown as composed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -95,8 +94,8 @@ class SpanBuilder:
             model = record.asked.model
             described = _describe_genai(record)
             if self._compose is not None and record.said is not None:
-                content = self._compose(record.said)
-                described.update((name, text) for (name, _), text in zip(CONTENT, content, strict=False) if isinstance(text, str))
+                said = zip(CONTENT, self._compose(record.said), strict=False)
+                described.update((name, text) for (name, _), text in said if isinstance(text, str))
             spans.append(
                 Span(
                     trace.trace_id, parent_id, trace.server_span_id, False, trace.tracestate,
