@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sidecar import __version__, catalogue
-from sidecar.config import Settings
+from sidecar.config import Capture, Content, Settings
 from sidecar.core.choose.places import read_places
 from sidecar.core.identify.router import Router, name_route
 from sidecar.core.observe.pricing import PriceTable, read_prices
@@ -36,8 +36,13 @@ from sidecar.edge.telemetry.meter import Meter
 from sidecar.edge.telemetry.otlp import read_ratio
 from sidecar.edge.telemetry.tracer import Tracer, start_tracing
 from sidecar.errors import ConfigError, ConfigProblem
+from sidecar.exchange import Said
 from sidecar.pipeline import Pipeline
 from sidecar.ports import Sink
+
+if TYPE_CHECKING:
+    from sidecar.core.observe.contents.contract import Content as Presentable
+    from sidecar.edge.telemetry.content_writer import ContentWriter
 
 _TELEMETRY_S: Final = 3.0  # given to the collector at the end
 _SWITCH_S: Final = 0.0005  # the exporting thread may keep the event loop waiting for this long
@@ -75,6 +80,7 @@ class Sidecar:
             draw=self._random.random,
         )
         self._tracer: Tracer | None = None
+        self._writer: ContentWriter | None = None
         self._data: DataServer | None = None
         self._admin: AdminServer | None = None
         self._ready = False
@@ -86,13 +92,18 @@ class Sidecar:
         settings = self._settings
         try:
             prefixes = {name_route(route): route.prefix for route in settings.routes}
-            self._tracer = start_tracing(settings, prefixes, self._environ, self._meter, self._log, __version__)
+            compose = None
+            if settings.content.capture is not Capture.OFF:
+                compose = self._start_capture(settings.content)
+            self._tracer = start_tracing(settings, prefixes, self._environ, self._meter, self._log, __version__, compose)
             self._meter.families.create_routes(prefixes)
             metrics = Guarded("metrics", self._meter, self._meter, self._log, together=_COUNTED_TOGETHER)
             self._meter.before_scrape(metrics.flush)
             sinks: list[Sink] = [Complaints(self._log), metrics, *self._sinks]
             if self._tracer is not None:
                 sinks.append(Guarded("traces", self._tracer, self._meter, self._log))
+            if self._writer is not None:
+                sinks.append(Guarded("content", self._writer, self._meter, self._log))
             pipeline = Pipeline(
                 settings, self._router, self._places, self._prices, self._upstreams, self._clock, self._meter.in_flight,
                 self._meter.websockets, sinks, self._random.getrandbits, self._report,
@@ -112,6 +123,19 @@ class Sidecar:
         spawn(sample_lag(self._meter.loop_lag), name="event loop lag")
         self._ready = True
 
+    def _start_capture(self, content: Content) -> "Callable[[Said], Presentable] | None":
+        """Have content written to its file, or return what makes it presentable for spans."""
+        # What is needed for it stays out of the memory of a sidecar that captures nothing.
+        from sidecar.edge.telemetry.content_writer import start_content
+        from sidecar.edge.telemetry.patterns import make_composer
+
+        withheld = {pattern.name: self._meter.content_withheld(pattern.name) for pattern in content.redact.patterns}
+        composer = make_composer(content, self._settings.limits, lambda name: withheld[name].add(1))
+        if content.capture is Capture.FILE:
+            self._writer = start_content(content, composer, self._meter, self._log)
+            return None
+        return composer.compose
+
     async def stop(self, grace_s: float | None = None) -> None:
         """Stop taking calls, let those in progress end within `grace_s` seconds, then end everything."""
         self._ready = False
@@ -120,6 +144,8 @@ class Sidecar:
         self._upstreams.close()
         if self._tracer is not None:
             await self._tracer.shutdown(_TELEMETRY_S)
+        if self._writer is not None:
+            await self._writer.shutdown(_TELEMETRY_S)
         if self._admin is not None:
             await self._admin.stop()
         await end_all(1.0)

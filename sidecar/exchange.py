@@ -79,10 +79,10 @@ class Usage(NamedTuple):
 
 
 class Cost(msgspec.Struct, frozen=True, gc=False):
-    """What an answer cost: USD, and whether the provider said so or the price table did."""
+    """What an answer cost: USD, and whether the provider said so, the price table did, or the table for estimated tokens."""
 
     usd: float
-    source: str  # "provider" | "table"
+    source: str  # "provider" | "table" | "estimated"
 
 
 class TraceContext(msgspec.Struct, frozen=True, gc=False):
@@ -195,6 +195,43 @@ class Departure(Enum):
     STOPPING = "stopping"  # likewise
 
 
+class Spoken(NamedTuple):
+    """One part of a streamed answer, joined from its pieces: nothing redacted yet."""
+
+    choice: int
+    kind: str  # "text", "reasoning", "refusal", "tool_call", or another part's type
+    text: str
+    id: str = ""  # of a tool call
+    name: str = ""  # of the tool
+    is_cut: bool = False  # there was more than is kept
+
+
+class Said(msgspec.Struct):
+    """What was said in one exchange, unread and unredacted. There only where content is captured.
+
+    It has one reader, which forgets it when it is done: the record may live on elsewhere.
+    """
+
+    dialect: str
+    request: bytes  # the body as it came
+    coding: bytes  # its content coding
+    answer: bytes  # a whole answer, decoded
+    spoken: tuple[Spoken, ...]  # a streamed one
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it holds in memory."""
+        return len(self.request) + len(self.answer) + sum(len(part.text) for part in self.spoken)
+
+    def forget(self) -> None:
+        """Hold nothing any more."""
+        self.request = self.answer = b""
+        self.spoken = ()
+
+    def __repr__(self) -> str:
+        return f"Said(dialect={self.dialect!r}, {self.size_bytes} bytes)"  # never what was said
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
     """What happened: sealed once, read by every sink."""
 
@@ -239,6 +276,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     batched: bool = False  # it came as an entry of a batch
     endless: bool = False  # a stream of what may happen some time: how long it lasted is no latency
     session: Session | None = None  # of a call that became a WebSocket
+    said: Said | None = None  # where content is captured; for its one reader, which redacts it
 
     @property
     def duration_s(self) -> float:

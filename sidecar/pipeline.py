@@ -27,6 +27,7 @@ from sidecar.core.identify.wishes import read_timeout
 from sidecar.core.observe.asking import UsageRemover, add_usage_request
 from sidecar.core.observe.dialects import OPAQUE
 from sidecar.core.observe.observer import is_stream, observe, read_media_type
+from sidecar.core.observe.overhearing import read_listening
 from sidecar.core.observe.pricing import PriceTable
 from sidecar.errors import (
     BAD_REQUEST,
@@ -75,6 +76,8 @@ class Pipeline:
         self._report = report
         self._has_room = has_room or _always
         self._traces = has_room is not None
+        listening = read_listening(settings)
+        self._listening = listening if listening.is_on else None
 
     async def carry(self, client: Client, *, batched: bool = False) -> None:
         """Carry one call from accept to record. Raises nothing but CancelledError. `batched`: it is an entry of a batch."""
@@ -214,8 +217,9 @@ class Pipeline:
         exchange.media_type = media_type = read_media_type(head.content_type)
         exchange.streamed = streamed = is_stream(exchange.dialect, media_type)
         exchange.speakable = streamed and not head.content_encoding
+        reading = exchange.dialect if self._listening is None else exchange.listen(self._listening.chars_max)
         observer = exchange.observer = observe(
-            exchange.dialect, status=head.status, media_type=media_type, content_encoding=head.content_encoding,
+            reading, status=head.status, media_type=media_type, content_encoding=head.content_encoding,
             limits=self._settings.limits, gap_edges=GAP_EDGES,
         )  # fmt: skip
         observer.seen.replayed = head.replayed
@@ -278,7 +282,7 @@ class Pipeline:
         now = self._clock.now()
         self._in_flight.dec()
         self._sessions.dismiss(exchange)
-        record = seal(exchange, now, self._prices, slow_s=self._settings.tracing.slow, has_room=self._has_room)
+        record = seal(exchange, now, self._prices, slow_s=self._settings.tracing.slow, has_room=self._has_room, listening=self._listening)
         for sink in self._sinks:
             sink.observe(record)
 

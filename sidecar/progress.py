@@ -12,16 +12,20 @@ from sidecar.core.attempt.endings import name_error
 from sidecar.core.attempt.heads import EXTENSIONS, AnswerHead, Framing
 from sidecar.core.choose.places import NOWHERE, Place
 from sidecar.core.identify.router import Match
-from sidecar.core.observe.contract import Dialect, Observer
+from sidecar.core.observe.contents.transcript import Transcript
+from sidecar.core.observe.contract import Dialect, Observer, Reading
 from sidecar.core.observe.dialects import OPAQUE
+from sidecar.core.observe.estimation import estimate
+from sidecar.core.observe.overhearing import Listening, hand_over, overhear
 from sidecar.core.observe.pricing import PriceTable
 from sidecar.core.observe.sampling import keeps
 from sidecar.core.observe.sessions import SessionObserver
 from sidecar.errors import BAD_REQUEST, ErrorKind
-from sidecar.exchange import Asked, Attempt, Call, Cost, Ending, Record, Seen, Session, TraceContext, Usage, UsageSource
+from sidecar.exchange import Asked, Attempt, Call, Cost, Ending, Record, Said, Seen, Session, TraceContext, Usage, UsageSource
 from sidecar.ports import Answer, Client
 
-_COMPLETED, _UNENDED, _ABSENT, _REPORTED = Ending.COMPLETED, Ending.SIDECAR_FAULT, UsageSource.ABSENT, UsageSource.REPORTED
+_COMPLETED, _UNENDED = Ending.COMPLETED, Ending.SIDECAR_FAULT
+_ABSENT, _REPORTED, _ESTIMATED = UsageSource.ABSENT, UsageSource.REPORTED, UsageSource.ESTIMATED
 NOTHING_ASKED: Final = Asked()
 _NO_DEADLINES: Final = Deadlines(0.0, 0.0, 0.0, 0.0)
 
@@ -50,6 +54,7 @@ class Exchange(msgspec.Struct):
     attempts: list[Attempt] = msgspec.field(default_factory=list)
     head: AnswerHead | None = None
     observer: Observer | SessionObserver | None = None
+    transcript: Transcript | None = None  # of what the answer says, where somebody listens
     framing: Framing = Framing.NONE  # towards the client
     media_type: str = ""  # of the answer
     streamed: bool = False  # the answer is a stream of events
@@ -90,6 +95,11 @@ class Exchange(msgspec.Struct):
         self.attempts.append(attempt)
         self.began = None
 
+    def listen(self, chars_max: int) -> Reading:
+        """Return what reads the answer and takes down what it says, if that is known of its form."""
+        reading, self.transcript = overhear(self.dialect, chars_max)
+        return reading
+
 
 def compose_request(exchange: Exchange, *, propagates: bool) -> tuple[bytes, bool]:
     """Return the head of the exchange's next request, and whether its body goes out in chunks."""
@@ -106,8 +116,11 @@ def compose_request(exchange: Exchange, *, propagates: bool) -> tuple[bytes, boo
     return address_request(call, exchange.place, path, exchange.query, extra, dropped, size), size is None
 
 
-def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, has_room: Callable[[bool], bool]) -> Record:
-    """Return what happened, once and for all. Lets go of the connection.
+def seal(
+    exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, has_room: Callable[[bool], bool],
+    listening: Listening | None = None,
+) -> Record:  # fmt: skip
+    """Return what happened, once and for all. Lets go of the connection. `listening`: None where nobody listens.
 
     `has_room`: whether one more trace can be exported, an important one or an ordinary one. One that
     cannot is not kept, so that no exemplar points at it.
@@ -117,10 +130,14 @@ def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, h
     ending = exchange.ending or _UNENDED
     exchange.close_attempt(now, ending)
     seen = observer.seen if observer is not None else Seen()
-    usage = seen.usage
+    usage, source = seen.usage, _REPORTED
+    if usage is None:
+        source = _ABSENT
+        if listening is not None and listening.estimates and (usage := _estimate(exchange)) is not None:
+            source = _ESTIMATED
     became = exchange.became
     if became is None or exchange.session is None:
-        cost, unpriced = _price(prices, place.provider, exchange.asked.model, seen, usage)
+        cost, unpriced = _price(prices, place.provider, exchange.asked.model, seen, usage, source)
     else:
         cost, unpriced = exchange.session.tally.cost
     answered = now if became is None else became.opened  # a long session is not a slow call
@@ -133,7 +150,7 @@ def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, h
         exchange.dialect.operation if exchange.asked.tool is None else EXECUTE_TOOL, exchange.dialect.name, call.method,
         exchange.status, ending, None if exchange.kind is None else exchange.kind.id,
         None if ending is _COMPLETED else name_error(ending, exchange.status, exchange.kind, seen.error_type),
-        exchange.streamed, exchange.asked, seen, usage, _ABSENT if usage is None else _REPORTED, cost, unpriced,
+        exchange.streamed, exchange.asked, seen, usage, source, cost, unpriced,
         call.accepted, call.accepted_ns, now, None if answer is None else answer.first_byte_at, exchange.request_bytes,
         0 if answer is None else answer.sent_bytes, _request_overhead(exchange, answer),
         None if exchange.committed_at is None or answer is None or answer.head_at is None else exchange.committed_at - answer.head_at,
@@ -141,6 +158,7 @@ def seal(exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, h
         kept,
         exchange.path, "" if match is None else match.template, None if observer is None else observer.skipped, wanted and not kept,
         () if exchange.head is None else exchange.head.limits, exchange.batched, exchange.endless, became,
+        None if listening is None else _take_down(exchange, listening, is_kept=kept),
     )  # fmt: skip
 
 
@@ -153,7 +171,30 @@ def seal_malformed(now: float, now_ns: int) -> Record:
     )  # fmt: skip
 
 
-def _price(prices: PriceTable, provider: str, model: str | None, seen: Seen, usage: Usage | None) -> tuple[Cost | None, str | None]:
+def _estimate(exchange: Exchange) -> Usage | None:
+    """Return the likely usage where an answer began that could be read, whatever became of it."""
+    transcript, observer = exchange.transcript, exchange.observer
+    if transcript is None or observer is None or observer.skipped or exchange.status is None or exchange.status >= 400:
+        return None
+    if exchange.answer is None or exchange.answer.observer_failed or not exchange.whole:
+        return None
+    seen = observer.seen
+    if seen.replayed or (seen.error_type is not None and transcript.is_empty):
+        return None  # nothing is billed for a repeated answer, nor is that likely for an error in place of one
+    return estimate(exchange.dialect.name, exchange.body, exchange.call.wanted.content_encoding, transcript)
+
+
+def _take_down(exchange: Exchange, listening: Listening, *, is_kept: bool) -> Said | None:
+    """Return what was said, where it is captured."""
+    if not (listening.to_file or (listening.to_spans and is_kept)) or exchange.became is not None:
+        return None  # what is said over a WebSocket is not captured
+    body = exchange.body if exchange.whole else b""
+    return hand_over(exchange.dialect.name, body, exchange.call.wanted.content_encoding, exchange.transcript)
+
+
+def _price(
+    prices: PriceTable, provider: str, model: str | None, seen: Seen, usage: Usage | None, source: UsageSource
+) -> tuple[Cost | None, str | None]:
     """Return the cost, or why there is none. The provider's own figure is preferred to our table's."""
     if seen.cost_usd is not None:
         return Cost(seen.cost_usd, "provider"), None
@@ -161,7 +202,10 @@ def _price(prices: PriceTable, provider: str, model: str | None, seen: Seen, usa
         return None, None
     if seen.replayed:  # that nothing is billed is what the provider means by saying so
         return Cost(0.0, "provider"), None
-    return prices.charge(provider, (seen.model, model), usage, seen.service_tier, seen.cache_write_1h)
+    cost, unpriced = prices.charge(provider, (seen.model, model), usage, seen.service_tier, seen.cache_write_1h)
+    if cost is not None and source is _ESTIMATED:
+        cost = Cost(cost.usd, "estimated")
+    return cost, unpriced
 
 
 def _request_overhead(exchange: Exchange, answer: Answer | None) -> float | None:

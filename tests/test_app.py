@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from sidecar.app import Guarded, Sidecar, load_prices, run
-from sidecar.config import Admin, Prices, Route, Settings, Timeouts, Upstream
+from sidecar.config import Admin, Capture, Content, Pattern, Prices, Redact, Route, Settings, Timeouts, Upstream
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.errors import ConfigError
@@ -165,3 +165,23 @@ def test_running_returns_what_main_returns() -> None:
         return 7
 
     assert run(main()) == 7
+
+
+async def test_content_goes_to_its_file(tmp_path: Path) -> None:
+    """From the first call on, and all of it before the sidecar has stopped; a file that cannot be written is a problem at once."""
+    file = tmp_path / "content.jsonl"
+    content = Content(capture=Capture.FILE, file=str(file), redact=Redact(patterns=(Pattern("name", "Bob"),)))
+    async with serving(answer) as port:
+        sidecar = Sidecar(settings_for(f"http://127.0.0.1:{port}", content=content), {})
+        await sidecar.start()
+        async with httpx.AsyncClient(trust_env=False) as client:
+            await client.get(f"{sidecar.data_url}/v1/models")
+            await client.post(f"{sidecar.data_url}/v1/chat/completions", json={"messages": [{"role": "user", "content": "I am Bob"}]})
+            scrape = (await client.get(f"{sidecar.admin_url}/metrics")).text
+        await sidecar.stop()
+    (line,) = file.read_text(encoding="utf-8").splitlines()
+    assert "I am [REDACTED:name]" in line
+    assert 'llm_sidecar_content_withheld_total{pattern="name"} 0' in scrape
+    broken = Sidecar(settings_for(content=replace(content, file=str(tmp_path))), {})
+    with pytest.raises(ConfigError, match=r"content\.file"):
+        await broken.start()

@@ -20,6 +20,8 @@ def test_the_defaults_are_those_promised() -> None:
     assert (settings.dns.ttl, settings.dns.names) == (300.0, 500)
     assert (settings.usage.ask, settings.tracing.ratio, settings.tracing.slow) == ("auto", 1.0, 10.0)
     assert settings.response_headers
+    assert (settings.content.capture, settings.content.bytes_max, settings.usage.estimate) == ("off", 64 * 1024, False)
+    assert (settings.content.redact.builtin, settings.content.redact.patterns, settings.content.redact.timeout) == (True, (), 0.1)
 
 
 def test_every_built_in_route_has_its_upstream() -> None:

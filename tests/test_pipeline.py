@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.config import Ask, Limits, Route, RouteKind, Settings, UsageSettings
+from sidecar.config import Ask, Capture, Content, Limits, Route, RouteKind, Settings, UsageSettings
 from sidecar.errors import (
     BAD_REQUEST,
     CONNECT_TIMEOUT,
@@ -27,7 +27,7 @@ from sidecar.errors import (
     SidecarFault,
     UpstreamFault,
 )
-from sidecar.exchange import Ending, Record, UsageSource
+from sidecar.exchange import Ending, Record, Spoken, Usage, UsageSource
 from tests.core.attempt.calls import make_call
 from tests.path import JSON, SETTINGS, STREAM, Played, PlayedAnswer, PlayedClient
 
@@ -621,3 +621,41 @@ async def test_nothing_of_our_own_is_ever_sent_on() -> None:
     client = client_of(target="/x-sidecar/unknown")
     record = await Played(settings=everything).carry(client)
     assert (client.status, record.error_id) == (404, "no_route")
+
+
+CAPTURING = replace(SETTINGS, content=Content(capture=Capture.FILE, file="unused"), usage=UsageSettings(ask=Ask.NEVER))
+ESTIMATING = replace(SETTINGS, usage=UsageSettings(ask=Ask.NEVER, estimate=True))
+SAID = b'{"model": "gpt-4o-mini", "stream": true, "messages": [{"role": "user", "content": "12345678"}]}'
+
+
+async def test_what_is_said_is_taken_down_where_it_is_captured() -> None:
+    """Of a stream and of a whole answer; the caller gets the same bytes, and the record the same numbers."""
+    for capture, answer in ((CAPTURING, whole()), (CAPTURING, stream(FIRST, LAST, USAGE, DONE)), (SETTINGS, whole())):
+        client = client_of(body=(SAID,))
+        record = await Played(answer, settings=capture).carry(client)
+        assert (record.usage, record.seen.model) == (Usage(9, 0, 0, 3, 0), record.seen.model)
+        if capture is SETTINGS:
+            assert record.said is None
+        else:
+            assert record.said is not None
+            assert record.said.request == SAID
+            assert record.said.answer == ANSWER or record.said.spoken == (Spoken(0, "text", "hi"),)
+
+
+async def test_a_call_that_failed_before_its_answer_says_what_was_asked() -> None:
+    """There is nothing more to say."""
+    record = await Played(UpstreamFault(UNREACHABLE), settings=CAPTURING).carry(client_of(body=(SAID,)))
+    assert record.said is not None
+    assert (record.said.request, record.said.spoken, record.said.answer) == (SAID, (), b"")
+
+
+async def test_tokens_of_a_cut_stream_are_estimated_where_that_is_asked_for() -> None:
+    """And called so; of one that reported them, never."""
+    cut = stream(FIRST, at_end=UpstreamFault(STREAM_CUT))
+    record = await Played(cut, settings=ESTIMATING).carry(client_of(body=(SAID,)))
+    assert (record.ending, record.usage, record.usage_source) == (Ending.CUT, Usage(input=2, output=1), UsageSource.ESTIMATED)
+    gone = stream(FIRST, at_end=ClientGone())
+    record = await Played(gone, settings=ESTIMATING).carry(client_of(body=(SAID,)))
+    assert (record.ending, record.usage_source) == (Ending.CLIENT_GONE, UsageSource.ESTIMATED)
+    record = await Played(stream(FIRST, LAST, USAGE, DONE), settings=ESTIMATING).carry(client_of(body=(SAID,)))
+    assert (record.usage, record.usage_source) == (Usage(9, 0, 0, 3, 0), UsageSource.REPORTED)

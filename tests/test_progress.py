@@ -9,8 +9,10 @@ from msgspec.structs import replace
 from sidecar.core.attempt.heads import read_answer
 from sidecar.core.choose.places import read_place
 from sidecar.core.identify.router import Router
-from sidecar.core.observe.dialects import OPENAI_CHAT
+from sidecar.core.observe.contents.transcript import Transcript
+from sidecar.core.observe.dialects import OPAQUE, OPENAI_CHAT
 from sidecar.core.observe.observer import BlindObserver
+from sidecar.core.observe.overhearing import Listening
 from sidecar.core.observe.sessions import SessionObserver
 from sidecar.errors import FIRST_BYTE_TIMEOUT
 from sidecar.exchange import Asked, Ending, Seen, TraceContext, Usage, UsageSource
@@ -95,7 +97,7 @@ def test_attempts_are_counted_from_their_beginning() -> None:
     assert (attempt.upstream, attempt.status, attempt.outcome, attempt.reused) == ("openai", None, "reset", False)
 
 
-def sealed(seen: Seen, has_room: Callable[[bool], bool] = lambda important: True, **more: Any) -> Any:
+def sealed(seen: Seen, has_room: Callable[[bool], bool] = lambda important: True, listening: Listening | None = None, **more: Any) -> Any:
     """Return the record of an answered exchange."""
     exchange = begin()
     exchange.begin_attempt(100.5)
@@ -105,7 +107,7 @@ def sealed(seen: Seen, has_room: Callable[[bool], bool] = lambda important: True
     exchange.status, exchange.ending, exchange.committed_at, exchange.waited_s = 200, Ending.COMPLETED, 103.25, 0.25
     for name, value in more.items():
         setattr(exchange, name, value)
-    return seal(exchange, 105.0, PRICES, slow_s=10.0, has_room=has_room)
+    return seal(exchange, 105.0, PRICES, slow_s=10.0, has_room=has_room, listening=listening)
 
 
 def seen_of(model: str | None, usage: Usage | None, cost_usd: float | None = None) -> Seen:
@@ -225,3 +227,65 @@ def test_a_handshake_is_composed_anew_hop_by_hop() -> None:
     assert b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" in head
     assert b"\r\nSec-WebSocket-Version: 13\r\n" in head
     assert b"xtensions" not in head
+
+
+ASKED = b'{"messages": [{"role": "user", "content": "12345678"}]}'
+TO_FILE, TO_SPANS, ESTIMATING = Listening(False, True, False, 100), Listening(True, False, False, 100), Listening(False, False, True, 0)
+
+
+def heard(listening: Listening | None, text: str = "hello", **more: Any) -> Any:
+    """Return the record of a chat that was listened to and whose usage was not reported."""
+    transcript = Transcript(100)
+    transcript.add(text)
+    told = {"dialect": OPENAI_CHAT, "body": ASKED, "transcript": transcript, **more}
+    return sealed(seen_of("gpt-4o-mini", None), listening=listening, **told)
+
+
+def test_usage_is_estimated_only_where_it_is_asked_for() -> None:
+    """From the request and what has come of the answer; the cost says that it is one, too."""
+    record = heard(ESTIMATING)
+    assert (record.usage, record.usage_source) == (Usage(input=2, output=2), UsageSource.ESTIMATED)
+    assert record.cost is not None
+    assert record.cost.source == "estimated"
+    for listening in (None, TO_FILE, TO_SPANS):
+        assert (heard(listening).usage, heard(listening).usage_source) == (None, UsageSource.ABSENT)
+    reported = sealed(seen_of("gpt-4o-mini", Usage(1)), listening=ESTIMATING, dialect=OPENAI_CHAT, body=ASKED, transcript=Transcript(0))
+    assert (reported.usage, reported.usage_source) == (Usage(1), UsageSource.REPORTED)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"status": 429}, {"status": None}, {"whole": False}, {"observer": None}, {"transcript": None},
+     {"observer": BlindObserver(Seen(), "encoding")},
+     {"body": b"{"}],
+    ids=str,
+)  # fmt: skip
+def test_what_nobody_is_likely_to_have_counted_is_not_estimated(more: dict[str, Any]) -> None:
+    """A refusal, an answer that never began or could not be read, a request that was not seen whole."""
+    record = heard(ESTIMATING, **more)
+    assert (record.usage, record.usage_source, record.cost) == (None, UsageSource.ABSENT, None)
+
+
+def test_an_error_in_place_of_an_answer_is_not_estimated() -> None:
+    """After something was said, it is; an answer that the provider repeated is not."""
+    repeated = Seen()
+    repeated.replayed = True
+    assert heard(ESTIMATING, observer=BlindObserver(repeated)).usage is None
+    failed = Seen()
+    failed.error_type = "overloaded"
+    assert heard(ESTIMATING, observer=BlindObserver(failed), transcript=Transcript(0)).usage is None
+    assert heard(ESTIMATING, observer=BlindObserver(failed)).usage is not None
+
+
+def test_what_was_said_is_handed_over_only_to_who_captures_it() -> None:
+    """To a file always, to spans only where they are kept, else never."""
+    assert heard(None).said is None
+    assert heard(ESTIMATING).said is None
+    assert heard(TO_SPANS).said is None
+    said = heard(TO_FILE).said
+    assert (said.request, [part.text for part in said.spoken]) == (ASKED, ["hello"])
+    assert heard(TO_SPANS, trace=replace(TRACE, sampled=True)).said == said
+    assert "hello" not in repr(heard(TO_FILE))
+    assert heard(TO_FILE, whole=False).said.request == b""
+    assert heard(TO_FILE, dialect=OPAQUE).said is None
+    assert heard(TO_FILE, transcript=None).said.spoken == ()

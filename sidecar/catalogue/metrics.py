@@ -40,6 +40,7 @@ RATELIMIT_KINDS: Final = (
     "requests", "tokens", "input_tokens", "output_tokens", "priority_input_tokens", "priority_output_tokens", "project_tokens",
     "requests_minute", "requests_hour", "requests_day", "requests_month", "tokens_minute", "tokens_hour", "tokens_day", "tokens_month",
 )  # fmt: skip
+CONTENT_LOSSES: Final = ("queue_full", "too_large", "unreadable", "write_failed", "shutdown")
 BOUNDS: Final = ("model", "response_model", "error_type", "status_code", "http_route", "tool")
 EXECUTE_TOOL: Final = "execute_tool"  # gen_ai.operation.name
 
@@ -71,7 +72,7 @@ OPERATION_DURATION: Final = Metric(
 )  # fmt: skip
 TOKEN_USAGE: Final = Metric(
     "gen_ai_client_token_usage", Kind.HISTOGRAM,
-    "Billable tokens of a GenAI call, cached ones in input and reasoning in output; only where the provider reported them.",
+    "Billable tokens of a GenAI call, cached ones in input and reasoning in output; where the provider reported them, estimates never.",
     "tokens", (*_GENAI, _closed("gen_ai_token_type", "input", "output")), TOKEN_EDGES,
 )  # fmt: skip
 TIME_TO_FIRST_CHUNK: Final = Metric(
@@ -118,11 +119,12 @@ USAGE_RECORDS: Final = Metric(
     (_closed("source", *map(str, UsageSource)),),
 )  # fmt: skip
 COST: Final = Metric(
-    "llm_sidecar_cost_usd_total", Kind.COUNTER, "Cost in US dollars, as the provider reported it or by the price table.", "usd",
-    (_PROVIDER, _MODEL, _closed("source", "provider", "table")),
+    "llm_sidecar_cost_usd_total", Kind.COUNTER,
+    "Cost in US dollars, as the provider reported it or by the price table; for estimated tokens apart.", "usd",
+    (_PROVIDER, _MODEL, _closed("source", "provider", "table", "estimated")),
 )  # fmt: skip
 UNPRICED: Final = Metric(
-    "llm_sidecar_unpriced_requests_total", Kind.COUNTER, "Exchanges whose usage is known and could not be priced.", "",
+    "llm_sidecar_unpriced_requests_total", Kind.COUNTER, "Exchanges whose usage is known or estimated and could not be priced.", "",
     (_closed("reason", "unknown_model", "unknown_service_tier", "modality"),),
 )  # fmt: skip
 OVERHEAD: Final = Metric(
@@ -179,9 +181,17 @@ UNREAD: Final = Metric(
     "llm_sidecar_unread_answers_total", Kind.COUNTER, "Answers that were relayed and, wholly or in part, could not be read.", "",
     (_closed("reason", "encoding", "too_large", "corrupt", "not_json"),),
 )  # fmt: skip
+CONTENT_DROPPED: Final = Metric(
+    "llm_sidecar_content_dropped_total", Kind.COUNTER, "Calls whose captured content was lost, wholly or in part.", "",
+    (_closed("reason", *CONTENT_LOSSES),),
+)  # fmt: skip
+CONTENT_WITHHELD: Final = Metric(
+    "llm_sidecar_content_withheld_total", Kind.COUNTER, "Texts withheld because a pattern of content.redact ran out of time on them.", "",
+    (_known("pattern"),),
+)  # fmt: skip
 SINK_FAILURES: Final = Metric(
     "llm_sidecar_sink_failures_total", Kind.COUNTER, "Exchange records that a reader failed to take.", "",
-    (_closed("sink", "metrics", "traces"),),
+    (_closed("sink", "metrics", "traces", "content"),),
 )  # fmt: skip
 LOOP_LAG: Final = Metric(
     "llm_sidecar_event_loop_lag_seconds", Kind.HISTOGRAM, "How late the event loop woke a sampling timer.", "seconds", (), LAG_EDGES
@@ -199,7 +209,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     OPERATION_DURATION, TOKEN_USAGE, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, TOOL_DURATION, HTTP_SERVER_DURATION,
     REQUESTS, BATCHED, TIME_TO_FIRST_TOKEN, TOKENS_PER_SECOND, TOKENS, USAGE_RECORDS, COST, UNPRICED, OVERHEAD, IN_FLIGHT,
     WEBSOCKETS, WEBSOCKET_DURATION, WEBSOCKET_MESSAGES, ATTEMPTS, UPSTREAM_CONNECTIONS, RATELIMIT_REMAINING, RATELIMIT_LIMIT, REPLAYED,
-    LABEL_OVERFLOW, SPANS_EXPORTED, SPANS_DROPPED, OBSERVER_FAILURES, UNREADABLE, UNREAD, SINK_FAILURES,
+    LABEL_OVERFLOW, SPANS_EXPORTED, SPANS_DROPPED, OBSERVER_FAILURES, UNREADABLE, UNREAD, CONTENT_DROPPED, CONTENT_WITHHELD, SINK_FAILURES,
     LOOP_LAG, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, BUILD_INFO,
 )  # fmt: skip
 # Read from the operating system at each scrape (Linux).

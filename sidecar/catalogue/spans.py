@@ -26,6 +26,13 @@ SERVER_SPAN: Final = Span(
      Attribute("llm_sidecar.overhead.request", "double", "Seconds the sidecar added before the request was sent on."),
      Attribute("llm_sidecar.overhead.response", "double", "Seconds the sidecar added to the answer.")),
 )  # fmt: skip
+# In the order of what a call says: instructions, input, tools, output.
+CONTENT: Final = (
+    ("gen_ai.system_instructions", "instructions that stand apart from the messages"),
+    ("gen_ai.input.messages", "the messages of the request"),
+    ("gen_ai.tool.definitions", "the tools that it offers"),
+    ("gen_ai.output.messages", "the messages of the answer, one per choice"),
+)
 GENAI_SPAN: Final = Span(
     "gen_ai", "CLIENT", "{gen_ai.operation.name} {gen_ai.request.model}", "Exchanges in a form that is understood.",
     (*_attributes("string", "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.model"),
@@ -44,9 +51,12 @@ GENAI_SPAN: Final = Span(
      *_attributes("string", "openai.api.type", "openai.request.service_tier", "openai.response.service_tier"),
      Attribute("llm_sidecar.request.service_tier", "string", "The service tier asked for, of providers other than OpenAI."),
      Attribute("llm_sidecar.response.service_tier", "string", "The service tier that served the call, of providers other than OpenAI."),
+     *(Attribute(name, "string", f"JSON; only where content.capture is spans, redacted and bounded: {what}.") for name, what in CONTENT),
+     Attribute("llm_sidecar.usage.estimated_input_tokens", "int", "An estimate, where the provider reported no usage."),
+     Attribute("llm_sidecar.usage.estimated_output_tokens", "int", "An estimate, where the provider reported no usage."),
      Attribute("llm_sidecar.usage.source", "string", "Where the token counts came from: reported, estimated or absent."),
      Attribute("llm_sidecar.cost_usd", "double", "What the answer cost, in US dollars."),
-     Attribute("llm_sidecar.cost.source", "string", "Who said so: the provider or the price table.")),
+     Attribute("llm_sidecar.cost.source", "string", "The provider, the price table, or estimated: the table, for estimated tokens.")),
 )  # fmt: skip
 TOOL_SPAN: Final = Span(
     "execute_tool", "INTERNAL", "execute_tool {gen_ai.tool.name}", "Calls of a tool, on routes of kind tool.",

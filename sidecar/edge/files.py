@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from sidecar.config import Settings
+from sidecar.config import Capture, Settings
 from sidecar.core.settings.environment import FILE_VARIABLE
 from sidecar.core.settings.resolution import Loaded, resolve
 from sidecar.core.settings.tree import Document
@@ -35,6 +35,9 @@ def find_unreadable(settings: Settings) -> list[ConfigProblem]:
                 read_secret(upstream.api_key_file)
             except ValueError as error:
                 problems.append(ConfigProblem(f"upstreams.{name}.api_key_file", str(error), "a readable file with one key in it"))
+    content = settings.content
+    if content.capture is Capture.FILE and content.file is not None and not Path(content.file).absolute().parent.is_dir():
+        problems.append(ConfigProblem("content.file", "a path in no directory that is there", "the path of a file to write"))
     if settings.prices.file is not None and not Path(settings.prices.file).is_file():
         problems.append(ConfigProblem("prices.file", "no such file", "a readable price table"))
     return problems

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config import Prices, Settings, Upstream
+from sidecar.config import Capture, Content, Prices, Settings, Upstream
 from sidecar.core.settings.explanation import describe
 from sidecar.edge.files import find_unreadable, load, read_secret
 from sidecar.errors import ConfigError
@@ -122,3 +122,13 @@ def test_good_files_have_no_problem(tmp_path: Path) -> None:
     """Nothing is found where nothing is wrong."""
     (tmp_path / "prices").write_text("{}")
     assert find_unreadable(Settings(prices=Prices(file=str(tmp_path / "prices")))) == []
+
+
+def test_a_file_to_write_needs_a_directory(tmp_path: Path) -> None:
+    """Only where it is written to; a file itself need not be there yet."""
+    missing = str(tmp_path / "none" / "content.jsonl")
+    settings = Settings(content=Content(capture=Capture.FILE, file=missing))
+    assert [problem.path for problem in find_unreadable(settings)] == ["content.file"]
+    assert find_unreadable(Settings(content=Content(file=missing))) == []
+    assert find_unreadable(Settings(content=Content(capture=Capture.FILE, file=str(tmp_path / "content.jsonl")))) == []
+    assert find_unreadable(Settings(content=Content(capture=Capture.FILE, file="content.jsonl"))) == []

@@ -38,7 +38,7 @@ CORE_STANDARD_LIBRARY = {
     "base64", "binascii", "bisect", "codecs", "collections", "collections.abc", "copy", "dataclasses", "datetime", "difflib", "enum",
     "fnmatch",
     "functools", "hashlib", "heapq", "ipaddress", "itertools", "json", "math", "operator", "re", "string", "struct", "types", "typing",
-    "urllib.parse", "zlib",
+    "unicodedata", "urllib.parse", "zlib",
 }  # fmt: skip
 CORE_THIRD_PARTY = {"msgspec"}
 

@@ -84,7 +84,20 @@ def test_variables_are_read() -> None:
     assert {assignment.variable for assignment in found} == named.keys()
 
 
-@pytest.mark.parametrize("name", ["tracing.ratio", "timeouts.shutdown", "response_headers"])
+def test_inline_settings_are_valid(tmp_path: Path) -> None:
+    """Each setting that stands in a sentence loads, too."""
+    inline = [span for span in SPANS if re.match(r"(?:content|usage): \{", span)]
+    assert len(inline) >= 4
+    for number, text in enumerate(inline):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(text, encoding="utf-8")
+        load(str(file), {})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tracing.ratio", "timeouts.shutdown", "response_headers", "content.capture", "content.cpu_share", "content.redact.timeout"],
+)
 def test_settings_exist(name: str) -> None:
     """Settings that are named by their path exist."""
     assert name in FLAT
@@ -99,6 +112,11 @@ def test_numbers_are_the_defaults() -> None:
     assert (Settings().listen, Admin().listen) == ("127.0.0.1:4000", "127.0.0.1:9464")
     assert f"`timeouts.shutdown` ({Timeouts().shutdown:.0f} s)" in FLAT
     assert f"above {Limits().body >> 20} MiB" in FLAT
+    content = Settings().content
+    assert f"`content.file_bytes_max` ({content.file_bytes_max >> 20} MiB)" in FLAT
+    assert f"`content.bytes_max` ({content.bytes_max >> 10} KiB)" in FLAT
+    assert f"`content.redact.timeout` ({content.redact.timeout * 1000:.0f} ms)" in FLAT
+    assert f"`content.cpu_share` ({content.cpu_share * 100:.0f} %)" in FLAT
     (example,) = [yaml.safe_load(text) for language, text in CODE if language == "yaml"]
     assert example["timeouts"] == {"connect": "5s", "first_byte": "60s", "idle": "180s", "total": "10m"}
     told = Timeouts()

@@ -27,18 +27,13 @@ class Splitter(Protocol):
         ...
 
 
-class Dialect(Protocol):
-    """One wire format: how to read it, and how to speak it when we must answer ourselves."""
+class Reading(Protocol):
+    """How answers of one wire format are read."""
 
-    name: str
     operation: str  # gen_ai.operation.name; "http" for traffic that is not understood
     # By media type, the streamed forms that `read_event` reads and whose proper end is known; each is made with the most
     # bytes that one event may have.
     splitters: Mapping[str, Callable[[int], Splitter]]
-
-    def ask(self, body: bytes, path: str) -> Asked:
-        """Peek at a whole request body; `path` is the one received, without query. Never raises."""
-        ...
 
     def read_whole(self, body: bytes, seen: Seen) -> None:
         """Note what a complete, decoded, unstreamed answer says. May raise on garbage."""
@@ -54,6 +49,16 @@ class Dialect(Protocol):
         An event that differs from it only in that text, within one JSON string, says nothing that
         is not known already.
         """
+        ...
+
+
+class Dialect(Reading, Protocol):
+    """One wire format: how to read it, and how to speak it when we must answer ourselves."""
+
+    name: str
+
+    def ask(self, body: bytes, path: str) -> Asked:
+        """Peek at a whole request body; `path` is the one received, without query. Never raises."""
         ...
 
     def refusal(self, kind: ErrorKind, message: str, asked: Asked) -> bytes:

@@ -71,6 +71,20 @@ class Inflater:
         self.failure = failure
 
 
+def decode_body(body: bytes, coding: bytes, bytes_max: int) -> bytes:
+    """Return a body without its content coding. Raises ValueError where that is unknown, corrupt or too large."""
+    name = coding.strip().lower().decode("latin-1")
+    if name in ("", "identity"):
+        return body
+    if name not in CODINGS:
+        raise ValueError("a coding that is not known")
+    inflater = Inflater(name, bytes_max)
+    decoded = b"".join(inflater.feed(body))
+    if inflater.failure:
+        raise ValueError(inflater.failure)
+    return decoded
+
+
 def _is_zlib(head: bytes) -> bool:
     """Whether two bytes are a zlib header (RFC 1950, 2.2)."""
     return head[0] & 0x0F == 8 and (head[0] << 8 | head[1]) % 31 == 0

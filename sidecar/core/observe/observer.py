@@ -7,7 +7,7 @@ An observer takes the bytes as they came from the upstream, in whatever pieces, 
 from typing import Final
 
 from sidecar.config import Limits
-from sidecar.core.observe.contract import Dialect, Observer, Splitter
+from sidecar.core.observe.contract import Dialect, Observer, Reading, Splitter
 from sidecar.core.observe.inflate import CODINGS, Inflater
 from sidecar.core.observe.timeline import Timeline
 from sidecar.exchange import Seen
@@ -23,7 +23,7 @@ MISSING: Final = "error"  # as the conventions say, in place of a finish reason 
 
 
 def observe(
-    dialect: Dialect, *, status: int, media_type: str, content_encoding: str, limits: Limits, gap_edges: tuple[float, ...]
+    dialect: Reading, *, status: int, media_type: str, content_encoding: str, limits: Limits, gap_edges: tuple[float, ...]
 ) -> Observer:
     """Return the observer for an answer, by its head alone: what was asked for does not decide.
 
@@ -94,7 +94,7 @@ class StreamObserver:
 
     __slots__ = ("_after", "_before", "_failed", "_lessons", "_note", "_outline", "_read", "_split", "_splitter", "seen")
 
-    def __init__(self, dialect: Dialect, seen: Seen, splitter: Splitter, gap_edges: tuple[float, ...], *, failed: bool) -> None:
+    def __init__(self, dialect: Reading, seen: Seen, splitter: Splitter, gap_edges: tuple[float, ...], *, failed: bool) -> None:
         self.seen = seen
         self._failed = failed
         self._splitter = splitter
@@ -171,7 +171,7 @@ class WholeObserver:
 
     ended_well: bool | None = None  # the transport's framing decides
 
-    def __init__(self, dialect: Dialect, seen: Seen, bytes_max: int) -> None:
+    def __init__(self, dialect: Reading, seen: Seen, bytes_max: int) -> None:
         self.seen = seen
         self.skipped: str | None = None
         self._bytes_max = bytes_max

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sidecar.config import BUILT_IN_UPSTREAMS, Admin, Settings
+from sidecar.config import BUILT_IN_UPSTREAMS, Admin, Capture, Settings
 from sidecar.core.settings.decode import suggest
 from sidecar.core.settings.forms import split_listen
 from sidecar.core.settings.redaction import show
@@ -14,7 +14,7 @@ _EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})
 
 def check_together(tree: dict[Any, Any]) -> list[Fault]:
     """Return what is wrong between settings that may each be right. Skips what is not of the right type."""
-    return [*_check_routes(tree), *_check_listeners(tree)]
+    return [*_check_routes(tree), *_check_listeners(tree), *_check_content(tree)]
 
 
 def _check_routes(tree: dict[Any, Any]) -> Iterator[Fault]:
@@ -48,3 +48,20 @@ def _check_listeners(tree: dict[Any, Any]) -> Iterator[Fault]:
     if one[0] == other[0] or _EVERY_ADDRESS & {one[0], other[0]}:
         path = ("admin", "listen") if isinstance(admin, dict) and "listen" in admin else ("listen",)
         yield Fault(path, f"port {one[1]} for both the data port and the admin port", "two different ports")
+
+
+def _check_content(tree: dict[Any, Any]) -> Iterator[Fault]:
+    content = tree.get("content")
+    if not isinstance(content, dict):
+        return
+    if content.get("capture") == Capture.FILE and content.get("file") is None:
+        yield Fault(("content", "file"), "nothing", "the path of a file to write, since content.capture is file")
+    redact = content.get("redact")
+    patterns = redact.get("patterns") if isinstance(redact, dict) else None
+    names: set[str] = set()
+    for index, pattern in enumerate(patterns if isinstance(patterns, list) else ()):
+        name = pattern.get("name") if isinstance(pattern, dict) else None
+        if isinstance(name, str) and name in names:
+            yield Fault(("content", "redact", "patterns", index, "name"), f"{show(name)} a second time", "each name once")
+        elif isinstance(name, str):
+            names.add(name)

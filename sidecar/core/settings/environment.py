@@ -8,7 +8,7 @@ have a short name. Other variables that begin with `LLM_SIDECAR_` are left alone
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from sidecar.config import Settings
+from sidecar.config import Capture, Settings
 from sidecar.core.settings.decode import suggest
 from sidecar.core.settings.kinds import Kind, members
 from sidecar.core.settings.tree import Fault, KeyPath
@@ -29,6 +29,13 @@ _MILLISECONDS: Final[Mapping[str, KeyPath]] = {"OPENROUTER_REQUEST_TIMEOUT": ("t
 _WORDS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _INT_CHARS_MAX: Final = 20
 
+# What the instrumentations of GenAI libraries understand; settings of our own go over it, the file's too. There are no
+# events here, so what asks for both gets spans.
+_CAPTURE_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+_CAPTURES: Final[Mapping[str, Capture]] = {
+    "NO_CONTENT": Capture.OFF, "SPAN_ONLY": Capture.SPANS, "SPAN_AND_EVENT": Capture.SPANS,
+}  # fmt: skip
+
 # Where traces go, as the OTLP exporter reads it (OpenTelemetry: environment variable specification).
 _TRACE_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
@@ -41,6 +48,7 @@ class Assignment(NamedTuple):
     path: KeyPath
     value: Any
     variable: str
+    yields: bool = False  # a variable not of our own: the file goes over it
 
 
 def read_environment(environ: Mapping[str, str], parse: ParseText) -> tuple[list[Assignment], list[Fault]]:
@@ -55,6 +63,8 @@ def read_environment(environ: Mapping[str, str], parse: ParseText) -> tuple[list
         if text := environ.get(variable):
             found.append(Assignment(path, f"{text}ms" if text.isdecimal() else text, variable))
     found += [Assignment(path, environ[variable], variable) for variable, path in _SHORT.items() if environ.get(variable)]
+    if capture := _CAPTURES.get(environ.get(_CAPTURE_VARIABLE, "").strip().upper()):
+        found.append(Assignment(("content", "capture"), str(capture), _CAPTURE_VARIABLE, yields=True))
     long = [name for name in environ if name.startswith(PREFIX) and environ[name]]
     for variable in sorted(long):  # a section's name sorts before those of its keys
         result = _read_long(variable, environ[variable], parse)

@@ -6,12 +6,14 @@ from ipaddress import IPv6Address
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from sidecar.config import Admin, Log, Prices, Route, Settings, Tracing, Upstream
+from sidecar.config import Admin, Content, Log, Pattern, Prices, Route, Settings, Tracing, Upstream
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
 _VISIBLE_ASCII: Final = re.compile(r"[!-~]+")
 _PREFIX: Final = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]+/)*")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
+_PATTERN_CHARS_MAX: Final = 4096
+_CONTENT_BYTES_MIN: Final = 1024
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 
 
@@ -80,6 +82,16 @@ def _one_of(*names: str) -> Form:
     return Form(" or ".join([", ".join(names[:-1]), names[-1]]), names.__contains__)
 
 
+def is_pattern(text: str) -> bool:
+    """Whether text is a regular expression that finds something rather than nothing everywhere."""
+    if not text or len(text) > _PATTERN_CHARS_MAX:
+        return False
+    try:
+        return re.compile(text).search("") is None
+    except (re.error, OverflowError, RecursionError):
+        return False
+
+
 TEXT: Final = Form("text on one line", is_text)
 NAME: Final = Form("a name of letters, digits and . _ - /, at most 64", is_name)
 COUNT: Final = Form("a whole number of at least 1", lambda number: 1 <= number <= 2**31)
@@ -100,6 +112,11 @@ FORMS: Final[Mapping[tuple[type, str], Form]] = {
     (Tracing, "protocol"): _one_of("http/protobuf", "grpc"),
     (Tracing, "ratio"): Form("a number from 0 to 1", lambda number: 0 <= number <= 1),
     (Tracing, "cpu_share"): Form("a number above 0, at most 1", lambda number: 0 < number <= 1),
+    (Content, "file"): Form("the path of a file to write", is_text),
+    (Content, "bytes_max"): Form("a size from 1KiB to 1MiB", lambda size_bytes: _CONTENT_BYTES_MIN <= size_bytes <= 2**20),
+    (Content, "cpu_share"): Form("a number above 0, at most 1", lambda number: 0 < number <= 1),
+    (Pattern, "name"): NAME,
+    (Pattern, "pattern"): Form("a regular expression that does not match an empty text", is_pattern),
     (Log, "level"): _one_of("debug", "info", "warning", "error"),
     (Log, "format"): _one_of("auto", "text", "json"),
     (Prices, "file"): Form("the path of a price table", is_text),

@@ -43,6 +43,8 @@ def merge(document: Document, assignments: Iterable[Assignment]) -> Merged:
     """Return the file's tree with the environment's values in it and the built-in upstreams it adjusts."""
     merged = Merged(deepcopy(document.tree), dict(document.lines))
     for assignment in assignments:
+        if assignment.yields and merged.has(assignment.path):
+            continue
         _assign(merged, assignment)
         if assignment.variable == UPSTREAM_VARIABLE:
             _route_the_rest(merged)

@@ -45,6 +45,8 @@ class Families:
         self.observer_failures = self._counters(catalogue.OBSERVER_FAILURES)
         self.unreadable = self._counters(catalogue.UNREADABLE)
         self.unread = self._counters(catalogue.UNREAD)
+        self.content_dropped = self._counters(catalogue.CONTENT_DROPPED)
+        self.content_withheld = self._counters(catalogue.CONTENT_WITHHELD)
         self.sink_failures = self._counters(catalogue.SINK_FAILURES)
         self.loop_lag = self._histograms(catalogue.LOOP_LAG)
         self.reload_successful = self._gauges(catalogue.RELOAD_SUCCESSFUL)

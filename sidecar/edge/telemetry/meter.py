@@ -51,6 +51,14 @@ class Meter:
         """Return the counter of spans lost for `reason`, one of catalogue.SPAN_LOSSES."""
         return self.families.spans_dropped.child(reason)
 
+    def content_dropped(self, reason: str) -> Counter:
+        """Return the counter of captured content lost for `reason`, one of catalogue.CONTENT_LOSSES."""
+        return self.families.content_dropped.child(reason)
+
+    def content_withheld(self, pattern: str) -> Counter:
+        """Return the counter of texts withheld because of `pattern`."""
+        return self.families.content_withheld.child(pattern)
+
     def sink_failures(self, sink: str) -> Counter:
         """Return the counter of records that `sink` failed to take."""
         return self.families.sink_failures.child(sink)
@@ -204,6 +212,6 @@ def _observe_stream(record: Record, series: Series, point: TracePoint | None) ->
     if first_token is None:
         return
     stream.first_token.observe(first_token - record.accepted, point)
-    usage = record.usage
+    usage = record.usage if record.usage_source is _REPORTED else None  # a rate of guesses would be a guess
     if usage is not None and usage.output_total >= _RATED_TOKENS_MIN and seen.last_chunk is not None and seen.last_chunk > first_token:
         stream.rate.observe(usage.output_total / (seen.last_chunk - first_token))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from struct import Struct
 from typing import Final
 
+from sidecar.catalogue import CONTENT
 from sidecar.edge.telemetry.spans import Span, Value
 
 _DOUBLE: Final = Struct("<d").pack
@@ -26,7 +27,7 @@ _INT64_MASK: Final = (1 << 64) - 1
 _BYTES: Final = tuple(bytes((number,)) for number in range(0x80))
 # Most texts are the same from call to call: keep so many, but never those that are new each time.
 _KEPT_MAX: Final = 1024
-_UNIQUE: Final = frozenset(("llm_sidecar.request.id", "gen_ai.response.id"))
+_UNIQUE: Final = frozenset(("llm_sidecar.request.id", "gen_ai.response.id", *(name for name, _ in CONTENT)))
 
 _kept: dict[tuple[str, str], bytes] = {}
 _keys: dict[str, bytes] = {}  # attribute keys come from the catalogue: few

@@ -2,22 +2,25 @@
 
 Layout: an HTTP SERVER span, under it the logical GenAI CLIENT span where the form is understood,
 under that an HTTP CLIENT span per attempt (OpenTelemetry HTTP conventions, GenAI conventions
-v1.41). Content and query strings are never part of a record, so they cannot be part of a span.
+v1.41). A record holds no query string, and content only where that is captured: it is shown as composed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from sidecar import catalogue
+from sidecar.catalogue import CONTENT
 from sidecar.config import Upstream
 from sidecar.core.identify.tracecontext import attempt_span_id
-from sidecar.exchange import SERVICE_ERRORS, Attempt, Ending, Record, TraceContext
+from sidecar.core.observe.contents.contract import Content
+from sidecar.exchange import SERVICE_ERRORS, Attempt, Ending, Record, Said, TraceContext, UsageSource
 
 Value = str | bool | int | float | Sequence[str]
 Attributes = dict[str, Value]
 
+_ESTIMATED: Final = UsageSource.ESTIMATED
 _METHODS: Final = frozenset(catalogue.METHODS)
 _OPERATIONS: Final = frozenset(catalogue.OPERATION_DURATION.labels[0].values)
 _SERVICE_ERRORS: Final = frozenset(map(str, SERVICE_ERRORS))
@@ -64,8 +67,11 @@ class _Target(NamedTuple):
 class SpanBuilder:
     """Builds the spans of records."""
 
-    def __init__(self, upstreams: Mapping[str, Upstream], prefixes: Mapping[str, str]) -> None:
-        """`prefixes`: each route's prefix by its name."""
+    def __init__(
+        self, upstreams: Mapping[str, Upstream], prefixes: Mapping[str, str], compose: Callable[[Said], Content] | None = None
+    ) -> None:
+        """`prefixes`: each route's prefix by its name. `compose`: makes content presentable, where it goes on spans."""
+        self._compose = compose
         self._targets = {name: _locate(upstream.url) for name, upstream in upstreams.items()}
         self._prefixes = dict(prefixes)
 
@@ -86,11 +92,15 @@ class SpanBuilder:
         if is_genai(record):
             parent_id = trace.client_span_id
             model = record.asked.model
+            described = _describe_genai(record)
+            if self._compose is not None and record.said is not None:
+                said = zip(CONTENT, self._compose(record.said), strict=False)
+                described.update((name, text) for (name, _), text in said if isinstance(text, str))
             spans.append(
                 Span(
                     trace.trace_id, parent_id, trace.server_span_id, False, trace.tracestate,
                     f"{record.operation} {model}" if model else record.operation, SpanKind.CLIENT, start_ns, end_ns,
-                    _describe_genai(record), _is_failure(record),
+                    described, _is_failure(record),
                 )
             )  # fmt: skip
         elif is_tool(record):
@@ -241,7 +251,10 @@ def _describe_tool(record: Record) -> Attributes:
 
 def _add_usage(record: Record, attributes: Attributes) -> None:
     usage = record.usage
-    if usage is not None:
+    if usage is not None and record.usage_source is _ESTIMATED:
+        attributes["llm_sidecar.usage.estimated_input_tokens"] = usage.input_total
+        attributes["llm_sidecar.usage.estimated_output_tokens"] = usage.output_total
+    elif usage is not None:
         attributes["gen_ai.usage.input_tokens"] = usage.input_total
         attributes["gen_ai.usage.output_tokens"] = usage.output_total
         if usage.cache_read:

@@ -15,27 +15,32 @@ from uuid import uuid4
 
 from sidecar import catalogue
 from sidecar.config import Settings
+from sidecar.core.observe.contents.contract import Content
 from sidecar.edge.clock import SystemClock
+from sidecar.edge.telemetry.backlog import Backlog
 from sidecar.edge.telemetry.collector import Collector, HttpCollector, Outcome
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.edge.telemetry.otlp import GRPC, Export, read_export, read_resource
 from sidecar.edge.telemetry.spans import SpanBuilder, count_spans
-from sidecar.exchange import Record
+from sidecar.exchange import Record, Said
 
 _SPANS_PER_RECORD: Final = 3
 # Records built and encoded at a stretch: half a millisecond that the loop may have to wait. Shorter
 # stretches cost more in handing the interpreter over and back than they save in waiting.
 _SLICE_RECORDS: Final = 16
+# Content in one batch, about: receivers take 4 MiB over gRPC and 20 MiB over HTTP at most, by default.
+_BATCH_CONTENT_BYTES_MAX: Final = 2 * 1024 * 1024
 
 
 class Tracer:
     """Exports the spans of kept records."""
 
     def __init__(
-        self, export: Export, cpu_share: float, builder: SpanBuilder, make: Callable[[], Collector], meter: Meter, log: EventLog
-    ) -> None:
-        """`make` makes the collector, in the thread that uses it."""
+        self, export: Export, cpu_share: float, builder: SpanBuilder, make: Callable[[], Collector], meter: Meter, log: EventLog,
+        *, content_bytes_max: int = 0,
+    ) -> None:  # fmt: skip
+        """`make` makes the collector, in the thread that uses it. `content_bytes_max`: of captured content that waits."""
         self._queue: deque[Record] = deque()
         self._queue_max = max(1, export.queue_spans // _SPANS_PER_RECORD)
         self._ordinary_max = self._queue_max - self._queue_max // 4
@@ -48,6 +53,8 @@ class Tracer:
         self._log = log
         self._exported = meter.spans_exported
         self._queue_full, self._export_failed, self._lost_at_shutdown = map(meter.spans_dropped, catalogue.SPAN_LOSSES)
+        self._backlog = Backlog(content_bytes_max)
+        self._content_queue_full, self._content_too_large = map(meter.content_dropped, catalogue.CONTENT_LOSSES[:2])
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._counting = threading.Lock()  # a span is exported or lost at shutdown: never both, never neither
@@ -74,9 +81,23 @@ class Tracer:
         if record.trace_lost or waiting >= self._queue_max or self._closed:
             (self._lost_at_shutdown if self._closed else self._queue_full).add(count_spans(record))
             return
+        if record.said is not None and self._backlog.bytes_max:
+            self._admit(record.said, is_partial=record.request_bytes > 0 and not record.said.request)
         self._queue.append(record)
         if waiting + 1 == self._wake_at:
             self._wake.set()
+
+    def _admit(self, said: Said, *, is_partial: bool) -> None:
+        """Keep a record's content, if there is room for it."""
+        if said.size_bytes > self._backlog.bytes_max:
+            self._content_too_large.add(1)
+        elif not self._backlog.take(said.size_bytes):
+            self._content_queue_full.add(1)
+        else:
+            if is_partial:
+                self._content_too_large.add(1)  # the request was passed on unread
+            return
+        said.forget()
 
     async def shutdown(self, timeout_s: float = 3.0) -> None:
         """Export what is waiting, for at most `timeout_s`; what is left then is lost and counted."""
@@ -126,18 +147,36 @@ class Tracer:
 
     def _export(self, collector: Collector, batch_records: int) -> None:
         started = thread_time()
+        content_bytes = 0
         for taken in range(1, min(batch_records, len(self._queue)) + 1):
             with self._counting:
                 if self._is_abandoned:
                     return
                 record = self._queue.popleft()
                 self._in_hand += count_spans(record)
-            collector.add(self._builder.build(record))
-            if taken % _SLICE_RECORDS == 0:
+            said_bytes = self._add(collector, record)
+            content_bytes += said_bytes
+            if content_bytes > _BATCH_CONTENT_BYTES_MAX:
+                break
+            if said_bytes or taken % _SLICE_RECORDS == 0:
                 self._rest(started)
                 started = thread_time()
         self._note(collector.send(self._stopping))
         self._rest(started)
+
+    def _add(self, collector: Collector, record: Record) -> int:
+        """Give a record's spans to the collector; return how many bytes of content went into them, about."""
+        said = record.said if self._backlog.bytes_max else None
+        if said is None:
+            collector.add(self._builder.build(record))
+            return 0
+        said_bytes = said.size_bytes
+        try:
+            collector.add(self._builder.build(record))
+        finally:
+            said.forget()
+            self._backlog.release(said_bytes)
+        return said_bytes
 
     def _rest(self, started: float) -> None:
         if not self._stopping.is_set():
@@ -160,11 +199,12 @@ class Tracer:
 
 
 def start_tracing(
-    settings: Settings, prefixes: Mapping[str, str], environ: Mapping[str, str], meter: Meter, log: EventLog, version: str
-) -> Tracer | None:
+    settings: Settings, prefixes: Mapping[str, str], environ: Mapping[str, str], meter: Meter, log: EventLog, version: str,
+    compose: Callable[[Said], Content] | None = None,
+) -> Tracer | None:  # fmt: skip
     """Return a running tracer, or None where no endpoint is configured. Raises ConfigError.
 
-    `prefixes`: each route's prefix by its name.
+    `prefixes`: each route's prefix by its name. `compose`: makes content presentable, where it goes on spans.
     """
     export = read_export(settings.tracing, environ)
     if export is None:
@@ -178,9 +218,27 @@ def start_tracing(
             return GrpcCollector(export, resource, version)
         return HttpCollector(export, resource, version, SystemClock.now)
 
-    tracer = Tracer(export, settings.tracing.cpu_share, SpanBuilder(settings.upstreams, prefixes), make, meter, log)
+    cpu_share, content_bytes_max = settings.tracing.cpu_share, 0
+    if compose is not None:
+        compose = _count_unreadable(compose, meter)
+        cpu_share = min(1.0, cpu_share + settings.content.cpu_share)
+        content_bytes_max = settings.content.queue
+    builder = SpanBuilder(settings.upstreams, prefixes, compose)
+    tracer = Tracer(export, cpu_share, builder, make, meter, log, content_bytes_max=content_bytes_max)
     tracer.start()
     return tracer
+
+
+def _count_unreadable(compose: Callable[[Said], Content], meter: Meter) -> Callable[[Said], Content]:
+    unreadable = meter.content_dropped("unreadable")
+
+    def count(said: Said) -> Content:
+        content = compose(said)
+        if content.is_unreadable:
+            unreadable.add(1)
+        return content
+
+    return count
 
 
 def _do_nothing() -> None:

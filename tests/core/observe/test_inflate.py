@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core.observe.inflate import Inflater
+from sidecar.core.observe.inflate import Inflater, decode_body
 
 TEXT = b"data: hello\n\n" * 500
 
@@ -103,3 +103,12 @@ def test_bomb() -> None:
 def test_never_raises(pieces: list[bytes], coding: str) -> None:
     """No bytes make it raise."""
     inflate(coding, pieces)
+
+
+def test_bodies_are_decoded_within_bounds() -> None:
+    """Plain, compressed, corrupt, too large, unknown."""
+    assert decode_body(b"abc", b" Identity ", 10) == b"abc"
+    assert decode_body(gzip.compress(b"abc"), b"GZIP", 10) == b"abc"
+    for body, coding in ((b"abc", b"zstd"), (b"abc", b"gzip"), (gzip.compress(b"a" * 100), b"gzip")):
+        with pytest.raises(ValueError):
+            decode_body(body, coding, 10)

@@ -68,3 +68,16 @@ def test_a_listener_may_collide_with_a_default() -> None:
 def test_odd_trees_are_left_for_the_decoder(tree: dict[Any, Any]) -> None:
     """Parts of the wrong type are skipped."""
     assert paths(tree) == []
+
+
+def test_capture_to_a_file_needs_one() -> None:
+    """And only then."""
+    assert paths({"content": {"capture": "file"}}) == [("content", "file")]
+    assert paths({"content": {"capture": "file", "file": "x"}}) == paths({"content": {"capture": "spans"}}) == paths({"content": 3}) == []
+
+
+def test_patterns_have_different_names() -> None:
+    """The second of a name is told."""
+    patterns = [{"name": "a"}, {"name": "b"}, {"name": "a"}, {"name": 3}, 4]
+    assert paths({"content": {"redact": {"patterns": patterns}}}) == [("content", "redact", "patterns", 2, "name")]
+    assert paths({"content": {"redact": {"patterns": "a"}}}) == paths({"content": {"redact": 1}}) == []

@@ -39,6 +39,8 @@ def read(**environ: str) -> list[Assignment]:
         ("LLM_SIDECAR__USAGE__ASK", "never", ("usage", "ask"), "never"),
         ("LLM_SIDECAR__UPSTREAMS__OPENAI__URL", "http://a", ("upstreams", "openai", "url"), "http://a"),
         ("LLM_SIDECAR__UPSTREAMS__MY_ONE__API_KEY_FILE", "123", ("upstreams", "my_one", "api_key_file"), "123"),
+        ("LLM_SIDECAR__CONTENT__CAPTURE", "off", ("content", "capture"), "off"),
+        ("LLM_SIDECAR__USAGE__ESTIMATE", "true", ("usage", "estimate"), True),
         ("LLM_SIDECAR__ROUTES", "[]", ("routes",), {"parsed": "[]"}),
         ("LLM_SIDECAR__TIMEOUTS", "{}", ("timeouts",), {"parsed": "{}"}),
         ("LLM_SIDECAR__UPSTREAMS__OPENAI", "{}", ("upstreams", "openai"), {"parsed": "{}"}),
@@ -126,3 +128,13 @@ def test_the_more_specific_variable_comes_last() -> None:
 def test_an_otlp_endpoint_switches_tracing_on(environ: dict[str, str], variable: str | None) -> None:
     """Traces are on where the OpenTelemetry variables say where to, and none says no."""
     assert name_trace_endpoint(environ) == variable
+
+
+@pytest.mark.parametrize(
+    ("text", "capture"),
+    [("NO_CONTENT", "off"), ("SPAN_ONLY", "spans"), (" span_and_event ", "spans"), ("EVENT_ONLY", None), ("true", None), ("", None)],
+)
+def test_capture_may_be_asked_for_as_of_any_instrumentation(text: str, capture: str | None) -> None:
+    """What asks for events alone gets nothing: there are none."""
+    name = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+    assert read(**{name: text}) == ([] if capture is None else [Assignment(("content", "capture"), capture, name, yields=True)])

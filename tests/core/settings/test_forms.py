@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.config import Admin, Log, Prices, Route, Settings, Tracing, Upstream
-from sidecar.core.settings.forms import FORMS, is_base_url, is_name, is_prefix, is_text, split_listen
+from sidecar.config import Admin, Content, Log, Prices, Route, Settings, Tracing, Upstream
+from sidecar.core.settings.forms import FORMS, is_base_url, is_name, is_pattern, is_prefix, is_text, split_listen
 from sidecar.core.settings.kinds import members
 
 
@@ -166,3 +166,17 @@ def test_no_text_makes_the_rules_raise(text: str) -> None:
     assert is_base_url(text) in (True, False)
     assert is_prefix(text) in (True, False)
     assert split_listen(text) is None or split_listen(text)[1] < 65536  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("text", "good"), [("a+", True), (r"(?i)proj-\d+", True), ("", False), ("a*", False), ("(", False), ("x" * 5000, False), ("^|a", False)]
+)
+def test_patterns_find_something_rather_than_nothing(text: str, good: bool) -> None:
+    """A pattern that matches an empty text would match everywhere."""
+    assert is_pattern(text) is good
+
+
+def test_content_is_bounded_by_a_bound_that_makes_sense() -> None:
+    """Neither too small for a message nor too large for a collector."""
+    accepts = FORMS[Content, "bytes_max"].accepts
+    assert [accepts(size_bytes) for size_bytes in (1023, 1024, 2**20, 2**20 + 1)] == [False, True, True, False]

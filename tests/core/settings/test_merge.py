@@ -96,3 +96,14 @@ def test_odd_trees_are_left_for_the_decoder() -> None:
     assert merged.tree["upstreams"]["gemini"]["url"] == BUILT_IN_UPSTREAMS["gemini"].url
     assert merged.tree["routes"] == "y"
     assert merge(document({"upstreams": []}), []).tree == {"upstreams": []}
+
+
+def test_a_variable_of_other_programs_yields() -> None:
+    """To the file, and to a variable of our own; where neither speaks, it counts."""
+    theirs = Assignment(("content", "capture"), "spans", "OTEL_X", yields=True)
+    ours = Assignment(("content", "capture"), "file", "LLM_SIDECAR__CONTENT__CAPTURE")
+    assert merge(document({"content": {"capture": "off"}}), [theirs]).tree == {"content": {"capture": "off"}}
+    assert merge(document({}), [theirs, ours]).tree == {"content": {"capture": "file"}}
+    merged = merge(document({"content": {"file": "x"}}), [theirs])
+    assert merged.tree == {"content": {"file": "x", "capture": "spans"}}
+    assert merged.place(("content", "capture")) == "OTEL_X"

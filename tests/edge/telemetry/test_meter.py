@@ -301,3 +301,26 @@ async def test_messages_of_known_routes_begin_at_zero(meter: Meter) -> None:
     """A counter born at its first value hides it from rate()."""
     meter.families.create_routes(["openai"])
     assert (await read(meter))['llm_sidecar_websocket_messages_total{route="openai",direction="to_client"}'] == "0"
+
+
+async def test_estimates_are_counted_apart(meter: Meter) -> None:
+    """As estimated, in what has a source; in nothing that has none: no histogram of tokens, no rate."""
+    meter.observe(make_streamed(usage_source=UsageSource.ESTIMATED, cost=Cost(0.5, "estimated")))
+    samples = await read(meter)
+    own = 'provider="openai",model="gpt-4o"'
+    assert samples[f'llm_sidecar_tokens_total{{{own},type="output",source="estimated"}}'] == "40"
+    assert samples[f'llm_sidecar_cost_usd_total{{{own},source="estimated"}}'] == "0.5"
+    assert samples['llm_sidecar_usage_records_total{source="estimated"}'] == "1"
+    assert samples['llm_sidecar_usage_records_total{source="reported"}'] == "0"
+    assert not any("token_usage" in name or ('source="reported"' in name and "tokens_total" in name) for name in samples)
+    assert samples.get(f"llm_sidecar_output_tokens_per_second_count{{{own}}}", "0") == "0"
+
+
+async def test_lost_and_withheld_content_is_counted(meter: Meter) -> None:
+    """By reason, and by pattern."""
+    meter.content_dropped("queue_full").add(1)
+    meter.content_withheld("project").add(2)
+    samples = await read(meter)
+    assert samples['llm_sidecar_content_dropped_total{reason="queue_full"}'] == "1"
+    assert samples['llm_sidecar_content_dropped_total{reason="too_large"}'] == "0"
+    assert samples['llm_sidecar_content_withheld_total{pattern="project"}'] == "2"

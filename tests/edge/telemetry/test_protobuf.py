@@ -1,5 +1,7 @@
 """OTLP as we write it, read by the official classes."""
 
+import gc
+
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -10,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Decoded
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
+from sidecar.catalogue import CONTENT
 from sidecar.edge.telemetry.protobuf import encode_request, encode_span, read_rejected
 from sidecar.edge.telemetry.spans import Attributes, Span, SpanKind, Value
 
@@ -91,3 +94,12 @@ def test_rejections_are_read(count: int, message: str) -> None:
 def test_any_answer_can_be_read(answer: bytes) -> None:
     """A collector that answers garbage rejects nothing, and never raises."""
     assert read_rejected(answer) >= 0
+
+
+def test_content_is_not_remembered() -> None:
+    """Encoded texts are kept for the next span; what was said never is."""
+    for name, _ in (*CONTENT, ("http.route", "")):
+        encode_span(Span(1, 1, None, False, "", "s", SpanKind.CLIENT, 1, 2, {name: f"canary of {name}"}, False))
+    kept = [held for held in gc.get_objects() if isinstance(held, dict) and ("http.route", "canary of http.route") in held]
+    assert len(kept) == 1
+    assert [key for key in kept[0] if key[1].startswith("canary of gen_ai")] == []

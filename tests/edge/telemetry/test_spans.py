@@ -5,9 +5,11 @@ from msgspec.structs import replace
 
 from sidecar import catalogue
 from sidecar.config import BUILT_IN_UPSTREAMS, Upstream
+from sidecar.core.observe.contents.capture import Composer
 from sidecar.core.observe.dialects import ANTHROPIC_MESSAGES, OPENAI_CHAT
+from sidecar.core.observe.redaction import Redactor
 from sidecar.edge.telemetry.spans import Span, SpanBuilder, SpanKind, count_spans
-from sidecar.exchange import Asked, Ending, Record, Session, UsageSource
+from sidecar.exchange import Asked, Cost, Ending, Record, Said, Session, Spoken, Usage, UsageSource
 from tests.edge.telemetry.records import ACCEPTED_NS, TRACE, make_attempt, make_record, make_seen, make_streamed
 
 EVERYTHING_ASKED = OPENAI_CHAT.ask(
@@ -271,3 +273,27 @@ def test_a_service_tier_is_openais_or_our_own() -> None:
         attributes = build(make_record(dialect=dialect, seen=make_seen(service_tier="priority")))[1].attributes
         tiers[dialect] = {name for name, value in attributes.items() if value == "priority"}
     assert tiers == {"openai_chat": {"openai.response.service_tier"}, "anthropic_messages": {"llm_sidecar.response.service_tier"}}
+
+
+def test_content_is_on_the_genai_span_only_where_it_is_composed() -> None:
+    """As JSON, under the conventions' names; what was not said has no attribute."""
+    said = Said("openai_chat", b'{"messages": [{"role": "user", "content": "canary a@b.example"}]}', b"", b"", (Spoken(0, "text", "hi"),))
+    composer = Composer(Redactor(), bytes_max=4096, decoded_bytes_max=4096)
+    builder = SpanBuilder(BUILT_IN_UPSTREAMS, {"openai": "/openai/"}, composer.compose)
+    server, genai, attempt = builder.build(make_record(said=said))
+    assert {name: value for name, value in genai.attributes.items() if name in dict(catalogue.CONTENT)} == {
+        "gen_ai.input.messages": '[{"role":"user","parts":[{"type":"text","content":"canary [REDACTED:email]"}]}]',
+        "gen_ai.output.messages": '[{"role":"assistant","parts":[{"type":"text","content":"hi"}]}]',
+    }
+    assert "canary" not in f"{server} {attempt}"
+    assert "canary" not in f"{build(make_record(said=said))}"
+    assert "gen_ai.input.messages" not in builder.build(make_record())[1].attributes
+
+
+def test_estimates_are_never_shown_as_reported() -> None:
+    """They have names of their own."""
+    cost = Cost(0.5, "estimated")
+    attributes = build(make_record(usage=Usage(10, 0, 0, 4, 2), usage_source=UsageSource.ESTIMATED, cost=cost))[1].attributes
+    assert [name for name in attributes if name.startswith("gen_ai.usage")] == []
+    assert (attributes["llm_sidecar.usage.estimated_input_tokens"], attributes["llm_sidecar.usage.estimated_output_tokens"]) == (10, 6)
+    assert (attributes["llm_sidecar.usage.source"], attributes["llm_sidecar.cost.source"]) == ("estimated", "estimated")

@@ -6,16 +6,20 @@ import logging
 import threading
 from collections.abc import Sequence
 from time import perf_counter, thread_time
+from typing import Any
 
 import pytest
 
 from sidecar.config import BUILT_IN_UPSTREAMS, Limits, Log, Settings, Tracing
+from sidecar.core.observe.contents.capture import Composer
+from sidecar.core.observe.redaction import Redactor
 from sidecar.edge.telemetry.collector import Outcome
 from sidecar.edge.telemetry.logs import EventLog, set_up
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.edge.telemetry.otlp import Export
 from sidecar.edge.telemetry.spans import Span, SpanBuilder
 from sidecar.edge.telemetry.tracer import Tracer, start_tracing
+from sidecar.exchange import Record, Said
 from tests.edge.telemetry.records import make_record
 
 EXPORT = Export("http://unused", "http/protobuf", (), 1.0, False, None, None, None, 30, 9, 0.005)
@@ -265,3 +269,89 @@ def test_losses_are_logged() -> None:
     assert sum('"event":"span_export_failed"' in line and "HTTP 500" in line for line in lines) == 1
     assert sum('"event":"spans_dropped"' in line for line in lines) == 1
     assert "sk-secret" not in stream.getvalue()
+
+
+def with_content(size_bytes: int, **more: Any) -> Record:
+    """Return a record of a call in which so much was said."""
+    text = b'{"messages": [{"content": "canary ' + b"x" * size_bytes + b'"}]}'
+    return make_record(said=Said("openai_chat", text, b"", b"", ()), request_bytes=len(text), **more)
+
+
+def carrying(collector: Scripted, content_bytes_max: int) -> tuple[Tracer, Meter]:
+    """Return a tracer of spans with content."""
+    meter = Meter(Limits(), [], version="1", python="3")
+    composer = Composer(Redactor(), bytes_max=65536, decoded_bytes_max=65536)
+    builder = SpanBuilder(BUILT_IN_UPSTREAMS, {}, composer.compose)
+    return Tracer(EXPORT, 1.0, builder, lambda: collector, meter, EventLog("error"), content_bytes_max=content_bytes_max), meter
+
+
+def count_content(collector: Scripted) -> int:
+    """Return how many spans have content."""
+    return sum("gen_ai.input.messages" in span.attributes for span in collector.taken)
+
+
+async def test_content_that_waits_is_bounded() -> None:
+    """What has no room is lost and counted; its spans are exported without it."""
+    collector = Scripted()
+    tracer, meter = carrying(collector, 1000)
+    records = [with_content(300), with_content(300), with_content(300), with_content(1200), with_content(10, kept=False)]
+    for record in records:
+        tracer.observe(record)
+    assert (meter.content_dropped("queue_full").value, meter.content_dropped("too_large").value) == (1, 1)
+    tracer.start()
+    await tracer.shutdown()
+    assert len(collector.taken) == 12
+    assert count_content(collector) == 2
+    assert [record.said.size_bytes for record in records[:4] if record.said] == [0, 0, 0, 0], "forgotten once exported"
+
+
+async def test_room_for_content_is_given_back() -> None:
+    """What was exported no longer counts."""
+    collector = Scripted()
+    tracer, meter = carrying(collector, 1000)
+    tracer.start()
+    for number in range(5):
+        tracer.observe(with_content(800))
+        while count_content(collector) <= number:
+            await asyncio.sleep(0.002)
+    await tracer.shutdown()
+    assert meter.content_dropped("queue_full").value == 0
+
+
+async def test_a_batch_ends_where_there_is_much_content() -> None:
+    """Collectors take only so much at once."""
+    collector = Scripted()
+    tracer, _ = carrying(collector, 10_000_000)
+    for _ in range(3):
+        tracer.observe(with_content(1_500_000))
+    tracer.start()
+    await tracer.shutdown()
+    assert collector.batches == [6, 3]
+    assert count_content(collector) == 3
+
+
+async def test_content_for_a_file_is_none_of_its_business() -> None:
+    """It is neither counted nor forgotten here."""
+    bench = Bench(Scripted())
+    record = with_content(100)
+    bench.tracer.observe(record)
+    bench.tracer.start()
+    await bench.tracer.shutdown()
+    assert record.said is not None
+    assert record.said.size_bytes > 100
+    assert bench.meter.content_dropped("too_large").value == 0
+    assert count_content(bench.collector) == 0
+
+
+async def test_what_cannot_be_read_is_counted() -> None:
+    """A request that is not JSON, on a kept span."""
+    meter = Meter(Limits(), [], version="1", python="3")
+    composer = Composer(Redactor(), bytes_max=65536, decoded_bytes_max=65536)
+    settings = Settings(upstreams=BUILT_IN_UPSTREAMS, tracing=Tracing(endpoint="http://127.0.0.1:9"))
+    tracer = start_tracing(settings, {}, {"OTEL_EXPORTER_OTLP_TIMEOUT": "0.1"}, meter, EventLog("error"), "1", composer.compose)
+    assert tracer is not None
+    tracer.observe(make_record(said=Said("openai_chat", b"{", b"", b"", ()), request_bytes=1))
+    tracer.observe(make_record(said=Said("openai_chat", b"", b"", b"", ()), request_bytes=1))
+    await tracer.shutdown()
+    assert meter.content_dropped("unreadable").value == 1
+    assert meter.content_dropped("too_large").value == 1, "a request that was passed on unread"
