@@ -11,10 +11,11 @@ from typing import Final
 from sidecar.batch import carry_together
 from sidecar.catalogue import GAP_EDGES
 from sidecar.config import Ask, Settings
+from sidecar.core.attempt.answer_head import Framing
 from sidecar.core.attempt.compose import LAST_CHUNK, compose_malformed, compose_refusal, compose_response, frame_chunk, own_fields
 from sidecar.core.attempt.deadlines import set_deadlines
 from sidecar.core.attempt.endings import end_with_answer, end_with_fault, is_cut
-from sidecar.core.attempt.heads import Framing, client_framing
+from sidecar.core.attempt.heads import client_framing
 from sidecar.core.attempt.repeat import may_repeat
 from sidecar.core.choose.places import Place
 from sidecar.core.identify.batch import OWN_PATHS
@@ -44,7 +45,8 @@ from sidecar.errors import (
 )
 from sidecar.exchange import Ending
 from sidecar.ports import Client, Clock, Level, Reach, Sink
-from sidecar.progress import NOTHING_ASKED, Exchange, compose_request, seal, seal_malformed
+from sidecar.progress import NOTHING_ASKED, Exchange
+from sidecar.sealing import compose_request, seal, seal_malformed
 from sidecar.sessions import Sessions
 
 # Looking a member up on its class is ten times the cost of a name of the module.

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from sidecar.core.attempt.answer_head import AnswerHead, Framing
 from sidecar.core.attempt.deadlines import Deadlines
-from sidecar.core.attempt.heads import AnswerHead, Framing
 from sidecar.core.observe.contract import BodyFilter, Observer
 from sidecar.core.observe.contract import Dialect as Dialect
 from sidecar.core.observe.sessions import SessionObserver

@@ -1,31 +1,22 @@
-"""An exchange in progress, what is sent on for it, and the record it is sealed into."""
+"""An exchange in progress."""
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from sidecar.catalogue import EXECUTE_TOOL
-from sidecar.core.attempt.compose import SWITCH_FIELDS, address_request, replaced_fields, trace_fields
+from sidecar.core.attempt.answer_head import AnswerHead, Framing
 from sidecar.core.attempt.deadlines import Deadlines
-from sidecar.core.attempt.endings import name_error
-from sidecar.core.attempt.heads import EXTENSIONS, AnswerHead, Framing
 from sidecar.core.choose.places import NOWHERE, Place
 from sidecar.core.identify.router import Match
 from sidecar.core.observe.contents.transcript import Transcript
 from sidecar.core.observe.contract import Dialect, Observer, Reading
 from sidecar.core.observe.dialects import OPAQUE
-from sidecar.core.observe.estimation import estimate
-from sidecar.core.observe.overhearing import Listening, hand_over, overhear
-from sidecar.core.observe.pricing import PriceTable
-from sidecar.core.observe.sampling import keeps
+from sidecar.core.observe.overhearing import overhear
 from sidecar.core.observe.sessions import SessionObserver
-from sidecar.errors import BAD_REQUEST, ErrorKind
-from sidecar.exchange import Asked, Attempt, Call, Cost, Ending, Record, Said, Seen, Session, TraceContext, Usage, UsageSource
+from sidecar.errors import ErrorKind
+from sidecar.exchange import Asked, Attempt, Call, Ending, Session, TraceContext
 from sidecar.ports import Answer, Client
 
-_COMPLETED, _UNENDED = Ending.COMPLETED, Ending.SIDECAR_FAULT
-_ABSENT, _REPORTED, _ESTIMATED = UsageSource.ABSENT, UsageSource.REPORTED, UsageSource.ESTIMATED
 NOTHING_ASKED: Final = Asked()
 _NO_DEADLINES: Final = Deadlines(0.0, 0.0, 0.0, 0.0)
 
@@ -99,125 +90,3 @@ class Exchange(msgspec.Struct):
         """Return what reads the answer and takes down what it says, if that is known of its form."""
         reading, self.transcript = overhear(self.dialect, chars_max)
         return reading
-
-
-def compose_request(exchange: Exchange, *, propagates: bool) -> tuple[bytes, bool]:
-    """Return the head of the exchange's next request, and whether its body goes out in chunks."""
-    call, trace = exchange.call, None
-    if exchange.trace is not None:
-        trace = trace_fields(exchange.trace, len(exchange.attempts)) if propagates else b""
-    extra, dropped = replaced_fields(
-        call, exchange.place, trace, observed=exchange.dialect is not OPAQUE, plain=exchange.usage_added
-    )  # fmt: skip
-    size = len(exchange.body) if exchange.whole else call.wanted.content_length
-    if exchange.session is not None:
-        extra, dropped = [*extra, *SWITCH_FIELDS], dropped | {EXTENSIONS}
-    path = exchange.path if exchange.match is None else exchange.match.path
-    return address_request(call, exchange.place, path, exchange.query, extra, dropped, size), size is None
-
-
-def seal(
-    exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, has_room: Callable[[bool], bool],
-    listening: Listening | None = None,
-) -> Record:  # fmt: skip
-    """Return what happened, once and for all. Lets go of the connection. `listening`: None where nobody listens.
-
-    `has_room`: whether one more trace can be exported, an important one or an ordinary one. One that
-    cannot is not kept, so that no exemplar points at it.
-    """
-    trace = exchange.trace
-    call, place, match, answer, observer = exchange.call, exchange.place, exchange.match, exchange.answer, exchange.observer
-    ending = exchange.ending or _UNENDED
-    exchange.close_attempt(now, ending)
-    seen = observer.seen if observer is not None else Seen()
-    usage, source = seen.usage, _REPORTED
-    if usage is None:
-        source = _ABSENT
-        if listening is not None and listening.estimates and (usage := _estimate(exchange)) is not None:
-            source = _ESTIMATED
-    became = exchange.became
-    if became is None or exchange.session is None:
-        cost, unpriced = _price(prices, place.provider, exchange.asked.model, seen, usage, source)
-    else:
-        cost, unpriced = exchange.session.tally.cost
-    answered = now if became is None else became.opened  # a long session is not a slow call
-    took_s = 0.0 if exchange.endless else answered - call.accepted
-    important = trace is not None and keeps(ending, took_s, slow_s=slow_s, sampled=False)
-    wanted = important or (trace is not None and trace.sampled)
-    kept = wanted and has_room(important)
-    return Record(
-        call.id, "" if match is None else match.route, place.name, place.host, place.port, place.provider,
-        exchange.dialect.operation if exchange.asked.tool is None else EXECUTE_TOOL, exchange.dialect.name, call.method,
-        exchange.status, ending, None if exchange.kind is None else exchange.kind.id,
-        None if ending is _COMPLETED else name_error(ending, exchange.status, exchange.kind, seen.error_type),
-        exchange.streamed, exchange.asked, seen, usage, source, cost, unpriced,
-        call.accepted, call.accepted_ns, now, None if answer is None else answer.first_byte_at, exchange.request_bytes,
-        0 if answer is None else answer.sent_bytes, _request_overhead(exchange, answer),
-        None if exchange.committed_at is None or answer is None or answer.head_at is None else exchange.committed_at - answer.head_at,
-        tuple(exchange.attempts), answer is not None and answer.observer_failed, exchange.usage_added, trace,
-        kept,
-        exchange.path, "" if match is None else match.template, None if observer is None else observer.skipped, wanted and not kept,
-        () if exchange.head is None else exchange.head.limits, exchange.batched, exchange.endless, became,
-        None if listening is None else _take_down(exchange, listening, is_kept=kept),
-    )  # fmt: skip
-
-
-def seal_malformed(now: float, now_ns: int) -> Record:
-    """Return the record of a request that the parser refused: it never became a call."""
-    return Record(
-        "", "", "", "", 0, "", OPAQUE.operation, OPAQUE.name, "", BAD_REQUEST.status, Ending.CLIENT_FAULT, BAD_REQUEST.id, BAD_REQUEST.id,
-        False, NOTHING_ASKED, Seen(), None, UsageSource.ABSENT, None, None, now, now_ns, now, None, 0, 0, None, None, (), False, False,
-        None, False,
-    )  # fmt: skip
-
-
-def _estimate(exchange: Exchange) -> Usage | None:
-    """Return the likely usage where an answer began that could be read, whatever became of it."""
-    transcript, observer = exchange.transcript, exchange.observer
-    if transcript is None or observer is None or observer.skipped or exchange.status is None or exchange.status >= 400:
-        return None
-    if exchange.answer is None or exchange.answer.observer_failed or not exchange.whole:
-        return None
-    seen = observer.seen
-    if seen.replayed or (seen.error_type is not None and transcript.is_empty):
-        return None  # nothing is billed for a repeated answer, nor is that likely for an error in place of one
-    return estimate(exchange.dialect.name, exchange.body, exchange.call.wanted.content_encoding, transcript)
-
-
-def _take_down(exchange: Exchange, listening: Listening, *, is_kept: bool) -> Said | None:
-    """Return what was said, where it is captured."""
-    if not (listening.to_file or (listening.to_spans and is_kept)) or exchange.became is not None:
-        return None  # what is said over a WebSocket is not captured
-    body = exchange.body if exchange.whole else b""
-    return hand_over(exchange.dialect.name, body, exchange.call.wanted.content_encoding, exchange.transcript)
-
-
-def _price(
-    prices: PriceTable, provider: str, model: str | None, seen: Seen, usage: Usage | None, source: UsageSource
-) -> tuple[Cost | None, str | None]:
-    """Return the cost, or why there is none. The provider's own figure is preferred to our table's."""
-    if seen.cost_usd is not None:
-        return Cost(seen.cost_usd, "provider"), None
-    if usage is None:
-        return None, None
-    if seen.replayed:  # that nothing is billed is what the provider means by saying so
-        return Cost(0.0, "provider"), None
-    cost, unpriced = prices.charge(provider, (seen.model, model), usage, seen.service_tier, seen.cache_write_1h)
-    if cost is not None and source is _ESTIMATED:
-        cost = Cost(cost.usd, "estimated")
-    return cost, unpriced
-
-
-def _request_overhead(exchange: Exchange, answer: Answer | None) -> float | None:
-    """Return the seconds spent on the request by us.
-
-    Without waiting for its body or for a connection, and without attempts that failed before.
-    """
-    if answer is None or answer.sent_at is None or not exchange.attempts:
-        return None
-    attempts = exchange.attempts
-    waited_s = exchange.waited_s + answer.connected_at - attempts[-1].started
-    if len(attempts) > 1:
-        waited_s += sum(attempt.ended - attempt.started for attempt in attempts[:-1])
-    spent_s = answer.sent_at - exchange.call.accepted - waited_s
-    return spent_s if spent_s > 0.0 else 0.0

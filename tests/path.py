@@ -7,9 +7,10 @@ from typing import Any
 
 from sidecar.app import load_prices
 from sidecar.config import BUILT_IN_UPSTREAMS, Route, Settings, Upstream
+from sidecar.core.attempt.answer_head import AnswerHead, Framing
 from sidecar.core.attempt.compose import LAST_CHUNK, frame_chunk
 from sidecar.core.attempt.deadlines import Deadlines
-from sidecar.core.attempt.heads import AnswerHead, Framing, read_answer
+from sidecar.core.attempt.heads import read_answer
 from sidecar.core.choose.places import read_places
 from sidecar.core.identify.router import Router
 from sidecar.errors import ClientGone

@@ -14,7 +14,7 @@ from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.errors import ConfigError
 from sidecar.exchange import Ending, Record, Usage
-from sidecar.progress import seal_malformed
+from sidecar.sealing import seal_malformed
 from tests.edge.sockets import serving
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"

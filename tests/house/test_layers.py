@@ -10,7 +10,7 @@ from tests.house.source import Module, functions, imports, modules
 
 VOCABULARY = {"sidecar", "sidecar.errors", "sidecar.exchange", "sidecar.config", "sidecar.catalogue", "sidecar.thresholds"}
 # The path itself: the steps and their order.
-PATH = {"sidecar.batch", "sidecar.pipeline", "sidecar.progress", "sidecar.sessions"}
+PATH = {"sidecar.batch", "sidecar.pipeline", "sidecar.progress", "sidecar.sealing", "sidecar.sessions"}
 COMPOSITION = {"sidecar.cli", "sidecar.app", "sidecar.demo", "sidecar.__main__"}
 
 # For each room: the rooms it may import, itself included.

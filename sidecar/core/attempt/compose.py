@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sidecar.core.attempt.heads import AnswerHead, Framing, dropped_names, forwarded_fields, narrow_codings
+from sidecar.core.attempt.answer_head import AnswerHead, Framing
+from sidecar.core.attempt.heads import dropped_names, forwarded_fields, narrow_codings
 from sidecar.core.choose.places import Place
 from sidecar.core.identify.tracecontext import format_traceparent
 from sidecar.core.observe.inflate import CODINGS

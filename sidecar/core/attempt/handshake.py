@@ -10,7 +10,8 @@ import binascii
 from hashlib import sha1
 from typing import Final
 
-from sidecar.core.attempt.heads import EXTENSIONS, AnswerHead
+from sidecar.core.attempt.answer_head import AnswerHead
+from sidecar.core.attempt.heads import EXTENSIONS
 from sidecar.errors import BAD_REQUEST, NOT_UPGRADABLE, UPSTREAM_MALFORMED, ClientFault, UpstreamFault
 from sidecar.exchange import Call
 

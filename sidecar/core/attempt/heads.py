@@ -7,11 +7,9 @@ it came, in order, case and number.
 
 import re
 from collections.abc import Sequence
-from enum import Enum
 from typing import Final
 
-import msgspec
-
+from sidecar.core.attempt.answer_head import AnswerHead, Framing
 from sidecar.core.attempt.ratelimits import FIELDS
 from sidecar.exchange import Headers, Wanted
 
@@ -64,15 +62,6 @@ def classify(name: bytes) -> bytes:
     if len(_classes) < _REMEMBERED_MAX:
         _classes[name] = low
     return low
-
-
-class Framing(Enum):
-    """How the end of a body is told (RFC 9112 section 6)."""
-
-    NONE = "none"  # there is no body, whatever the head says
-    LENGTH = "length"
-    CHUNKED = "chunked"
-    CLOSE = "close"
 
 
 # Looking a member up on its class is ten times the cost of a name of the module.
@@ -164,20 +153,6 @@ def narrow_codings(accept: bytes, readable: frozenset[str]) -> bytes | None:
     if len(kept) == len(offers):
         return None
     return b", ".join(kept) or b"identity"
-
-
-class AnswerHead(msgspec.Struct, frozen=True, gc=False):
-    """A final response head: what it means to us, and what of it goes on."""
-
-    status: int
-    reason: bytes
-    framing: Framing
-    fields: list[bytes]  # as `Name: value`, without hop-by-hop fields and the length
-    length_field: bytes | None  # Content-Length as it came
-    content_type: str  # in lower case
-    content_encoding: str
-    limits: list[bytes]  # those of the fields that tell of rate limits
-    replayed: bool = False  # the provider says that it repeats an earlier answer
 
 
 # RFC 9112 section 4. The parser lets control characters through, which must not reach a caller.

@@ -13,7 +13,8 @@ from typing import Final
 
 import httptools
 
-from sidecar.core.attempt.heads import Framing, read_answer
+from sidecar.core.attempt.answer_head import Framing
+from sidecar.core.attempt.heads import read_answer
 from sidecar.edge.outbound.telling import Keeper, Listener
 from sidecar.errors import UPSTREAM_MALFORMED, UPSTREAM_RESET, ErrorKind
 from sidecar.ports import Handover, Receiver

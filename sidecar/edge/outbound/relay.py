@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from sidecar.core.attempt.answer_head import AnswerHead, Framing
 from sidecar.core.attempt.compose import LAST_CHUNK, frame_chunk
 from sidecar.core.attempt.deadlines import Deadlines
-from sidecar.core.attempt.heads import AnswerHead, Framing
 from sidecar.core.observe.contract import BodyFilter, Observer
 from sidecar.core.observe.sessions import SessionObserver
 from sidecar.edge.outbound.connection import Connection

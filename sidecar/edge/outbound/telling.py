@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Protocol
 
-from sidecar.core.attempt.heads import AnswerHead
+from sidecar.core.attempt.answer_head import AnswerHead
 from sidecar.errors import ErrorKind
 
 if TYPE_CHECKING:

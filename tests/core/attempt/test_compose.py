@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from sidecar.core.attempt.answer_head import Framing
 from sidecar.core.attempt.compose import (
     LAST_CHUNK,
     address_request,
@@ -17,7 +18,7 @@ from sidecar.core.attempt.compose import (
     replaced_fields,
     trace_fields,
 )
-from sidecar.core.attempt.heads import Framing, read_answer
+from sidecar.core.attempt.heads import read_answer
 from sidecar.errors import BAD_REQUEST, ERRORS, NO_ROUTE, NOT_UPGRADABLE, POOL_FULL, ErrorKind, Fault
 from sidecar.exchange import Call, TraceContext
 from tests.core.attempt.calls import PLACE, make_call

@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.core.attempt.answer_head import AnswerHead, Framing
 from sidecar.core.attempt.heads import (
     HOP_BY_HOP,
-    AnswerHead,
-    Framing,
     classify,
     client_framing,
     dropped_names,

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from sidecar.core.attempt.heads import AnswerHead
+from sidecar.core.attempt.answer_head import AnswerHead
 from sidecar.edge.outbound.connection import Connection
 from sidecar.errors import ErrorKind
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core.attempt.heads import Framing
+from sidecar.core.attempt.answer_head import Framing
 from sidecar.edge.outbound.connection import Connection
 from sidecar.errors import UPSTREAM_MALFORMED, UPSTREAM_RESET
 from tests.edge.outbound.doubles import FakeTransport, RecordingKeeper, RecordingListener

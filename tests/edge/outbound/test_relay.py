@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from sidecar.core.attempt.answer_head import Framing
 from sidecar.core.attempt.deadlines import Deadlines
-from sidecar.core.attempt.heads import Framing
 from sidecar.core.observe.observer import BlindObserver
 from sidecar.core.observe.sessions import SessionObserver
 from sidecar.edge.outbound.connection import Connection
