@@ -31,7 +31,7 @@ class Counter:
 
     def __init__(self, labels: str) -> None:
         self.labels = labels
-        self.value = 0.0
+        self.value: float = 0
 
     def add(self, amount: float = 1) -> None:
         """Grow by `amount`, which is not negative."""
@@ -45,7 +45,7 @@ class Gauge:
 
     def __init__(self, labels: str) -> None:
         self.labels = labels
-        self.value = 0.0
+        self.value: float = 0
 
     def set(self, value: float) -> None:
         """Become `value`."""
