@@ -193,5 +193,5 @@ def report(peers: Sequence[Peer], idle_s: float) -> str:
     ]
     if peers[0].sustained:
         parts.append(_sustained(peers))
-    parts += [compare(peer, direct, baseline) for peer in peers if peer.name == "sidecar"]
+    parts += [compare(peer, direct, baseline) for peer in peers if peer.name in ("sidecar", "sidecar-compiled")]
     return "\n".join(parts)
