@@ -61,12 +61,14 @@ RESPONSE_TIME: Final = Threshold(
     "response_time", "value", "s", Side.ABOVE,
     bands=(Band("excellent", 2.0), Band("good", 5.0), Band("slow", 10.0), Band("very slow", None)),
 )  # fmt: skip
+# What a provider says is left of its own limit: a few minutes' notice before it answers with 429.
+RATELIMIT_REMAINING: Final = Threshold("ratelimit_remaining", "mean", "1", Side.BELOW, info=0.20, warning=0.05)
 REQUESTS_PER_MINUTE: Final = Threshold("requests", "rate", "{request}/min", Side.BELOW, warning=10.0, target=100.0, opt_in=True)
 QUALITY: Final = Threshold("quality", "mean", "1", Side.BELOW, warning=0.7, target=0.9, opt_in=True)
 
 THRESHOLDS: Final[tuple[Threshold, ...]] = (
     MEAN_LATENCY, LATENCY_P95, ERROR_RATIO, CACHE_HIT_RATIO, TIME_TO_FIRST_TOKEN_P95,
-    OUTPUT_TOKENS_PER_SECOND, RESPONSE_TIME, REQUESTS_PER_MINUTE, QUALITY,
+    OUTPUT_TOKENS_PER_SECOND, RESPONSE_TIME, RATELIMIT_REMAINING, REQUESTS_PER_MINUTE, QUALITY,
 )  # fmt: skip
 
 # "F when most calls fail": beyond this share of errors the grade is F whatever the latency.

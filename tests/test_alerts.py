@@ -17,6 +17,7 @@ from sidecar.thresholds import (
     LATENCY_P95,
     MEAN_LATENCY,
     OUTPUT_TOKENS_PER_SECOND,
+    RATELIMIT_REMAINING,
     THRESHOLDS,
     TIME_TO_FIRST_TOKEN_P95,
     Side,
@@ -31,6 +32,7 @@ BY_THRESHOLD = {
     "LLMHighErrorRatio": ERROR_RATIO,
     "LLMSlowFirstToken": TIME_TO_FIRST_TOKEN_P95,
     "LLMSlowGeneration": OUTPUT_TOKENS_PER_SECOND,
+    "LLMRateLimitNearlyUsed": RATELIMIT_REMAINING,
 }
 NOT_MEASURED_YET = {CACHE_HIT_RATIO}
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
@@ -125,10 +127,11 @@ def test_every_threshold_has_an_alert() -> None:
 
 
 def test_shared_numbers_of_other_alerts() -> None:
-    """Refusals by the provider warn at the error ratio that warns, cut answers where grade A ends."""
+    """Refusals by the provider warn at the error ratio that warns, cut answers where grade A ends, tools where calls are critical."""
     others = {alert["alert"]: compared(alert["expr"]) for alert in alerts()}
     assert ERROR_RATIO.grades is not None
     assert others["LLMUpstreamRateLimited"] == (">", ERROR_RATIO.warning)
+    assert others["LLMToolFailing"] == (">", ERROR_RATIO.critical)
     assert others["LLMAnswersCut"] == (">", ERROR_RATIO.grades[0])
 
 
@@ -141,8 +144,8 @@ def test_errors_are_the_errors_of_the_service() -> None:
 def test_alerts_on_traffic_ask_for_a_least_number_of_calls() -> None:
     """One failed call out of one is no alert: ratios, means and quantiles have a guard."""
     judged = [alert for alert in alerts() if re.search(r"ratio_|:mean|:p\d", alert["expr"])]
-    assert len(judged) == 11
-    assert [alert["alert"] for alert in judged if not re.search(r"\nand job\S+ (?:\* \d+ )?>= \d+$", alert["expr"])] == []
+    assert len(judged) == 14
+    assert [alert["alert"] for alert in judged if not re.search(r"\nand (?:ignoring \(kind\) )?job\S+ (?:\* \d+ )?>= \d+$", alert["expr"])] == []
 
 
 def test_alerts_say_what_to_do() -> None:

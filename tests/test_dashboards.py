@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sidecar.exchange import SERVICE_ERRORS
-from sidecar.thresholds import ERROR_RATIO, LATENCY_P95, OUTPUT_TOKENS_PER_SECOND, TIME_TO_FIRST_TOKEN_P95
+from sidecar.thresholds import ERROR_RATIO, LATENCY_P95, OUTPUT_TOKENS_PER_SECOND, RATELIMIT_REMAINING, TIME_TO_FIRST_TOKEN_P95
 from tests.promql import SERVER_METRICS, find_unknown, read_names
 
 FILES = sorted((Path(__file__).resolve().parent.parent / "dashboards").glob("*.json"))
@@ -159,6 +159,8 @@ def test_colours_change_at_the_thresholds() -> None:
         "Latency, p95": latency, "Latency": latency, "Latency by model": latency,
         "First token, p95": first, "Time to first token": first,
         "Generation speed": speed, "Generation speed by model": speed,
+        "Share left of rate limits": [RATELIMIT_REMAINING.warning, RATELIMIT_REMAINING.info],
+        "Error ratio by tool": [ERROR_RATIO.critical],
         "Firing alerts": [1],
     }  # fmt: skip
 
