@@ -1,6 +1,8 @@
 """Which names a PromQL expression uses: as much of the language as our own boards and rules need."""
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from sidecar.catalogue import METRICS, PROCESS_METRICS, Kind
@@ -52,11 +54,11 @@ def list_series() -> dict[str, set[str]]:
     return found
 
 
-def find_unknown(expression: str, recorded: set[str] | frozenset[str] = frozenset()) -> list[str]:
-    """Return what `expression` names that neither the catalogue, Prometheus nor `recorded` rules know."""
-    known = list_series() | SERVER_METRICS
+def find_unknown(expression: str, recorded: Mapping[str, set[str]] = MappingProxyType({})) -> list[str]:
+    """Return what `expression` names that neither the catalogue, Prometheus nor `recorded` series and their labels know."""
+    known = list_series() | SERVER_METRICS | recorded
     names = read_names(expression)
-    unknown = [f"metric {metric}" for metric in names.selected if metric not in known and metric not in recorded]
+    unknown = [f"metric {metric}" for metric in names.selected if metric not in known]
     for metric, labels in names.selected.items():
         unknown += [f"{metric}{{{label}}}" for label in sorted(labels - known.get(metric, labels) - TARGET_LABELS)]
     groupable = TARGET_LABELS.union(*(known.get(metric, set()) for metric in names.selected))

@@ -17,7 +17,8 @@ import yaml
 
 from sidecar.simulator.traffic import Sight, Traffic, run_traffic
 from tests.edge.telemetry.receiver import receive
-from tests.rig.process import run_sidecar, run_simulator
+from tests.rig.agent import list_routes, run_agent
+from tests.rig.process import find_port, run_sidecar, run_simulator
 from tests.rig.prometheus import Prometheus, needs_prometheus, scraping
 
 pytestmark = needs_prometheus
@@ -26,6 +27,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 RULES: Final = ROOT / "alerts" / "rules.yml"
 BOARD: Final = json.loads((ROOT / "dashboards" / "overview.json").read_text(encoding="utf-8"))
 LOAD_S: Final = 8.0
+REDACT: Final = {"patterns": [{"name": "order", "pattern": r"order \d+"}]}
 _SETTLE_S: Final = 2.5  # two more scrapes and evaluations
 # What stays empty, and why.
 EMPTY: Final[dict[str, str]] = {"Alerts": "no alert fires within seconds: each waits for minutes"}
@@ -49,18 +51,31 @@ class Watched(NamedTuple):
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Provider, sidecar, collector and Prometheus, after callers were at work for a while."""
-    folder = tmp_path_factory.mktemp("board")
+    folder, tools_port = tmp_path_factory.mktemp("board"), find_port()
     with (
         receive() as receiver,
         run_simulator(folder, {"speed": 20, "seed": 3}) as provider,
-        run_sidecar(folder, provider, {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}, timeouts={"idle": "2s"}) as side,
+        run_sidecar(
+            folder,
+            provider,
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url},
+            **list_routes(provider, f"http://127.0.0.1:{tools_port}"),
+            timeouts={"idle": "2s"},
+            usage={"estimate": True},
+            content={"capture": "file", "file": "content.jsonl", "redact": REDACT},
+        ) as side,
         scraping(folder, side.admin_url.removeprefix("http://"), RULES) as prometheus,
     ):
         began_s, sights = time.time(), list[Sight]()
         traffic = Traffic(f"{side.url}/openai", seed=3, duration_s=LOAD_S, callers=12, odd_every=4, patience_s=4)
-        asyncio.run(run_traffic(traffic, sights.append))
+        asyncio.run(_run_both(traffic, sights, side.url, tools_port))
         time.sleep(_SETTLE_S)
         yield Watched(prometheus, began_s, time.time(), sights)
+
+
+async def _run_both(traffic: Traffic, sights: list[Sight], url: str, tools_port: int) -> None:
+    """Callers of models, and an agent."""
+    await asyncio.gather(run_traffic(traffic, sights.append), run_agent(url, tools_port, LOAD_S))
 
 
 TARGETS: Final = [
@@ -85,6 +100,20 @@ def test_panels_show_what_happened(watched: Watched) -> None:
         "Failed attempts by upstream",
         "Cost per hour",
         "Generation speed",
+        "Estimated tokens by type",
+        "Estimated cost per hour",
+        "Answers repeated by the provider",
+        "Share left of rate limits",
+        "Left of rate limits",
+        "Calls by tool",
+        "Error ratio by tool",
+        "Tool latency, p95",
+        "Tool errors by type",
+        "Calls in batches",
+        "Open WebSocket sessions",
+        "WebSocket session length",
+        "WebSocket messages",
+        "Captured content that was lost",
         "Spans",
     ):
         values = [float(value) for series in watched.ask(expressions[title]) for _, value in series["values"]]
@@ -115,5 +144,6 @@ def test_every_rule_evaluates_and_every_recording_has_data(watched: Watched) -> 
 
 
 def test_prometheus_counts_what_callers_saw(watched: Watched) -> None:
-    """Nothing is lost between the callers and the board: as many calls as callers made."""
-    assert sum(float(series["value"][1]) for series in watched.prometheus.query("sum(llm_sidecar_requests_total)")) == len(watched.sights)
+    """Nothing is lost between the callers and the board: as many calls as callers made. Sessions have no part in it."""
+    asked = 'sum(llm_sidecar_requests_total{route="openai"}) - sum(llm_sidecar_websocket_session_duration_seconds_count)'
+    assert sum(float(series["value"][1]) for series in watched.prometheus.query(asked)) == len(watched.sights)

@@ -76,6 +76,13 @@ class HttpTools:
         """Send what is no text."""
         return web.Response(body=b"\xff\x00\xfe", content_type="image/png")
 
+    async def do_v1(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        """Answer a chat as OpenRouter does from its cache."""
+        usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+        choice = {"index": 0, "message": {"role": "assistant", "content": "again"}, "finish_reason": "stop"}
+        answer = {"id": "gen-1", "model": "sim-small", "choices": [choice], "usage": usage}
+        return web.json_response(answer, headers={"X-OpenRouter-Cache-Status": "HIT"})
+
     async def do_cookies(self, request: web.Request, body: bytes) -> web.StreamResponse:
         """Set two cookies."""
         response = web.Response(text="café", charset="utf-8")
@@ -85,17 +92,16 @@ class HttpTools:
 
 
 @contextlib.asynccontextmanager
-async def serving_tools() -> AsyncIterator[HttpTools]:
-    """Run a server of tools on a free port."""
+async def serving_tools(port: int = 0) -> AsyncIterator[HttpTools]:
+    """Run a server of tools; port 0 is a free one."""
     tools = HttpTools()
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", tools.handle)
     runner: Any = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
-    port = runner.addresses[0][1]
-    tools.url = f"http://127.0.0.1:{port}"
+    tools.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield tools
     finally:
