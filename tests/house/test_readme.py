@@ -1,6 +1,7 @@
 """What README.md says is so: commands, names, settings, addresses, files."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from sidecar.edge.files import load
 from tests.core.attempt.calls import make_call
 from tests.house.source import ROOT
 from tests.promql import list_series
+from tests.rig.exchanges import list_exchanges
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # As one line: for sentences that are broken across lines.
@@ -47,13 +49,16 @@ def test_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
     verbs = set(re.findall(r"llm-sidecar (\w+)", text))
     assert verbs >= {"demo", "run", "check", "explain", "catalogue"}
     known = "".join(read_help([verb], capsys) for verb in sorted(verbs))  # fails for a verb that is not there
-    of_programs = {"--all", "--quick"}  # of tests/run and tests/bench/run.py
+    of_programs = {"--all", "--quick", "--forms"}  # of tests/run, tests/bench/run.py and tests/bench/accuracy.py
     assert [option for option in re.findall(r"(?<![\w-])--[a-z]+", text) if option not in known and option not in of_programs] == []
 
 
 def test_links_and_paths_exist() -> None:
     """Nothing points at a file that is not there."""
-    links = re.findall(r"\]\(([^)]+)\)", README)
+    found = re.findall(r"\]\(([^)]+)\)", README)
+    anchors, links = [link for link in found if link.startswith("#")], [link for link in found if not link.startswith("#")]
+    headings = {"#" + re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in re.findall(r"^#+ (.+)$", README, re.MULTILINE)}
+    assert [anchor for anchor in anchors if anchor not in headings] == []
     paths = [span for span in SPANS if re.fullmatch(r"(?:sidecar|tests|dashboards|alerts)/[\w./]+", span)]
     assert len(links) > 5
     made = {"sidecar/dashboards", "sidecar/alerts"}  # in the installed package only
@@ -112,6 +117,8 @@ def test_numbers_are_the_defaults() -> None:
     assert (Settings().listen, Admin().listen) == ("127.0.0.1:4000", "127.0.0.1:9464")
     assert f"`timeouts.shutdown` ({Timeouts().shutdown:.0f} s)" in FLAT
     assert f"above {Limits().body >> 20} MiB" in FLAT
+    assert f"`limits.websockets` ({Limits().websockets})" in FLAT
+    assert "an hour without a byte (`timeouts.websocket_idle`)" in FLAT and Timeouts().websocket_idle == 3600
     content = Settings().content
     assert f"`content.file_bytes_max` ({content.file_bytes_max >> 20} MiB)" in FLAT
     assert f"`content.bytes_max` ({content.bytes_max >> 10} KiB)" in FLAT
@@ -133,17 +140,29 @@ def test_base_urls_lead_somewhere() -> None:
 
 def test_what_is_understood() -> None:
     """The forms that are said to be understood are, and the ones that are not are not."""
-    assert "Understood today: OpenAI chat completions, responses, completions and embeddings" in FLAT
-    assert "Ollama's own chat, generate and embed; Anthropic messages" in FLAT
+    told = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \| [^|]*\|$", README[README.index("### What it understands") :], re.MULTILINE))
+    assert {"chat completions, completions", "messages", "chat, generate, embed"} <= told.keys()
     openai = ("/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings")
     for path in (*openai, "/api/chat", "/api/generate", "/api/embed", "/v1/messages"):
         assert dialect_for("POST", path)[0] is not OPAQUE
-    assert "Gemini's content, streamed as events or as an array, and embeddings" in FLAT
+    assert {"`generateContent`, `streamGenerateContent`", "`embedContent`, `batchEmbedContents`"} <= told.keys()
     for method in ("generateContent", "streamGenerateContent", "embedContent", "batchEmbedContents"):
         for stem in ("/v1beta", "/v1/projects/p/locations/l/publishers/google"):
             assert dialect_for("POST", f"{stem}/models/gemini:{method}")[0] is not OPAQUE
     for path in ("/v1/messages/count_tokens", "/v1beta/models/gemini:countTokens"):
         assert dialect_for("POST", path)[0] is OPAQUE
+
+
+def test_the_accounts_told_are_of_the_exchanges_there_are() -> None:
+    """A line for each interface with as many exchanges as are carried, all equal, and the sum that is told."""
+    part = README[README.index("## Numbers you can check") : README.index("## What it promises")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in part.splitlines() if re.match(r"\| \w.* \| \d+ \|", line)]
+    carried = Counter(exchange.form.name for exchange in list_exchanges())
+    assert {row[0]: int(row[1]) for row in rows} == carried
+    assert [row[0] for row in rows if (row[1], row[3], row[5]) != (row[2], row[4], row[6])] == []
+    assert f"carries {carried.total()} scripted exchanges" in FLAT and f"in {carried.total()} of {carried.total()}" in FLAT
+    (sum_usd,) = re.findall(r"\(([0-9.]+) USD on both sides\)", FLAT)
+    assert float(sum_usd) == pytest.approx(sum(float(row[5]) for row in rows), abs=1e-5)
 
 
 def test_tools_are_as_told() -> None:
