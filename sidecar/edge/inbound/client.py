@@ -22,7 +22,6 @@ class Line(Protocol):
 
     transport: asyncio.Transport
     lost: bool
-    endless: bool
 
     def watch(self, pause: Callable[[], None] | None, go_on: Callable[[], None] | None) -> None:
         """Tell of a caller that reads too slowly."""
@@ -34,6 +33,10 @@ class Line(Protocol):
 
     def resume_reading(self) -> None:
         """Read on."""
+        ...
+
+    def outlast(self) -> None:
+        """Wait for no end of this call."""
         ...
 
     def hand_over(self, receiver: Receiver) -> Handover:
@@ -156,7 +159,7 @@ class HttpClient:
 
     def outlast(self) -> None:
         """This call has no end of its own (ports.Client)."""
-        self._line.endless = True
+        self._line.outlast()
 
     def hand_over(self, receiver: Receiver) -> Handover:
         """Give the connection away: HTTP ends here (ports.Upgradable)."""
@@ -182,6 +185,31 @@ class HttpClient:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
     async def settle(self) -> None:
-        """Where the connection is to be reset, wait until the last bytes have left: the call is over, the socket is not."""
-        await asyncio.sleep(_LAST_BYTES_S)
-        self._line.transport.abort()
+        """Wait until the caller has taken what was written to it: the call is over, the socket is not.
+
+        A caller that takes nothing for the idle limit has left. A connection that is to be reset has no such time.
+        """
+        transport = self._line.transport
+        if self.resets:
+            await asyncio.sleep(_LAST_BYTES_S)
+            transport.abort()
+        elif not transport.is_closing():
+            transport.set_write_buffer_limits(0)  # be told when it is empty
+            while (unsent := transport.get_write_buffer_size()) and not transport.is_closing():
+                await self._until_empty()
+                if transport.get_write_buffer_size() >= unsent:
+                    self.keep = False
+                    transport.abort()
+            transport.set_write_buffer_limits()
+
+    async def _until_empty(self) -> None:
+        """Wait until nothing is left to be written, no longer than the idle limit."""
+        empty = asyncio.Event()
+        self._line.watch(None, empty.set)
+        try:
+            async with asyncio.timeout(self._idle_s):
+                await empty.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._line.watch(None, None)

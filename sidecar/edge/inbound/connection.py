@@ -43,9 +43,9 @@ class ClientConnection(asyncio.Protocol):
     """Reads calls from a caller's connection and has them carried."""
 
     __slots__ = (
-        "_beyond", "_body_came", "_client", "_closing", "_fields", "_go_on", "_handed", "_head_bytes", "_host", "_malformed",
-        "_parser", "_pause", "_paused_reading", "_paused_writing", "_target", "_task", "_waiter", "_waiting", "begun_at", "busy",
-        "endless", "idle_since", "lost", "transport",
+        "_beyond", "_body_came", "_client", "_closing", "_fields", "_go_on", "_handed", "_head_bytes", "_host", "_leaving",
+        "_malformed", "_parser", "_pause", "_paused_reading", "_paused_writing", "_target", "_task", "_waiter", "_waiting", "begun_at",
+        "busy", "endless", "idle_since", "lost", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -65,6 +65,7 @@ class ClientConnection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._malformed = False
         self._closing = False
+        self._leaving = False  # the sidecar stops
         self._pause: Callable[[], None] | None = None
         self._go_on: Callable[[], None] | None = None
         self._paused_writing = False
@@ -88,7 +89,7 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came (asyncio)."""
-        if self._malformed or self._closing:
+        if self._malformed or (self._closing and self._client is None):
             if self._beyond is not None:
                 self._hold(data)
             return
@@ -211,21 +212,31 @@ class ClientConnection(asyncio.Protocol):
             self._paused_reading = False
             self.transport.resume_reading()
 
+    def outlast(self) -> None:
+        """The call in progress has no end of its own: nothing waits for it when the sidecar stops."""
+        self.endless = True
+        if self._leaving:
+            self.cancel()
+
     def hand_over(self, receiver: Receiver) -> Handover:
         """Give the connection to `receiver` (ports.Client)."""
         self._handed = receiver
         rest, self._beyond = bytes(self._beyond or b""), None
         self.transport.set_protocol(receiver)
         self.resume_reading()
+        if self._leaving:
+            asyncio.get_running_loop().call_soon(receiver.drain)
         return Handover(self.transport, rest, self._paused_writing, self)
 
     # -- what the server does --------------------------------------------------------------
 
     def close_idle(self) -> None:
-        """Close at once if no call is in progress, else after it; a session as soon as it can be."""
-        self._closing = True
+        """Close at once if no call is in progress that has an end, else after it; a session as soon as it can be."""
+        self._closing = self._leaving = True
         if self._handed is not None:
             self._handed.drain()
+        elif self.endless:
+            self.cancel()
         elif not self.busy and not self._waiting:
             self.transport.close()
 
@@ -251,7 +262,7 @@ class ClientConnection(asyncio.Protocol):
                         self.resume_reading()
                     self.busy = True
                     await self._host.carry(client)
-                    if client.resets:
+                    if client.resets or self._paused_writing:  # else answers to who asks and never reads would pile up
                         await client.settle()
                     kept = client.keep and (client.whole or await client.drop_rest(_REST_S))
                     self.busy = self.endless = False
@@ -265,8 +276,7 @@ class ClientConnection(asyncio.Protocol):
                 await self._waiter
                 self._waiter = None
         finally:
-            self.busy = False
-            self._closing = True
+            self.busy, self._closing, self.idle_since = False, True, self._host.now()
             if not self.transport.is_closing():
                 self.transport.close()
 

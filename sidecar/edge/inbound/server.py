@@ -52,8 +52,6 @@ class DataServer:
             self._server.close()
         for connection in tuple(self._connections):
             connection.close_idle()
-            if connection.endless:
-                connection.cancel()
         tasks = {connection.task for connection in self._connections if connection.busy} - {None}
         if tasks:
             await asyncio.wait(tasks, timeout=grace_s)  # type: ignore[type-var]  # None was taken out
@@ -80,8 +78,12 @@ class DataServer:
         for connection in tuple(self._connections):
             if connection.busy:
                 continue
-            if connection.begun_at:
+            idle_s, transport = now - connection.idle_since, connection.transport
+            if transport.is_closing():  # in order, for which its caller must take what is left
+                if idle_s > self._timeouts.idle:
+                    transport.abort()
+            elif connection.begun_at:
                 if now - connection.begun_at > self._timeouts.request_head:
-                    connection.transport.abort()
-            elif now - connection.idle_since > self._timeouts.keep_alive:
-                connection.transport.close()
+                    transport.abort()
+            elif idle_s > self._timeouts.keep_alive:
+                transport.close()

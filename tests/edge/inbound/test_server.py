@@ -8,6 +8,7 @@ import pytest
 from sidecar.config import Timeouts
 from sidecar.edge.inbound import server
 from sidecar.edge.inbound.client import HttpClient
+from sidecar.ports import Receiver
 from tests.edge.inbound.serving import Port, calling, serving
 
 GET = b"GET /v1/%d HTTP/1.1\r\nHost: sidecar.test\r\n\r\n"
@@ -139,3 +140,107 @@ async def test_stopping_does_not_wait_for_what_has_no_end() -> None:
         assert (await busy.read_answer())[2] == b"ok"
         assert await stopping < 2.0
         assert sorted(port.outcomes) == ["cancelled", "done", "done"]
+
+
+async def test_stopping_goes_on_reading_a_body_in_progress() -> None:
+    """A call has its time to the end of its request, too."""
+    async with serving() as port, calling(port) as caller:
+        await caller.send(b"POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
+        await asyncio.sleep(0.02)
+        stopping = asyncio.ensure_future(stopped(port, 2.0))
+        await asyncio.sleep(0.02)
+        await caller.send(b"def")
+        assert (await caller.read_answer())[2] == b"POST /v1 6"
+        assert await stopping < 1.0
+        assert port.bodies == [b"abcdef"]
+
+
+async def test_what_begins_while_stopping_is_told_so() -> None:
+    """A call that proves to have no end is ended then; a connection that is handed over is to be drained."""
+    go_on, taker = asyncio.Event(), Drained()
+
+    async def answer(client: HttpClient) -> None:
+        await go_on.wait()
+        if client.call.wanted.upgrade:
+            client.hand_over(taker).transport.write(b"switched")
+            await taker.done
+        else:
+            client.outlast()
+            await asyncio.get_running_loop().create_future()
+
+    async with serving(answer) as port, calling(port) as endless, calling(port) as session:
+        await endless.send(GET % 1)
+        await session.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        await asyncio.sleep(0.02)
+        stopping = asyncio.ensure_future(stopped(port, 3.0))
+        await asyncio.sleep(0.02)
+        go_on.set()
+        assert await endless.read_to_end(1.0) == b""
+        assert await session.read_to_end(1.0) == b"switched"
+        assert await stopping < 1.0
+
+
+class Drained(Receiver):
+    """A session that ends when it is to be drained."""
+
+    def __init__(self) -> None:
+        self.done = asyncio.get_running_loop().create_future()
+
+    def drain(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+LARGE = 20_000_000
+
+
+async def large(client: HttpClient) -> None:
+    """Answer at once with more than a socket's buffers hold."""
+    client.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LARGE + bytes(LARGE))
+    client.finish(keep=b"close" not in client.call.target.encode())
+
+
+@pytest.mark.parametrize("target", [b"/kept", b"/close"])
+async def test_stopping_waits_for_a_reader_of_what_is_written(target: bytes) -> None:
+    """An answer is over when its caller has it."""
+    async with serving(large) as port, calling(port) as caller:
+        await caller.send(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % target)
+        await asyncio.sleep(0.1)
+        stopping = asyncio.ensure_future(stopped(port, 5.0))
+        await asyncio.sleep(0.1)
+        assert not stopping.done()
+        assert len(await caller.read_to_end()) > LARGE
+        assert await stopping < 5.0
+
+
+@pytest.mark.parametrize("target", [b"/kept", b"/close"])
+async def test_a_caller_that_never_reads_is_given_up(target: bytes) -> None:
+    """What was written for it is not held for ever; no other call of its connection is begun meanwhile."""
+    async with serving(large, timeouts=Timeouts(idle=0.3)) as port, calling(port) as caller:
+        caller.writer.transport.pause_reading()
+        await caller.send(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % target * 5)
+        await asyncio.sleep(0.15)
+        assert (len(port.calls), len(port.server._connections)) == (1, 1)
+        await asyncio.sleep(0.7)
+        assert (len(port.calls), len(port.server._connections)) == (1, 0)
+
+
+async def test_a_connection_that_cannot_be_closed_in_order_is_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few bytes that its caller never takes keep it open no longer than any other."""
+    monkeypatch.setattr(server, "_LOOK_S", 0.02)
+
+    async def answer(client: HttpClient) -> None:
+        transport = port.server._connections.copy().pop().transport
+        while transport.get_write_buffer_size() == 0:
+            client.write(bytes(10_000))
+            await asyncio.sleep(0)
+        client.finish(keep=client.call.target == "/kept")
+
+    for target in (b"/kept", b"/close"):
+        async with serving(answer, timeouts=Timeouts(idle=0.1, keep_alive=0.1)) as port, calling(port) as caller:
+            caller.writer.transport.pause_reading()
+            await caller.send(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % target)
+            await asyncio.sleep(0.1)
+            assert port.outcomes == ["done"]
+            await asyncio.sleep(0.5)
+            assert port.server._connections == set()
