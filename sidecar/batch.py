@@ -13,13 +13,15 @@ from sidecar.core.identify.batch import BATCH_PATH, OWN_PATHS, read_batch, read_
 from sidecar.core.identify.router import Match
 from sidecar.core.identify.wishes import read_timeout
 from sidecar.core.observe.dialects import OPAQUE
-from sidecar.errors import BATCH_OVERFLOW, NO_ROUTE, STREAM_CUT, TOO_LARGE, ClientFault
+from sidecar.errors import BATCH_OVERFLOW, NO_ROUTE, STREAM_CUT, TOO_LARGE, ClientFault, Fault, SidecarFault
 from sidecar.exchange import Call, Ending
 from sidecar.ports import Client, Clock
 from sidecar.progress import Exchange
 
 Carry = Callable[[Client], Awaitable[None]]
 
+# An entry that is too late from the start is refused as such.
+_TIMEOUT_S_MIN: Final = 0.001
 # What the batch itself shows as its route; its entries show theirs.
 _MATCH: Final = Match(BATCH_PATH.strip("/"), "", BATCH_PATH, OPAQUE, BATCH_PATH)
 
@@ -36,7 +38,7 @@ class Room:
 class EntryClient:
     """The caller's side of one entry (ports.Client)."""
 
-    __slots__ = ("_body", "_cancel", "_finished", "_left_bytes", "_outer", "_overflown", "_pieces", "_room", "call")
+    __slots__ = ("_body", "_cancel", "_finished", "_left_bytes", "_outer", "_pieces", "_room", "call", "fault")
 
     def __init__(self, call: Call, body: bytes, outer: Client, room: Room, bytes_max: int) -> None:
         """`outer`: who sent the batch. `bytes_max`: of this answer; `room`: of all the batch's."""
@@ -48,7 +50,7 @@ class EntryClient:
         self._pieces: list[bytes] = []
         self._cancel: Callable[[], object] | None = None
         self._finished = False
-        self._overflown = False
+        self.fault: Fault | None = None  # one piece too many came (ports.Client)
 
     async def carried(self, carry: Carry) -> None:
         """Have this call carried to its end."""
@@ -58,7 +60,7 @@ class EntryClient:
 
     def answer(self) -> EntryAnswer:
         """Return what came, once the call has ended."""
-        if self._overflown:
+        if self.fault is not None:
             return describe_refusal(BATCH_OVERFLOW, BATCH_OVERFLOW.summary)
         if not self._finished:  # what came is a part, and would be taken for the whole
             return describe_refusal(STREAM_CUT, STREAM_CUT.summary)
@@ -66,8 +68,8 @@ class EntryClient:
 
     @property
     def gone(self) -> bool:
-        """Whether the batch's caller has left, or no more of the answer can be taken (ports.Client)."""
-        return self._overflown or self._outer.gone
+        """Whether the batch's caller has left (ports.Client)."""
+        return self._outer.gone
 
     def take_body(self, bytes_max: int) -> bytes | None:
         """Return the body: it came with the batch, which was no longer than one may be (ports.Client)."""
@@ -83,14 +85,14 @@ class EntryClient:
 
     def write(self, data: bytes) -> None:
         """Keep a piece of the answer; one piece too many ends the call (ports.Client)."""
-        if self._overflown:
+        if self.fault is not None:
             return
         self._left_bytes -= len(data)
         self._room.left_bytes -= len(data)
         if self._left_bytes >= 0 and self._room.left_bytes >= 0:
             self._pieces.append(data)
             return
-        self._overflown = True
+        self.fault = SidecarFault(BATCH_OVERFLOW)
         self._room.left_bytes += sum(map(len, self._pieces)) + len(data)
         self._pieces.clear()
         if self._cancel is not None:
@@ -125,6 +127,8 @@ async def carry_together(exchange: Exchange, carry: Carry, clock: Clock, limits:
         raise ClientFault(TOO_LARGE)
     entries = read_batch(call.headers, body, limits.batch)
     timeout_s = read_timeout(call.wanted.own)
+    if timeout_s is not None:  # it began with the batch
+        timeout_s = max(timeout_s - (clock.now() - call.accepted), _TIMEOUT_S_MIN)
     room = Room(limits.body)
     members = [
         _admit(entry, index, exchange, clock, timeout_s, room, limits.observed) for index, entry in enumerate(entries)

@@ -99,7 +99,7 @@ class Pipeline:
         except ClientGone:
             self._leave(exchange)
         except CancelledError:
-            self._fail(exchange, SidecarFault(STOPPING))  # or the caller left, which is the usual case
+            self._fail(exchange, client.fault or SidecarFault(STOPPING))  # or the caller left, which is the usual case
             raise
         except Exception as error:
             self._report(exchange.call.id, error)
@@ -234,6 +234,8 @@ class Pipeline:
         exchange.committed_at = self._clock.now()
         if not answer.ended:
             await answer.until_end()
+        if client.fault is not None:
+            raise client.fault
         if judged:
             if not answer.observer_failed and is_cut(observer, is_understood=exchange.dialect is not OPAQUE, body_bytes=answer.sent_bytes):
                 raise UpstreamFault(STREAM_CUT, "the answer ended before its own end mark")

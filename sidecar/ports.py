@@ -9,7 +9,7 @@ from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.observe.contract import BodyFilter, Observer
 from sidecar.core.observe.contract import Dialect as Dialect
 from sidecar.core.observe.sessions import SessionObserver
-from sidecar.errors import ErrorKind
+from sidecar.errors import ErrorKind, Fault
 from sidecar.exchange import Call, Departure, Record
 
 
@@ -72,6 +72,11 @@ class Client(Protocol):
     @property
     def gone(self) -> bool:
         """Whether the caller has closed its connection."""
+        ...
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why no more of the answer can be taken, where that is our doing; whoever carries the call is cancelled then."""
         ...
 
     def take_body(self, bytes_max: int) -> bytes | None:

@@ -48,6 +48,7 @@ class PlayedClient:
         self.call = call
         self.pieces = list(pieces)
         self.gone = False
+        self.fault = None
         self.outlasts = False
         self.got = b""
         self.ends: list[str] = []

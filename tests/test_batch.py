@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from sidecar.batch import EntryClient, Room
 from sidecar.config import Limits, Route, RouteKind
@@ -137,11 +138,11 @@ async def test_the_room_of_a_batch_is_shared() -> None:
     room = Room(100)
     one, two, three = (EntryClient(make_call(), b"", outer, room, 80) for _ in range(3))
     one.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 41)
-    assert (room.left_bytes, one.gone) == (40, False)
+    assert (room.left_bytes, one.fault) == (40, None)
     two.write(b"y" * 30)
     two.write(b"y" * 30)
     two.write(b"y" * 30)
-    assert (room.left_bytes, two.gone, two.answer().status) == (40, True, 503)
+    assert (room.left_bytes, two.fault is not None, two.answer().status) == (40, True, 503)
     three.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"z" * 20)
     for client in (one, three):
         client.finish(keep=False)
@@ -166,3 +167,25 @@ async def test_an_entry_that_has_no_end_has_one_in_a_batch() -> None:
     await carry(path, client_of([{"path": "/tools/w/x", "method": "GET", "headers": {"Accept": "text/event-stream"}}]))
     [deadlines] = path.deadlines
     assert deadlines.total_at - 100.0 < SETTINGS.timeouts.total + 1
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_an_answer_too_large_for_a_batch_ends_as_that(waits: bool) -> None:
+    """Not as a caller that left, nor as complete: it is our own limit that ended it, whether it was all there or not."""
+    more = {"at_end": asyncio.get_running_loop().create_future()} if waits else {}
+    path = play(whole(b"x" * 5000, **more), whole(), limits=Limits(observed=2000))
+    client = client_of([{"path": "/tools/w/big"}, {"path": "/tools/w/small"}])
+    batch, entries = await carry(path, client)
+    big, small = sorted(entries, key=lambda record: record.id)
+    assert [answer["headers"].get("x-sidecar-error") for answer in json.loads(client.body)] == ["batch_overflow", None]
+    assert (big.ending, big.error_id, big.error_type) == (Ending.REFUSED, "batch_overflow", "batch_overflow")
+    assert (small.ending, batch.ending) == (Ending.COMPLETED, Ending.COMPLETED)
+
+
+async def test_the_time_of_a_batch_begins_with_the_batch() -> None:
+    """How long its body took to come is not given to its entries a second time."""
+    path = play(whole())
+    call = make_call(TYPE, (b"x-sidecar-timeout", b"5"), target=BATCH, has_body=True)
+    await carry(path, PlayedClient(structs.replace(call, accepted=97.0), [b'[{"path": "/tools/w/x"}]']))
+    [deadlines] = path.deadlines
+    assert deadlines.total_at == pytest.approx(97.0 + 5.0, abs=0.1)

@@ -160,7 +160,7 @@ async def test_answers_are_bounded() -> None:
         assert sorted(answer["status"] for answer in answers) == [200, 200, 503, 503]
         too_long = await http.post(BATCH, content=b"[" + b" " * 300_000 + b"]", headers=TYPE)
         assert (too_long.status_code, too_long.headers["x-sidecar-error"]) == (413, "too_large")
-        assert side.records.endings["client_gone"] >= 1
+        assert set(side.records.endings) == {"completed", "refused", "client_fault"}
 
 
 async def test_a_batch_is_one_trace() -> None:

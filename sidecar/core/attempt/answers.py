@@ -20,6 +20,8 @@ class EntryAnswer(msgspec.Struct, gc=False, omit_defaults=True):
     encoding: str | None = None
 
 
+# Reads JSON to its end without making objects of it, which would take a multiple of its bytes; text it does not decode.
+_skip: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _HIDDEN: Final = frozenset({"connection", "content-length"})  # of the answer as it would have come on a connection
 
 
@@ -41,17 +43,16 @@ def describe_answer(data: bytes) -> EntryAnswer:
 
 
 def _show_body(body: bytes, content_type: str) -> tuple[Any, str | None]:
-    if is_json(content_type):
-        try:
-            msgspec.json.decode(body)  # a part that is not JSON would spoil the whole
-        except UNREADABLE:
-            pass
-        else:
-            return msgspec.Raw(body), None
     try:
-        return body.decode("utf-8"), None
+        text = body.decode("utf-8")
     except UnicodeDecodeError:
         return body, "base64"  # as bytes are written in JSON
+    if is_json(content_type):
+        try:
+            return _skip(body), None  # a part that is not JSON would spoil the whole
+        except UNREADABLE:
+            pass
+    return text, None
 
 
 def describe_refusal(kind: ErrorKind, message: str) -> EntryAnswer:

@@ -14,7 +14,7 @@ from sidecar.core.attempt.heads import HOP_BY_HOP, read_request
 from sidecar.core.identify.tracecontext import format_parent
 from sidecar.core.observe.salvage import UNREADABLE
 from sidecar.errors import BAD_BATCH, ClientFault
-from sidecar.exchange import Call, Header, Headers, TraceContext
+from sidecar.exchange import Call, Header, Headers, TraceContext, Wanted
 
 OWN_PATHS: Final = "/x-sidecar/"  # answered here, and never sent on
 BATCH_PATH: Final = "/x-sidecar/batch"
@@ -29,6 +29,7 @@ _FIELDS_MAX: Final = 120
 _REPLACED: Final = HOP_BY_HOP | {b"host", b"content-length", b"expect", b"accept-encoding"}
 _TRACE: Final = frozenset({b"traceparent", b"tracestate"})
 _ORIGIN: Final = b"origin"
+_TIMEOUT: Final = "x-sidecar-timeout"
 _NONE: Final[frozenset[bytes]] = frozenset()
 _JSON: Final = b"application/json"
 _decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -81,13 +82,11 @@ def read_entry(
     body = _read_body(members, fields, where)
     if trace is not None:
         fields += format_parent(trace)
-    if timeout_s is not None:
-        _shorten(fields, timeout_s)
     headers = tuple(fields)
-    call = Call(
-        f"{outer.id}-{index}", method, path, headers, (1, 0), bool(body), False, read_request(headers), now, now_ns,
-    )  # fmt: skip
-    return call, body
+    wanted = read_request(headers)
+    if timeout_s is not None:
+        wanted = _shorten(wanted, timeout_s)
+    return Call(f"{outer.id}-{index}", method, path, headers, (1, 0), bool(body), False, wanted, now, now_ns), body
 
 
 def _read_text(members: Mapping[str, msgspec.Raw], name: str, default: str | None, where: str) -> str:
@@ -132,17 +131,15 @@ def _read_body(members: Mapping[str, msgspec.Raw], fields: list[Header], where: 
     return body
 
 
-def _shorten(fields: list[Header], timeout_s: float) -> None:
-    for index, (name, value) in enumerate(fields):
-        if name.lower() == b"x-sidecar-timeout":
-            try:
-                if float(value) <= timeout_s:
-                    return
-            except ValueError:
-                return  # refused when the call is read
-            del fields[index]
-            break
-    fields.append((b"x-sidecar-timeout", b"%r" % timeout_s))
+def _shorten(wanted: Wanted, timeout_s: float) -> Wanted:
+    """Bound what an entry wants by what the batch does, as read: a field may be spelled in many ways, and come twice."""
+    given = wanted.own.get(_TIMEOUT)
+    try:
+        if given is not None and float(given) <= timeout_s:
+            return wanted
+    except ValueError:
+        return wanted  # refused when the call is read
+    return msgspec.structs.replace(wanted, own={**wanted.own, _TIMEOUT: repr(timeout_s)})
 
 
 def is_json(content_type: str) -> bool:

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from sidecar.errors import BAD_REQUEST, ClientFault
+from sidecar.errors import BAD_REQUEST, ClientFault, Fault
 from sidecar.exchange import Call
 from sidecar.ports import Handover, Receiver
 
@@ -48,6 +48,8 @@ class HttpClient:
     """One call over HTTP (ports.Client)."""
 
     __slots__ = ("_fault", "_held_bytes", "_idle_s", "_line", "_pieces", "_waiter", "call", "keep", "resets", "whole", "write")
+
+    fault: Fault | None = None  # everything can be taken (ports.Client)
 
     def __init__(self, call: Call, line: Line, idle_s: float) -> None:
         self.call = call

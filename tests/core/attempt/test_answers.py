@@ -1,6 +1,7 @@
 """Answers to the entries of a batch."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -36,6 +37,8 @@ def test_status_fields_and_json_are_shown() -> None:
         ("application/json", b'{"half": ', '{"half": ', None),
         ("application/json", b'"\x01"', '"\x01"', None),
         ("application/json", b"\xff", "/w==", "base64"),
+        ("application/json", b'"\xff"', "Iv8i", "base64"),
+        ("application/json", b"[" * 9999, "[" * 9999, None),
         ("image/png", b"\xff\x00", "/wA=", "base64"),
     ],
 )
@@ -50,3 +53,16 @@ def test_a_refusal_looks_like_any_other_answer() -> None:
     [answer] = json.loads(write_batch([describe_refusal(STREAM_CUT, "why")]))
     assert (answer["status"], answer["headers"]["x-sidecar-error"]) == (502, "stream_cut")
     assert answer["body"]["error"]["message"] == "why"
+
+
+def test_json_is_not_built_to_be_shown() -> None:
+    """An answer of many small values costs no more memory than its bytes, a few times over."""
+    data = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n[" + b"[]," * 1_000_000 + b"1]"
+    tracemalloc.start()
+    try:
+        answer = describe_answer(data)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert write_batch([answer]).endswith(b"[],1]}]")
+    assert most_bytes < 4 * len(data)
