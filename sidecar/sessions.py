@@ -44,13 +44,13 @@ class Sessions:
             raise Refused(WEBSOCKET_REFUSED)
         if self._count >= self._settings.limits.websockets:
             raise SidecarFault(WEBSOCKETS_FULL, retry_after_s=_RETRY_AFTER_S)
-        self._count += 1
-        self._level.inc()
         exchange.match, dialect = match_session(match)
         exchange.dialect = exchange.match.dialect
         exchange.session = SessionObserver(
             dialect, exchange.query, self._settings.limits.line, partial(self._prices.charge, exchange.place.provider)
         )  # fmt: skip
+        self._count += 1  # dismissed if it has an observer: both or neither
+        self._level.inc()
 
     def dismiss(self, exchange: Exchange) -> None:
         """Count a session no more: its exchange has ended."""

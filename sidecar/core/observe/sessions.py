@@ -3,7 +3,7 @@
 from typing import Final
 
 from sidecar.core.observe.contract import SessionDialect
-from sidecar.core.observe.frames import FrameReader, write_close
+from sidecar.core.observe.frames import FrameReader, Message, write_close
 from sidecar.core.observe.tally import Charge, Tally
 from sidecar.exchange import Seen
 
@@ -35,7 +35,8 @@ class SessionObserver:
         messages = self._from_client.feed(data)
         if self._dialect is not None:
             for message in messages:
-                self._dialect.read_client(message.payload, self.tally)
+                if _may_be_event(message):
+                    self._dialect.read_client(message.payload, self.tally)
         if self._from_client.close_code is not None and self.closed_by_server is None:
             self.closed_by_server = False
 
@@ -44,7 +45,8 @@ class SessionObserver:
         messages = self._from_server.feed(data)
         if self._dialect is not None:
             for message in messages:
-                self._dialect.read_server(message.payload, self.tally)
+                if _may_be_event(message):
+                    self._dialect.read_server(message.payload, self.tally)
         if self._from_server.close_code is not None and self.closed_by_server is None:
             self.closed_by_server = True
 
@@ -102,3 +104,8 @@ class SessionObserver:
         if reader.close_code is not None or not reader.is_between_frames:
             return b""
         return write_close(code, reason.encode("ascii"), key)
+
+
+def _may_be_event(message: Message) -> bool:
+    """Whether it may be a JSON object, as all events are: to try anything else costs much more, and a peer may send nothing else."""
+    return message.payload.lstrip()[:1] == b"{"

@@ -71,7 +71,7 @@ class ClientConnection(asyncio.Protocol):
         self._paused_writing = False
         self._paused_reading = False
         self.begun_at = 0.0  # when a head began to come that is not whole yet; 0: none has
-        self.busy = False  # a call is being carried
+        self.busy = False  # a call is being carried, or about to be
         self.endless = False  # and it lasts as long as both sides do
         self.idle_since = 0.0
         self.lost = False
@@ -170,7 +170,7 @@ class ClientConnection(asyncio.Protocol):
             host.now(), host.wall_ns(),
         )  # fmt: skip
         self._client = client = HttpClient(call, self, host.idle_s)
-        self._head_bytes, self.begun_at = 0, 0.0
+        self._head_bytes, self.begun_at, self.busy = 0, 0.0, True
         self._waiting.append(client)
         if len(self._waiting) > _AHEAD_MAX:
             self.hold_reading()
@@ -237,7 +237,7 @@ class ClientConnection(asyncio.Protocol):
             self._handed.drain()
         elif self.endless:
             self.cancel()
-        elif not self.busy and not self._waiting:
+        elif not self.busy:
             self.transport.close()
 
     def cancel(self) -> None:

@@ -17,6 +17,13 @@ from sidecar.errors import CONNECT_TIMEOUT, TLS_FAILED, TUNNEL_REFUSED, UNREACHA
 
 # RFC 8305 section 8: the recommended delay before the next address is tried beside the first.
 _NEXT_ADDRESS_S: Final = 0.25
+# An upstream that vanishes without a word is noticed in two minutes: streams and sessions without a deadline would wait for
+# ever. Systems that do not know these names have intervals of their own.
+_PROBES: Final = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+    if hasattr(socket, name)
+}  # fmt: skip
 _CONNECT_HEAD_BYTES_MAX: Final = 16 * 1024
 
 
@@ -60,8 +67,11 @@ class Dialler:
 
     async def _connect(self, addresses: list[AddressInfo]) -> socket.socket:
         sock = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_S)
-        with contextlib.suppress(OSError):  # a socket that is not TCP has no Nagle to switch off
+        with contextlib.suppress(OSError):  # a socket that is not TCP has none of these
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _PROBES.items():
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
         return sock
 
     async def _tunnel(self, sock: socket.socket, proxy: EgressProxy) -> None:

@@ -124,3 +124,33 @@ def test_no_member_of_a_known_event_makes_it_raise(kind: str, value: Any) -> Non
         observer.read_server(say(event))
         observer.read_client(say(event, KEY))
         observer.read_server(say({"type": kind, "response": {"usage": value, "model": value, "status": value, "error": value}}))
+
+
+def test_what_cannot_be_an_event_is_not_tried() -> None:
+    """A flood of it would hold up everybody else; white space before an event is no reason to miss it."""
+    tried: list[bytes] = []
+    dialect: Any = Noted(tried)
+    observer = SessionObserver(dialect, "", LIMIT)
+    for read in (observer.read_client, observer.read_server):
+        for payload in (b"", b"x", b"[[[[", b"  ", b"7", b' \n{"type":"x"}', b"{"):
+            read(frame(payload))
+    assert tried == [b' \n{"type":"x"}', b"{"] * 2
+    assert observer.messages == (7, 7)
+
+
+class Noted:
+    """A form that notes what it is given to read."""
+
+    reads_binary = True
+
+    def __init__(self, tried: list[bytes]) -> None:
+        self.tried = tried
+
+    def read_query(self, query: str) -> None:
+        """There is no model in it."""
+
+    def read_client(self, message: bytes, tally: Any) -> None:
+        self.tried.append(message)
+
+    def read_server(self, message: bytes, tally: Any) -> None:
+        self.tried.append(message)

@@ -155,6 +155,24 @@ async def test_stopping_goes_on_reading_a_body_in_progress() -> None:
         assert port.bodies == [b"abcdef"]
 
 
+async def test_stopping_lets_a_call_end_that_has_only_just_come() -> None:
+    """Though nobody has begun to carry it."""
+    async with serving() as port, calling(port) as caller:
+        await caller.send(GET % 1)
+        await caller.read_answer()
+        [connection] = port.server._connections
+        connection.data_received(GET % 2)
+        assert await stopped(port, 2.0) < 1.0
+        assert (await caller.read_answer())[2] == b"GET /v1/2 0"
+
+    async with serving() as port, calling(port) as caller:
+        await asyncio.sleep(0.02)
+        [connection] = port.server._connections
+        connection.data_received(GET % 1)
+        assert await stopped(port, 2.0) < 1.0
+        assert (await caller.read_answer())[2] == b"GET /v1/1 0"
+
+
 async def test_what_begins_while_stopping_is_told_so() -> None:
     """A call that proves to have no end is ended then; a connection that is handed over is to be drained."""
     go_on, taker = asyncio.Event(), Drained()

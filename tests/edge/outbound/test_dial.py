@@ -71,7 +71,7 @@ def server_tls(authority: trustme.CA, *names: str) -> ssl.SSLContext:
 
 
 async def test_a_plain_connection_carries_bytes() -> None:
-    """Nothing is sent before the first request, and small pieces do not wait for each other."""
+    """Nothing is sent before the first request; small pieces do not wait for each other; an upstream that vanishes is noticed."""
     got: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -79,7 +79,10 @@ async def test_a_plain_connection_carries_bytes() -> None:
 
     async with serving(serve) as port:
         connection = await connect(f"http://up.test:{port}")
-        assert connection.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        sock = connection.transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
         connection.transport.write(b"hello")
         assert await got == b"hello"
         connection.abort()

@@ -20,6 +20,8 @@ CALL: Final = "tools/call"
 SEVERAL: Final = "_several"  # in place of a name, where a batch of messages names more than one
 REQUESTS_MAX: Final = 100  # of one batch that are told apart; an answer to more is not read
 _ID_CHARS_MAX: Final = 256
+# A longer list of messages passes unread: each of them becomes an object, and the smallest takes three bytes.
+_LIST_BYTES_MAX: Final = 1024 * 1024
 _VERSION: Final = "2.0"
 _MARK: Final = b'"jsonrpc"'  # not in a body that is no JSON-RPC, which is then not parsed
 # Streams of what may happen some time: they last as long as both sides do.
@@ -111,7 +113,9 @@ class Mcp:
         """Note what the answer has to answer. Never raises."""
         if _MARK not in body:
             return Asked()
-        self._is_batch = body.lstrip()[:1] == b"["
+        self._is_batch = _is_list(body)
+        if self._is_batch and len(body) > _LIST_BYTES_MAX:
+            return Asked()
         try:
             requests = _decode_requests(body) if self._is_batch else [_decode_request(body)]
         except UNREADABLE:
@@ -227,9 +231,15 @@ def _salvage_request(value: object) -> _Request:
     return request
 
 
+def _is_list(data: bytes) -> bool:
+    return data.lstrip()[:1] == b"["
+
+
 def _read_replies(data: bytes) -> list[_Reply]:
-    """Return the messages in `data`. Raises ValueError where it is not JSON."""
-    is_batch = data.lstrip()[:1] == b"["
+    """Return the messages in `data`, none of a list that is too long. Raises ValueError where it is not JSON."""
+    is_batch = _is_list(data)
+    if is_batch and len(data) > _LIST_BYTES_MAX:
+        return []
     try:
         return _decode_replies(data) if is_batch else [_decode_reply(data)]
     except UNREADABLE:

@@ -1,6 +1,7 @@
 """What is asked of an MCP server, and what it answers."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from sidecar.core.observe.contract import Observer
 from sidecar.core.observe.dialects.mcp import REQUESTS_MAX, Mcp, is_endless, name_error
 from sidecar.core.observe.observer import observe
 from sidecar.errors import BAD_REQUEST, IDLE_TIMEOUT, STREAM_CUT
-from sidecar.exchange import Asked
+from sidecar.exchange import Asked, Seen
 
 SSE, JSON = "text/event-stream", "application/json"
 
@@ -217,3 +218,20 @@ def test_nothing_makes_it_raise(asked: Any, answer: Any, noise: bytes) -> None:
     assert (again.seen.error_type, again.seen.terminated, again.ended_well) == (
         stream.seen.error_type, stream.seen.terminated, stream.ended_well,
     )  # fmt: skip
+
+
+def test_a_list_of_countless_messages_is_not_read() -> None:
+    """Each would be an object, however small: what comes with them is bounded, in both directions."""
+    many = b'[{"jsonrpc":"2.0"},' + b"{}," * 1_000_000 + b"{}]"
+    tracemalloc.start()
+    try:
+        mcp, asked = ask(many)
+        assert (mcp.is_spoken, asked) == (False, Asked())
+        mcp, _ = ask([request(1)])
+        seen = Seen()
+        mcp.read_whole(many, seen)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert seen.error_type is None
+    assert most_bytes < 2 * len(many)
