@@ -139,6 +139,7 @@ async def carry_together(exchange: Exchange, carry: Carry, clock: Clock, limits:
     answers = [member.answer() if isinstance(member, EntryClient) else member for member in members]
     data, keeps = compose_answer(call, write_batch(answers), own=own)
     exchange.status, exchange.committed = 200, True
+    # All at once: it is bounded by `room`, and its connection carries nothing else until the caller has taken it.
     client.write(data)
     client.finish(keep=keeps)
     exchange.ending = Ending.COMPLETED

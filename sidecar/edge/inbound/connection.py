@@ -264,9 +264,9 @@ class ClientConnection(asyncio.Protocol):
                     await self._host.carry(client)
                     if client.resets or self._paused_writing:  # else answers to who asks and never reads would pile up
                         await client.settle()
-                    kept = client.keep and (client.whole or await client.drop_rest(_REST_S))
+                    whole = client.whole or self.transport.is_closing() or await client.drop_rest(_REST_S)
                     self.busy = self.endless = False
-                    if not kept or (self._closing and not self._waiting):
+                    if not (whole and client.keep) or (self._closing and not self._waiting):
                         return
                 if self._malformed:
                     self.transport.write(self._host.refuse_malformed())

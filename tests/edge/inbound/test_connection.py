@@ -195,10 +195,11 @@ async def test_a_connection_that_is_handed_over_is_http_no_more() -> None:
     """What came behind the request is handed over with it, in order; the call goes on until it says so."""
     takers: list[Taker] = []
     rests: list[bytes] = []
+    sent = asyncio.Event()
 
     async def answer(client: HttpClient) -> None:
         assert (client.call.keep_alive, client.call.wanted.upgrade) == (False, True)
-        await asyncio.sleep(0.05)
+        await sent.wait()
         taker = Taker()
         handed = client.hand_over(taker)
         takers.append(taker)
@@ -210,6 +211,8 @@ async def test_a_connection_that_is_handed_over_is_http_no_more() -> None:
     async with serving(answer) as port:
         async with calling(port) as caller:
             await caller.send(HANDSHAKE + b"one ", b"two ")
+            await asyncio.sleep(0.05)
+            sent.set()
             assert await caller.reader.readexactly(8) == b"switched"
             await caller.send(b"GET / HTTP/1.1\r\n\r\n")
             assert rests == [b"one two "]
@@ -253,3 +256,20 @@ async def test_what_stands_behind_a_refused_upgrade_is_never_a_request() -> None
         await caller.send(HANDSHAKE + GET % 1, GET % 2)
         assert (await caller.read_to_end()).count(b"HTTP/1.1 ") == 1
         assert len(port.calls) == 1
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_a_refusal_reaches_a_caller_that_is_still_sending(keep: bool) -> None:
+    """Whether the connection is kept or closed behind it: a close on top of unread bytes would reset the answer away."""
+
+    async def refuse(client: HttpClient) -> None:
+        client.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\n{}")
+        client.finish(keep=keep)
+
+    size = 8_000_000
+    async with serving(refuse) as port, calling(port) as caller:
+        await caller.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+        await asyncio.sleep(0.1)
+        for _ in range(8):
+            await caller.send(bytes(size // 8))
+        assert (await caller.read_answer())[0] == 413
