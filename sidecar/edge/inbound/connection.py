@@ -262,7 +262,7 @@ class ClientConnection(asyncio.Protocol):
                         self.resume_reading()
                     self.busy = True
                     await self._host.carry(client)
-                    if client.resets or self._paused_writing:  # else answers to who asks and never reads would pile up
+                    if client.resets or self._paused_writing or self._leaving:  # else answers that nobody reads would pile up
                         await client.settle()
                     whole = client.whole or self.transport.is_closing() or await client.drop_rest(_REST_S)
                     self.busy = self.endless = False

@@ -231,6 +231,36 @@ async def test_stopping_waits_for_a_reader_of_what_is_written(target: bytes) -> 
         assert await stopping < 5.0
 
 
+async def overfill(client: HttpClient, port: Port) -> None:
+    """Write a little more than the socket takes."""
+    [connection] = port.server._connections
+    while connection.transport.get_write_buffer_size() == 0:
+        client.write(bytes(10_000))
+        await asyncio.sleep(0)
+
+
+async def test_stopping_waits_for_the_last_bytes() -> None:
+    """Of a call that ends meanwhile, however few are left."""
+    go_on = asyncio.Event()
+
+    async def answer(client: HttpClient) -> None:
+        await go_on.wait()
+        await overfill(client, port)
+        client.finish(keep=True)
+
+    async with serving(answer) as port, calling(port) as caller:
+        caller.writer.transport.pause_reading()
+        await caller.send(GET % 1)
+        stopping = asyncio.ensure_future(stopped(port, 5.0))
+        await asyncio.sleep(0.02)
+        go_on.set()
+        await asyncio.sleep(0.2)
+        assert (stopping.done(), port.outcomes) == (False, ["done"])
+        caller.writer.transport.resume_reading()
+        await caller.read_to_end()
+        assert await stopping < 2.0
+
+
 @pytest.mark.parametrize("target", [b"/kept", b"/close"])
 async def test_a_caller_that_never_reads_is_given_up(target: bytes) -> None:
     """What was written for it is not held for ever; no other call of its connection is begun meanwhile."""
@@ -248,10 +278,7 @@ async def test_a_connection_that_cannot_be_closed_in_order_is_reset(monkeypatch:
     monkeypatch.setattr(server, "_LOOK_S", 0.02)
 
     async def answer(client: HttpClient) -> None:
-        transport = port.server._connections.copy().pop().transport
-        while transport.get_write_buffer_size() == 0:
-            client.write(bytes(10_000))
-            await asyncio.sleep(0)
+        await overfill(client, port)
         client.finish(keep=client.call.target == "/kept")
 
     for target in (b"/kept", b"/close"):
