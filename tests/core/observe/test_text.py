@@ -4,17 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core.observe.text import read_code, read_identifier
+from sidecar.core.observe.text import name_reason, read_code, read_identifier
 
 
 @pytest.mark.parametrize(
     ("value", "code"),
     [
         ("stop", "stop"),
-        ("rate limit: exceeded!", "rate_limit:_exceeded"),
-        ("a\r\nb", "a_b"),
-        ("x" * 100, "x" * 64),
-        ("überlast", "berlast"),
+        ("gpt-4.1/rate:limit_2", "gpt-4.1/rate:limit_2"),
+        ("429", "429"),
+        ("x" * 64, "x" * 64),
+        ("x" * 65, None),
+        ("no such key sk-secret", None),
+        ("stop\n", None),
+        ("a\r\nb", None),
+        ("überlast", None),
         ("", None),
         ("!!!", None),
         (None, None),
@@ -22,8 +26,16 @@ from sidecar.core.observe.text import read_code, read_identifier
     ],
 )
 def test_codes(value: object, code: str | None) -> None:
-    """Codes are short and made of safe characters."""
+    """Codes are short and made of safe characters; anything else is prose, of which nothing is kept."""
     assert read_code(value) == code
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [("stop", "stop"), ("he said so", "_OTHER"), ("!", "_OTHER"), ("", None), (None, None), (7, None)]
+)
+def test_reasons(value: object, reason: str | None) -> None:
+    """That an answer ended is known, even if not why."""
+    assert name_reason(value) == reason
 
 
 @given(st.text(alphabet=st.characters(codec=None)))

@@ -17,7 +17,7 @@ from sidecar.core.observe.dialects.openai_usage import read_cost
 from sidecar.core.observe.outline import outline_text
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
 from sidecar.core.observe.sse import EventSplitter
-from sidecar.core.observe.text import read_code, read_identifier
+from sidecar.core.observe.text import name_reason, read_code, read_identifier
 from sidecar.core.observe.usage import read_count
 from sidecar.errors import ErrorKind
 from sidecar.exchange import Asked, Seen, Usage
@@ -114,7 +114,7 @@ class AnthropicMessages:
         except UNREADABLE:
             message = salvage(parse_leniently(body), _Message)
         _note_message(message, seen)
-        reason = read_code(message.stop_reason)
+        reason = name_reason(message.stop_reason)
         seen.finish_reasons = [reason] if reason else []
         seen.terminated = True  # JSON that can be read to its end is whole
         if message.error:
@@ -175,7 +175,7 @@ def _note_event(said: _Event, seen: Seen, now: float) -> None:
     if said.type in _ANSWERING:
         seen.choices.setdefault(0, None)
     if said.type == "message_delta" and said.delta is not None:
-        reason = read_code(said.delta.stop_reason)
+        reason = name_reason(said.delta.stop_reason)
         if reason is not None:
             seen.choices[0] = reason
             seen.finish_reasons = [reason]

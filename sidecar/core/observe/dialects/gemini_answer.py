@@ -7,7 +7,7 @@ import msgspec
 
 from sidecar.core.observe.dialects.openai_form import CHOICES_MAX
 from sidecar.core.observe.salvage import parse_leniently, salvage
-from sidecar.core.observe.text import read_code
+from sidecar.core.observe.text import name_reason
 from sidecar.core.observe.usage import COUNT_MAX, read_count, split_usage
 from sidecar.exchange import Usage
 
@@ -100,7 +100,7 @@ def has_token(chunk: Opening) -> bool:
 
 def read_reason(value: object) -> str | None:
     """Return a finish reason as it is sent, or None where none is told."""
-    reason = read_code(value)
+    reason = name_reason(value)
     return None if reason is None or reason.endswith(_UNSPECIFIED) else reason
 
 

@@ -15,7 +15,7 @@ from sidecar.core.observe.dialects.ollama_request import read_request
 from sidecar.core.observe.dialects.openai_form import name_error
 from sidecar.core.observe.ndjson import LineSplitter
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
-from sidecar.core.observe.text import OTHER, read_code, read_identifier
+from sidecar.core.observe.text import OTHER, name_reason, read_identifier
 from sidecar.core.observe.usage import read_count
 from sidecar.errors import ErrorKind
 from sidecar.exchange import Asked, Seen, Usage
@@ -92,7 +92,7 @@ class OllamaForm:
         if end.error:
             _note_error(end.error, seen)
             return
-        reason = read_code(end.done_reason)
+        reason = name_reason(end.done_reason)
         seen.finish_reasons = [reason] if reason else []
         # The text is only decoded where it decides what a missing count means.
         has_output = end.eval_count is None and self.has_output(_read(body, self._decode_output, self._output))
@@ -201,7 +201,7 @@ def _read(event: bytes, decode: Callable[[bytes], Any], kind: type[msgspec.Struc
 
 def _note_end(end: _End, seen: Seen) -> None:
     """The last line. Older servers give no reason; such a stream is whole all the same."""
-    reason = read_code(end.done_reason)
+    reason = name_reason(end.done_reason)
     if reason not in _ERRANDS:
         seen.chunks += 1
     seen.terminated = True

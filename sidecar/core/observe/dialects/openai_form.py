@@ -18,7 +18,7 @@ from sidecar.core.observe.dialects.openai_usage import read_cost, read_timings, 
 from sidecar.core.observe.outline import outline_text
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
 from sidecar.core.observe.sse import EventSplitter
-from sidecar.core.observe.text import CODE_CHARS_MAX, OTHER, read_code, read_identifier
+from sidecar.core.observe.text import CODE_CHARS_MAX, OTHER, name_reason, read_code, read_identifier
 from sidecar.errors import ErrorKind, Origin
 from sidecar.exchange import Asked, Seen
 
@@ -100,7 +100,7 @@ class OpenAIForm:
         except UNREADABLE:
             answer = self._salvage(parse_leniently(body))
         choices = (answer.choices or ())[:CHOICES_MAX]
-        reasons = sorted((choice.index, read_code(choice.finish_reason) or "") for choice in choices)
+        reasons = sorted((choice.index, name_reason(choice.finish_reason) or "") for choice in choices)
         seen.finish_reasons = [reason for _, reason in reasons if reason]
         seen.terminated = True  # JSON that can be read to its end is whole
         _note_identity(answer, seen)
@@ -201,7 +201,7 @@ def _note_identity(answer: Answer, seen: Seen) -> None:
 def note_choice(index: int, finish_reason: object, seen: Seen) -> None:
     """A stream is complete as soon as every choice that it began has its finish reason."""
     known = seen.choices
-    reason = read_code(finish_reason)
+    reason = name_reason(finish_reason)
     if not 0 <= index < CHOICES_MAX or (reason is None and index in known):
         return
     known[index] = reason
@@ -243,7 +243,7 @@ def name_error(error: object) -> str:
     """Return a low-cardinality name for the `error` member of an answer or event."""
     if not isinstance(error, dict):
         # A bare string is a message, unless it looks like a code.
-        return error if isinstance(error, str) and 0 < len(error) <= CODE_CHARS_MAX and read_code(error) == error else OTHER
+        return read_code(error) or OTHER
     metadata, code = error.get("metadata"), error.get("code")
     if isinstance(metadata, dict) and (name := read_code(metadata.get("error_type"))):
         return name

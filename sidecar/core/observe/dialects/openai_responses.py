@@ -24,7 +24,7 @@ from sidecar.core.observe.dialects.openai_request import read_request
 from sidecar.core.observe.dialects.openai_usage import read_cost
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
 from sidecar.core.observe.sse import EventSplitter
-from sidecar.core.observe.text import OTHER, read_code, read_identifier
+from sidecar.core.observe.text import OTHER, name_reason, read_code, read_identifier
 from sidecar.core.observe.usage import read_count, split_usage
 from sidecar.errors import ErrorKind
 from sidecar.exchange import Asked, Seen, Usage
@@ -243,7 +243,7 @@ def _name_reason(response: _Response, status: str | None) -> str | None:
         return "tool_calls" if isinstance(last, str) and last in _CALLS else "stop"
     if status == "incomplete":
         details = response.incomplete_details
-        reason = None if details is None else read_code(details.reason)
+        reason = None if details is None else name_reason(details.reason)
         return _LENGTH_REASONS.get(reason or "", reason or "incomplete")
     return None
 
