@@ -6,9 +6,10 @@ A canary names its place and its form, so that a leak tells its own source.
 import asyncio
 import base64
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import httpx
@@ -23,7 +24,7 @@ SECRETS: Final = {
     "email": "canary.7f3a91@example.com", "card": "4111 1111 1111 1111", "phone": "+49 30 7391 7391", "own": "CANARY-7391",
 }  # fmt: skip
 ALL: Final = " and ".join(SECRETS.values())
-REDACT: Final = {"patterns": [{"name": "own", "pattern": r"CANARY-\d+"}]}
+REDACT: Final = {"patterns": [{"name": "own", "pattern": r"C[A]NARY-\d+"}]}
 KINDS: Final = ("api_key", "token", "email", "card", "phone", "own")  # that redaction finds in ALL
 CONTENT: Final = ("gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.tool.definitions", "gen_ai.output.messages")
 _SETTLED_S: Final = 20.0
@@ -175,6 +176,6 @@ def settle(routes: Mapping[str, tuple[str, str]], more: Mapping[str, Any], route
     return told | dict(more)
 
 
-def absent(names: Sequence[str], text: bytes) -> list[str]:
-    """Return those words that are not in a text."""
-    return [name for name in names if not is_in(name, text)]
+def list_marks(form: str, *texts: object) -> dict[str, str]:
+    """Return every canary of a form that stands in values, by its place."""
+    return {place: mark(form, place) for place in re.findall(rf"canary-(\w+)-{form}-end", "".join(map(repr, texts)))}

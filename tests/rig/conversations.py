@@ -8,10 +8,12 @@ from typing import Any, Final, NamedTuple
 from tests.edge.telemetry.receiver import Receiver
 from tests.rig.caller import Answer, Caller, compose, fetch
 from tests.rig.canaries import (
+    answer_fields,
     describe,
     dump_spans,
     explain,
     fields,
+    list_marks,
     look_around,
     mark,
     query,
@@ -63,6 +65,17 @@ def make_scripts(form: Form) -> dict[str, Script]:
         "stalled": Script([head, *events], End.HANG), "failed": Script([head, *events[:3], write_chunk(form.failed) + b"0\r\n\r\n"]),
         "gone": Script([head, *events], End.HANG), "garbage": Script([head, *garbage, b"0\r\n\r\n"]),
     }  # fmt: skip
+
+
+def list_asked(form: Form) -> dict[str, str]:
+    """Return every canary in the requests of a form, by its place."""
+    return list_marks(form.name, form.request(False), fields(form.name), query(form.name))
+
+
+def list_answered(form: Form) -> dict[str, str]:
+    """Return every canary in the answers to a form, by its place."""
+    events = form.events() if form.events is not None else ()
+    return list_marks(form.name, form.whole(), form.error, form.end, form.failed, answer_fields(form.name), *events)
 
 
 async def call(url: str, form: Form, kind: str) -> Answer:

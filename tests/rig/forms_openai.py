@@ -25,7 +25,6 @@ class Form(NamedTuple):
     streamed_path: str = ""  # where that is how a stream is asked for
     provider: str = "openai"
     query: str = ""  # of a streamed call
-    is_said_alike: bool = True  # a stream's content is that of a whole answer
 
 
 # What no capture may hold: images as they are, members that are not read, what an error says.
