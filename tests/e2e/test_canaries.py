@@ -4,20 +4,9 @@ from collections import Counter
 from pathlib import Path
 
 from tests.edge.telemetry.receiver import receive
-from tests.rig.canaries import find_leaks
+from tests.rig.canaries import find_leaks, list_endings
 from tests.rig.conversations import converse, list_answered, list_asked, list_calls
 from tests.rig.forms import FORMS
-
-
-def list_endings(metrics: str, route: str) -> Counter[str]:
-    """Return how often which ending was counted on a route."""
-    lines = (line for line in metrics.splitlines() if line.startswith(f'llm_sidecar_requests_total{{route="{route}"'))
-    found: Counter[str] = Counter()
-    for line in lines:
-        labels, _, value = line.rpartition(" ")
-        ending = labels.partition('ending="')[2].partition('"')[0]
-        found[ending] += int(float(value))
-    return found
 
 
 async def test_nothing_that_is_said_comes_out(tmp_path: Path) -> None:
@@ -28,10 +17,9 @@ async def test_nothing_that_is_said_comes_out(tmp_path: Path) -> None:
     assert find_leaks(told.out) == []
     # Every canary arrived, and every call ended as it was meant to: otherwise their absence proves nothing.
     calls = {name: list_calls(form) for name, form in FORMS.items()}
-    metrics = told.out["admin /metrics"].decode()
     marks = 0
     for name, form in FORMS.items():
-        assert list_endings(metrics, name) == Counter(calls[name].values()), name
+        assert list_endings(told.out["admin /metrics"], name) == Counter(calls[name].values()), name
         asked, answered = list_asked(form), list_answered(form)
         assert [place for place, mark in asked.items() if mark.encode() not in told.heard[name]] == []
         assert [place for place, mark in answered.items() if mark.encode() not in told.answered[name]] == []

@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -179,3 +180,13 @@ def settle(routes: Mapping[str, tuple[str, str]], more: Mapping[str, Any], route
 def list_marks(form: str, *texts: object) -> dict[str, str]:
     """Return every canary of a form that stands in values, by its place."""
     return {place: mark(form, place) for place in re.findall(rf"canary-(\w+)-{form}-end", "".join(map(repr, texts)))}
+
+
+def list_endings(metrics: bytes, route: str) -> Counter[str]:
+    """Return how often which ending was counted on a route."""
+    found: Counter[str] = Counter()
+    for line in metrics.decode().splitlines():
+        if line.startswith(f'llm_sidecar_requests_total{{route="{route}"'):
+            labels, _, value = line.rpartition(" ")
+            found[labels.partition('ending="')[2].partition('"')[0]] += int(float(value))
+    return +found
