@@ -9,6 +9,7 @@ from sidecar.core.attempt.heads import EXTENSIONS
 from sidecar.core.observe.dialects import OPAQUE
 from sidecar.core.observe.estimation import estimate
 from sidecar.core.observe.overhearing import Listening, hand_over
+from sidecar.core.observe.paths import show_path, show_tool_path
 from sidecar.core.observe.pricing import PriceTable
 from sidecar.core.observe.sampling import keeps
 from sidecar.errors import BAD_REQUEST
@@ -75,10 +76,17 @@ def seal(
         None if exchange.committed_at is None or answer is None or answer.head_at is None else exchange.committed_at - answer.head_at,
         tuple(exchange.attempts), answer is not None and answer.observer_failed, exchange.usage_added, trace,
         kept,
-        exchange.path, "" if match is None else match.template, None if observer is None else observer.skipped, wanted and not kept,
+        _show_path(exchange), "" if match is None else match.template, None if observer is None else observer.skipped, wanted and not kept,
         () if exchange.head is None else exchange.head.limits, exchange.batched, exchange.endless, became,
         None if listening is None else _take_down(exchange, listening, is_kept=kept),
     )  # fmt: skip
+
+
+def _show_path(exchange: Exchange) -> str:
+    match = exchange.match
+    if exchange.tool is None or match is None:
+        return show_path(exchange.path)
+    return show_tool_path(match.prefix, match.path)
 
 
 def seal_malformed(now: float, now_ns: int) -> Record:

@@ -9,7 +9,8 @@ from sidecar.core.observe.dialects.tool_http import name_tool
     ("path", "name"),
     [
         ("/", "tools/weather"), ("/forecast", "forecast"), ("/forecast/today/2", "forecast"), ("//forecast", "tools/weather"),
-        ("/forecast;v=2/x", "forecast"), ("/;v=2", "tools/weather"), ("/a%2Fb", "a%2Fb"), ("/" + "a" * 1000, "a" * 256),
+        ("/forecast;v=2/x", "forecast"), ("/;v=2", "tools/weather"), ("/a%2Fb", "a%2Fb"),
+        ("/sk-ant-api03-canary7f3a91/mcp", "tools/weather"), ("/some.one@example.com", "tools/weather"), ("/" + "a" * 1000, "a" * 256),
     ],
 )  # fmt: skip
 def test_a_tool_is_named_by_its_first_segment(path: str, name: str) -> None:
