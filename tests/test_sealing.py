@@ -52,6 +52,22 @@ def test_a_request_is_composed_of_what_was_decided() -> None:
     assert not is_chunked
 
 
+@pytest.mark.parametrize(
+    ("path", "tool", "shown"),
+    [
+        ("/openai/v1/files/sk-ant-api03-canary7f3a91", None, "/openai/v1/files/[REDACTED:api_key]"),
+        ("/openai/search/what was asked", "search", "/openai/search/*"),
+    ],
+)
+def test_a_record_holds_no_more_of_a_path_than_names(path: str, tool: str | None, shown: str) -> None:
+    """No key, and of a tool's path no argument; what is sent on is the path as it came."""
+    exchange = begin()
+    exchange.path, exchange.tool = path, tool
+    exchange.match = Router(SETTINGS.routes).match("POST", path)
+    assert seal(exchange, 101.0, PRICES, slow_s=10.0, has_room=lambda important: True).path == shown
+    assert compose_request(exchange, propagates=False)[0].startswith(b"POST %b?a=b " % path.removeprefix("/openai").encode())
+
+
 @pytest.mark.parametrize(("length", "is_chunked"), [(b"99", False), (None, True)])
 def test_a_body_that_is_not_whole_keeps_its_length_or_goes_in_chunks(length: bytes | None, is_chunked: bool) -> None:
     """What was told of it is told on."""
