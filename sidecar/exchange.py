@@ -147,6 +147,7 @@ class Seen(msgspec.Struct):
     finish_reasons: list[str] = msgspec.field(default_factory=list)  # by choice index; "error" where an expected one never came
     choices: dict[int, str | None] = msgspec.field(default_factory=dict)  # of a stream: finish reason by choice index, None while open
     usage: Usage | None = None
+    running: Any = None  # what was last told of usage, where each event tells it anew: only the last is worth reading, at the end
     cache_write_1h: int = 0  # of usage.cache_write, what is kept for an hour: it has a price of its own
     cost_usd: float | None = None  # as the provider reported it
     error_type: str | None = None  # an error inside the answer

@@ -43,6 +43,10 @@ class Reading(Protocol):
         """Note what the data of one stream event says, arrived at `now`. May raise on garbage."""
         ...
 
+    def settle(self, seen: Seen) -> None:
+        """Read what `seen.running` holds: the stream is over. Never raises."""
+        ...
+
     def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
         """Return what stands before and after the text of an ordinary event; None where it is not one.
 

@@ -92,7 +92,7 @@ class StreamObserver:
     been read, those that differ only within that one JSON string are counted without being parsed.
     """
 
-    __slots__ = ("_after", "_before", "_failed", "_lessons", "_note", "_outline", "_read", "_split", "_splitter", "seen")
+    __slots__ = ("_after", "_before", "_failed", "_lessons", "_note", "_outline", "_read", "_settle", "_split", "_splitter", "seen")
 
     def __init__(self, dialect: Reading, seen: Seen, splitter: Splitter, gap_edges: tuple[float, ...], *, failed: bool) -> None:
         self.seen = seen
@@ -100,6 +100,7 @@ class StreamObserver:
         self._splitter = splitter
         self._split = splitter.feed
         self._read = dialect.read_event
+        self._settle = dialect.settle
         self._outline = dialect.outline
         self._lessons = _LESSONS_MAX
         self._before = self._after = b""  # of an ordinary piece, around its text
@@ -160,6 +161,9 @@ class StreamObserver:
             self._read(event, seen, now)
         if seen.chunks > chunks:
             self._note(seen.chunks - chunks, now)
+        if seen.running is not None:
+            self._settle(seen)
+            seen.running = None
         if seen.choices:
             seen.finish_reasons = [reason or MISSING for _, reason in sorted(seen.choices.items())]
 

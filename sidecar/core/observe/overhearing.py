@@ -64,6 +64,10 @@ class Overheard:
         except Exception:
             transcript.broken = True
 
+    def settle(self, seen: Seen) -> None:
+        """Read what is left for the end, as the dialect does."""
+        self._dialect.settle(seen)
+
     def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
         """Return nothing: each event has to be read."""
         return None

@@ -306,3 +306,43 @@ def test_what_only_looks_ordinary_is_parsed() -> None:
         observer.feed(ordinary % text, 1.0)
     assert observer.seen.usage == Usage(5, 0, 0, 7, 0)
     assert observer.seen.chunks == 3
+
+
+def counts(prompt: Any, completion: Any, **members: Any) -> dict[str, Any]:
+    """A usage object."""
+    return {"prompt_tokens": prompt, "completion_tokens": completion, **members}
+
+
+TIMINGS = {"cache_n": 4, "prompt_n": 3, "predicted_n": 2}
+
+
+@pytest.mark.parametrize(
+    ("told", "usage", "usd"),
+    [
+        ([{"usage": counts(9, 1)}, {"usage": counts(9, 2)}], Usage(9, 0, 0, 2, 0), None),
+        ([{"usage": counts(9, 2)}, {"usage": {}}], Usage(9, 0, 0, 2, 0), None),
+        ([{"usage": counts(9, 2)}, {"usage": counts("x", 3)}], Usage(9, 0, 0, 2, 0), None),
+        ([{"usage": counts(9, 2)}, {"usage": counts(9, -3)}], Usage(9, 0, 0, 2, 0), None),
+        ([{"usage": counts(9, 2)}, {"usage": 7}], Usage(9, 0, 0, 2, 0), None),
+        ([{"usage": counts(9, 2)}, {"usage": counts(9.0, 3)}], Usage(9, 0, 0, 3, 0), None),
+        ([{"usage": counts(9.0, 3)}, {"usage": counts(9, 4, cost=0.5)}], Usage(9, 0, 0, 4, 0), 0.5),
+        ([{"usage": counts(9, 2, cost=0.5)}, {"usage": counts(9, 3)}], Usage(9, 0, 0, 3, 0), None),
+        ([{"usage": counts(9, 2)}, {"timings": TIMINGS}], Usage(3, 4, 0, 2, 0), None),
+        ([{"timings": TIMINGS}, {"timings": {"cache_n": 4}}], Usage(3, 4, 0, 2, 0), None),
+        ([{"timings": TIMINGS, "usage": counts(9, 1)}], Usage(9, 0, 0, 1, 0), None),
+        ([{"usage": counts(9, 2), "x": "\ud83d"}], Usage(9, 0, 0, 2, 0), None),
+        ([{"usage": counts(9, 2, note="\ud83d")}], Usage(9, 0, 0, 2, 0), None),
+        ([{"usage": counts(9, 2)}, {"choices": [{"index": 0, "usage": counts(9, 3)}]}], Usage(9, 0, 0, 3, 0), None),
+        ([{"choices": [{"index": 0, "usage": counts(9, 3)}]}, {"usage": counts(9, 4)}], Usage(9, 0, 0, 4, 0), None),
+    ],
+)
+@pytest.mark.parametrize("begun", [False, True])
+def test_of_several_usages_the_last_counts(told: list[dict[str, Any]], usage: Usage, usd: float | None, begun: bool) -> None:
+    """The last that can be read, whichever member tells it, at a stream's beginning and after it."""
+    observer = start()
+    if begun:
+        observer.feed(event("a"), 1.0)
+    for members in told:
+        observer.feed(b"data: " + json.dumps({"model": "m", "choices": []} | members).encode() + b"\n\n", 2.0)
+    observer.finish(3.0)
+    assert (observer.seen.usage, observer.seen.cost_usd) == (usage, usd)

@@ -140,6 +140,9 @@ class AnthropicMessages:
             seen.chunks += 1
             _note_event(said, seen, now)
 
+    def settle(self, seen: Seen) -> None:
+        """Do nothing: counts add up event by event."""
+
     def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
         """Return what stands before and after the text of a delta that brings nothing but text."""
         try:

@@ -78,10 +78,8 @@ class _Gemini:
                 return
             chunk = salvage_event(event)
         tokens = chunk.usageMetadata
-        if tokens is not None:
-            usage = read_usage(tokens)
-            if usage is not None:
-                seen.usage = usage  # running totals: the last counts
+        if tokens is not None and (tokens.promptTokenCount or tokens.candidatesTokenCount or tokens.thoughtsTokenCount):
+            seen.running = tokens
         if chunk.error is not None:
             seen.error_type = name_error(chunk.error)
             return
@@ -98,6 +96,10 @@ class _Gemini:
             _note_identity(chunk, seen)
             if seen.first_token is None and has_token(chunk):
                 seen.first_token = now
+
+    def settle(self, seen: Seen) -> None:
+        """Read the last of the running totals."""
+        seen.usage = read_usage(seen.running)
 
     def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
         """Return what stands before and after the text of an event that brings nothing but text."""

@@ -1,31 +1,28 @@
 """What Gemini answers, as far as it is looked at, and what is read of it."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from sidecar.core.observe.dialects.openai_form import CHOICES_MAX
 from sidecar.core.observe.salvage import parse_leniently, salvage
-from sidecar.core.observe.text import name_reason
-from sidecar.core.observe.usage import COUNT_MAX, read_count, split_usage
+from sidecar.core.observe.text import name_reason, read_code
+from sidecar.core.observe.usage import Count, read_count, split_usage
 from sidecar.exchange import Usage
 
 _UNSPECIFIED: Final = "_UNSPECIFIED"  # how the name of a Protocol Buffers enumeration's zero ends: nothing is said
-_make: Final = tuple.__new__
-
-_Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
 
 
 class Tokens(msgspec.Struct, gc=False):
     """UsageMetadata. What is zero is left out, as in all JSON of Protocol Buffers."""
 
-    promptTokenCount: _Count = 0  # cached tokens included
-    candidatesTokenCount: _Count = 0  # thoughts not included
-    thoughtsTokenCount: _Count = 0
-    toolUsePromptTokenCount: _Count = 0
-    cachedContentTokenCount: _Count = 0
-    totalTokenCount: _Count = 0
+    promptTokenCount: Count = 0  # cached tokens included
+    candidatesTokenCount: Count = 0  # thoughts not included
+    thoughtsTokenCount: Count = 0
+    toolUsePromptTokenCount: Count = 0
+    cachedContentTokenCount: Count = 0
+    totalTokenCount: Count = 0
 
 
 class Blob(msgspec.Struct, gc=False):
@@ -105,16 +102,10 @@ def read_reason(value: object) -> str | None:
 
 
 def read_usage(tokens: Tokens) -> Usage | None:
-    """Return the counts as disjoint kinds; None where there are none."""
-    prompt, output, cached = tokens.promptTokenCount, tokens.candidatesTokenCount, tokens.cachedContentTokenCount
-    if output and prompt >= cached and prompt and not tokens.toolUsePromptTokenCount:
-        # Nearly always, for each event: half the time of the tuple's own constructor.
-        return _make(Usage, (prompt - cached, cached, 0, output, tokens.thoughtsTokenCount))
-    return _read_partial_usage(tokens)
+    """Return the counts as disjoint kinds; None where there are none.
 
-
-def _read_partial_usage(tokens: Tokens) -> Usage | None:
-    """The total is prompt + tool use + candidates + thoughts, and gives away what is missing of a single one of them."""
+    The total is prompt + tool use + candidates + thoughts, and gives away what is missing of a single one of them.
+    """
     prompt, tool_use = tokens.promptTokenCount, tokens.toolUsePromptTokenCount
     candidates, thoughts = tokens.candidatesTokenCount, tokens.thoughtsTokenCount
     if not prompt and not candidates and not thoughts:

@@ -169,6 +169,9 @@ class Mcp:
         elif self._calls and isinstance(reply.result, _Result) and reply.result.isError is True:
             seen.error_type = TOOL_ERROR
 
+    def settle(self, seen: Seen) -> None:
+        """Do nothing: no usage is told."""
+
     def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
         """No event is like the one before."""
         return None

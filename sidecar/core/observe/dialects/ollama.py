@@ -123,6 +123,9 @@ class OllamaForm:
             if not seen.choices:
                 seen.choices[0] = None
 
+    def settle(self, seen: Seen) -> None:
+        """Do nothing: usage is told once, at the end."""
+
     def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
         """Return nothing: each line has a time of its own."""
         return None

@@ -25,6 +25,9 @@ class Opaque:
     def read_event(self, event: bytes, seen: Seen, now: float) -> None:
         """Do nothing."""
 
+    def settle(self, seen: Seen) -> None:
+        """Do nothing."""
+
     def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
         """Nothing is known of events."""
         return None

@@ -14,7 +14,7 @@ from sidecar.core.observe.contract import Splitter
 from sidecar.core.observe.dialects.deployments import read_deployment
 from sidecar.core.observe.dialects.openai_plain import read_plain
 from sidecar.core.observe.dialects.openai_request import read_request
-from sidecar.core.observe.dialects.openai_usage import read_cost, read_timings, read_usage
+from sidecar.core.observe.dialects.openai_usage import Counts, Timings, note_told, note_usage, settle_usage
 from sidecar.core.observe.outline import outline_text
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
 from sidecar.core.observe.sse import EventSplitter
@@ -43,14 +43,17 @@ class Choice(msgspec.Struct, gc=False):
 
 
 class Chunk(msgspec.Struct, gc=False):
-    """An event of a stream, once its beginning is known."""
+    """An event of a stream, once its beginning is known.
+
+    Some servers tell a running total with each: what is told last is read at the end.
+    """
 
     choices: tuple[Choice, ...] | None = None
-    usage: Any = None
+    usage: Counts | None = None
     error: Any = None
     service_tier: Any = None
     x_groq: Any = None  # Groq puts usage and errors inside
-    timings: Any = None  # llama.cpp, whose counts are there unasked
+    timings: Timings | None = None  # llama.cpp, whose counts are there unasked
 
 
 class Answer(Chunk, gc=False):
@@ -59,6 +62,8 @@ class Answer(Chunk, gc=False):
     id: Any = None
     model: Any = None
     provider: Any = None  # OpenRouter
+    usage: Any = None
+    timings: Any = None
 
 
 class OpenAIForm:
@@ -104,6 +109,7 @@ class OpenAIForm:
         seen.finish_reasons = [reason for _, reason in reasons if reason]
         seen.terminated = True  # JSON that can be read to its end is whole
         _note_identity(answer, seen)
+        note_told(answer.usage, answer.timings, seen)
         _note_rest(answer, seen)
         for choice in choices:
             _note_extras(choice, seen)
@@ -118,7 +124,7 @@ class OpenAIForm:
             if event.lstrip().startswith(_DONE):
                 seen.terminated = True
                 return
-            chunk = self._salvage_event(event)
+            chunk, opening = self._salvage_event(event), True
         seen.chunks += 1
         choices = chunk.choices
         if choices:
@@ -128,13 +134,23 @@ class OpenAIForm:
                     note_choice(choice.index, choice.finish_reason, seen)
                 if choice.usage is not None or choice.error is not None:
                     _note_extras(choice, seen)
+        usage = chunk.usage
         if opening:
             self._note_opening(chunk, seen, now)
+        elif usage is not None:
+            if usage.prompt_tokens is not None:
+                seen.running = event
+        elif chunk.timings is not None and chunk.timings.is_whole:
+            seen.running = event
         if (
-            chunk.usage is not None or chunk.error is not None or chunk.x_groq is not None or chunk.timings is not None
+            chunk.error is not None or chunk.x_groq is not None
             or (chunk.service_tier is not None and chunk.service_tier != seen.service_tier)
         ):  # fmt: skip
             _note_rest(chunk, seen)
+
+    def settle(self, seen: Seen) -> None:
+        """Read the last of the running totals. Never raises."""
+        settle_usage(seen)
 
     def text_of(self, choice: Any) -> object:
         """Return the text that a choice of an event carries under one of `text_keys`."""
@@ -170,6 +186,7 @@ class OpenAIForm:
     def _note_opening(self, chunk: Chunk, seen: Seen, now: float) -> None:
         if isinstance(chunk, Answer):
             _note_identity(chunk, seen)
+            note_told(chunk.usage, chunk.timings, seen)
         if seen.first_token is None and chunk.choices and any(map(self.has_token, chunk.choices)):
             seen.first_token = now
 
@@ -211,32 +228,21 @@ def note_choice(index: int, finish_reason: object, seen: Seen) -> None:
 
 def _note_extras(choice: Choice, seen: Seen) -> None:
     if choice.usage is not None:
-        _note_usage(choice.usage, seen)
+        note_usage(choice.usage, seen)
     if choice.error:
         seen.error_type = name_error(choice.error)
 
 
 def _note_rest(chunk: Chunk, seen: Seen) -> None:
-    """What may stand on any chunk. Of several usages the last counts: some servers send running totals."""
-    if chunk.usage is not None:
-        _note_usage(chunk.usage, seen)
-    elif chunk.timings is not None:
-        seen.usage = read_timings(chunk.timings) or seen.usage
+    """What may stand on any chunk, beside usage."""
     if isinstance(chunk.x_groq, dict):
-        _note_usage(chunk.x_groq.get("usage"), seen)
+        note_usage(chunk.x_groq.get("usage"), seen)
         if chunk.x_groq.get("error"):
             seen.error_type = name_error(chunk.x_groq["error"])
     if chunk.error:
         seen.error_type = name_error(chunk.error)
     if chunk.service_tier is not None:
         seen.service_tier = read_code(chunk.service_tier) or seen.service_tier
-
-
-def _note_usage(value: object, seen: Seen) -> None:
-    usage = read_usage(value)
-    if usage is not None:
-        seen.usage = usage
-        seen.cost_usd = read_cost(value)
 
 
 def name_error(error: object) -> str:

@@ -10,29 +10,28 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from sidecar.core.observe.text import IDENTIFIER_CHARS_MAX
-from sidecar.core.observe.usage import COUNT_MAX, split_usage
+from sidecar.core.observe.usage import Count, split_usage
 from sidecar.exchange import Seen
 
-_Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=IDENTIFIER_CHARS_MAX)]
 
 
 class _PromptDetails(msgspec.Struct, frozen=True, gc=False):
-    cached_tokens: _Count = 0
-    cache_write_tokens: _Count = 0
+    cached_tokens: Count = 0
+    cache_write_tokens: Count = 0
 
 
 class _CompletionDetails(msgspec.Struct, frozen=True, gc=False):
-    reasoning_tokens: _Count = 0
+    reasoning_tokens: Count = 0
 
 
 class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: _Count
-    total_tokens: _Count
-    completion_tokens: _Count = 0
+    prompt_tokens: Count
+    total_tokens: Count
+    completion_tokens: Count = 0
     prompt_tokens_details: _PromptDetails = _PromptDetails()
     completion_tokens_details: _CompletionDetails = _CompletionDetails()
-    prompt_cache_hit_tokens: _Count = 0
+    prompt_cache_hit_tokens: Count = 0
     cached_tokens: None = None
     cost: None = None
     cost_in_usd_ticks: None = None

@@ -160,6 +160,9 @@ class OpenAIResponses:
         elif kind == "error" or found.error:
             seen.error_type = name_error(found.error or {"code": found.code})
 
+    def settle(self, seen: Seen) -> None:
+        """Do nothing: usage is told once, at the end."""
+
     def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
         """Every event has a number of its own: none is like another."""
         return None

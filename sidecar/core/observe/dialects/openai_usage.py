@@ -1,13 +1,72 @@
 """Token counts and cost in the OpenAI form, as its many speakers tell them."""
 
-from typing import Final
+from typing import Any, Final
 
-from sidecar.core.observe.usage import COUNT_MAX, read_count, read_usd, split_usage
-from sidecar.exchange import Usage
+import msgspec
+
+from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
+from sidecar.core.observe.usage import Count, read_count, read_usd, split_usage
+from sidecar.exchange import Seen, Usage
 
 _TICKS_PER_USD: Final = 10_000_000_000  # of xAI's `cost_in_usd_ticks`
 # Where those put the tokens read from their cache who put them beside the other counts: DeepSeek; Moonshot, Together.
 _CACHE_READ: Final = ("prompt_cache_hit_tokens", "cached_tokens")
+
+
+class Counts(msgspec.Struct, gc=False):
+    """A usage object, as far as it shows whether its counts are there, and are counts."""
+
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+
+
+class Timings(msgspec.Struct, gc=False):
+    """Likewise what llama.cpp tells of its work."""
+
+    cache_n: Count | None = None
+    prompt_n: Count | None = None
+    predicted_n: Count | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of them are there."""
+        return self.cache_n is not None and self.prompt_n is not None and self.predicted_n is not None
+
+
+class _Told(msgspec.Struct, gc=False):
+    usage: Any = None
+    timings: Any = None
+
+
+_decode_told: Final = msgspec.json.Decoder(_Told).decode
+
+
+def settle_usage(seen: Seen) -> None:
+    """Read what the event in `seen.running` tells of usage. Never raises."""
+    try:
+        told = _decode_told(seen.running)
+    except UNREADABLE:
+        try:
+            told = salvage(parse_leniently(seen.running), _Told)
+        except ValueError:
+            return
+    note_told(told.usage, told.timings, seen)
+
+
+def note_told(usage: object, timings: object, seen: Seen) -> None:
+    """Note what an event or answer tells. Of several usages the last counts: some servers send running totals."""
+    if usage is not None:
+        note_usage(usage, seen)
+    elif timings is not None and (worked := read_timings(timings)) is not None:
+        seen.usage, seen.running = worked, None
+
+
+def note_usage(value: object, seen: Seen) -> None:
+    """Note a usage object and the cost within, if it holds counts."""
+    usage = read_usage(value)
+    if usage is not None:
+        seen.usage, seen.running = usage, None
+        seen.cost_usd = read_cost(value)
 
 
 def read_usage(value: object) -> Usage | None:
@@ -18,13 +77,10 @@ def read_usage(value: object) -> Usage | None:
     """
     if not isinstance(value, dict):
         return None
-    prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")
-    if len(value) == 3 and "total_tokens" in value and type(prompt) is type(completion) is int:  # a running total, with each chunk
-        return Usage(prompt, 0, 0, completion, 0) if 0 <= prompt <= COUNT_MAX and 0 <= completion <= COUNT_MAX else None
-    prompt, completion = read_count(prompt), read_count(completion)
-    if prompt is None and completion is None:
+    prompt, made = read_count(value.get("prompt_tokens")), value.get("completion_tokens")
+    completion = 0 if made is None else read_count(made)  # embeddings have none
+    if prompt is None or completion is None:
         return None
-    prompt, completion = prompt or 0, completion or 0
     read, written = _read_details(value.get("prompt_tokens_details"), "cached_tokens", "cache_write_tokens")
     if not read:
         read = next((count for name in _CACHE_READ if (count := read_count(value.get(name)))), 0)
@@ -61,8 +117,6 @@ def read_cost(value: object) -> float | None:
     the rest stands in the details.
     """
     if not isinstance(value, dict):
-        return None
-    if "cost" not in value and "cost_in_usd_ticks" not in value:  # nearly always
         return None
     told, details = value.get("cost"), value.get("cost_details")
     cost = read_usd(told.get("total_cost") if isinstance(told, dict) else told)

@@ -76,6 +76,7 @@ def test_usage_is_there_before_the_end() -> None:
     """A caller that leaves has what was told until then."""
     observer = start()
     observer.feed(event("a", usageMetadata=count(prompt=5, candidates=1)), 1.0)
+    observer.finish(1.0)
     assert observer.seen.usage == Usage(5, 0, 0, 1, 0)
 
 

@@ -115,3 +115,11 @@ def test_nothing_makes_it_raise(value: object) -> None:
         assert usage is None or min(usage) >= 0
     cost_usd = read_cost(value)
     assert cost_usd is None or cost_usd >= 0
+
+
+@pytest.mark.parametrize(
+    "value", [{"completion_tokens": 5}, {"prompt_tokens": 5, "completion_tokens": "3"}, {"completion_tokens": 5, "total_tokens": 9}]
+)
+def test_half_a_usage_is_none(value: object) -> None:
+    """A count that is missing or no number is not zero, so that nothing is known of the whole."""
+    assert read_usage(value) is None
