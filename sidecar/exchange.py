@@ -150,6 +150,7 @@ class Seen(msgspec.Struct):
     running: Any = None  # what was last told of usage, where each event tells it anew: only the last is worth reading, at the end
     cache_write_1h: int = 0  # of usage.cache_write, what is kept for an hour: it has a price of its own
     cost_usd: float | None = None  # as the provider reported it
+    unpriced: str | None = None  # why one model's prices do not tell what the usage cost, as in Record
     error_type: str | None = None  # an error inside the answer
     replayed: bool = False  # the provider repeated an earlier answer from a cache of its own, and billed nothing
     served_by: str | None = None  # whom a broker such as OpenRouter names as the true provider
@@ -255,7 +256,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     usage: Usage | None
     usage_source: UsageSource
     cost: Cost | None
-    unpriced: str | None  # why usage could not be priced: "unknown_model", "unknown_service_tier", "modality"
+    unpriced: str | None  # why usage could not be priced: "unknown_model", "unknown_service_tier", "modality", "several_models"
     accepted: float
     accepted_ns: int
     ended: float

@@ -129,6 +129,8 @@ def _price(
         return None, None
     if seen.replayed:  # that nothing is billed is what the provider means by saying so
         return Cost(0.0, "provider"), None
+    if seen.unpriced is not None:
+        return None, seen.unpriced
     cost, unpriced = prices.charge(provider, (seen.model, model), usage, seen.service_tier, seen.cache_write_1h)
     if cost is not None and source is _ESTIMATED:
         cost = Cost(cost.usd, "estimated")

@@ -170,6 +170,15 @@ def test_a_tier_without_a_price_is_not_priced_as_another() -> None:
         assert (record.unpriced, record.cost is None) == (unpriced, unpriced is not None)
 
 
+def test_tokens_of_several_models_are_not_priced_as_one() -> None:
+    """What the provider says that it cost holds all the same."""
+    for told, unpriced in ((None, "several_models"), (0.5, None)):
+        seen = seen_of("sim-small", Usage(1000, 0, 0, 1000), told)
+        seen.unpriced = "several_models"
+        record = sealed(seen)
+        assert (record.unpriced, record.cost and record.cost.usd) == (unpriced, told)
+
+
 def test_a_replayed_answer_costs_nothing() -> None:
     """Also where the model has no price; without usage there is nothing to price."""
     seen = seen_of("nobody-knows", Usage())

@@ -107,7 +107,8 @@ TIME_TO_FIRST_TOKEN: Final = Metric(
 )  # fmt: skip
 TOKENS_PER_SECOND: Final = Metric(
     "llm_sidecar_output_tokens_per_second", Kind.HISTOGRAM,
-    "Output tokens of a streamed answer divided by the time from its first token to its last chunk; answers of 10 tokens or more.",
+    "Output tokens of a streamed answer divided by the time from its first token to its last chunk; answers of 10 tokens or more "
+    "without reasoning, which may have been done before the first token came.",
     "", (_PROVIDER, _MODEL), RATE_EDGES,
 )  # fmt: skip
 TOKENS: Final = Metric(
@@ -125,7 +126,7 @@ COST: Final = Metric(
 )  # fmt: skip
 UNPRICED: Final = Metric(
     "llm_sidecar_unpriced_requests_total", Kind.COUNTER, "Exchanges whose usage is known or estimated and could not be priced.", "",
-    (_closed("reason", "unknown_model", "unknown_service_tier", "modality"),),
+    (_closed("reason", "unknown_model", "unknown_service_tier", "modality", "several_models"),),
 )  # fmt: skip
 OVERHEAD: Final = Metric(
     "llm_sidecar_overhead_seconds", Kind.HISTOGRAM, "Time the sidecar itself added to an exchange, on either side.", "seconds",

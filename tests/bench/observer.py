@@ -57,7 +57,8 @@ RESPONSES_VLLM = [
 GEMINI = [
     b'{"candidates": [{"content": {"parts": [{"text": " the"}],"role": "model"},"index": 0}],"usageMetadata": {"promptTokenCount": 412,'
     b'"candidatesTokenCount": %d,"totalTokenCount": %d,"promptTokensDetails": [{"modality": "TEXT","tokenCount": 412}],'
-    b'"thoughtsTokenCount": 93},"modelVersion": "gemini-2.5-flash","responseId": "q3UfadSBKPyVkdUP5Jn5wQE"}' % (number, number + 505)
+    b'"thoughtsTokenCount": 93,"serviceTier": "standard"},'
+    b'"modelVersion": "gemini-2.5-flash","responseId": "q3UfadSBKPyVkdUP5Jn5wQE"}' % (number, number + 505)
     for number in range(100, 108)
 ]  # fmt: skip
 # As Anthropic does: padded with spaces before the last brace.

@@ -14,12 +14,14 @@ REMEMBERED_MAX: Final = 1000  # model names come from outside
 
 # A version's date or number at a name's end: gpt-4o-2024-08-06, claude-…-20250929, gpt-4-0613, …@20250929.
 _VERSION: Final = re.compile(r"(?:[-@]\d{4}-\d{2}-\d{2}|[-@]\d{8}|-\d{4}|-latest)$")
+# Before a name: Google's resource names, and brokers' for makers whose models cost the same wherever they are served.
+_OWNER: Final = re.compile(r"^(?:(?:publishers/(?:google|anthropic)/)?models|openai|anthropic|google)/")
 _RATES: Final = ("input", "output", "cached", "cache_write", "cache_write_1h", "reasoning")
 _REQUIRED: Final = ("input", "output", "date", "source")
 _VARIANTS: Final = frozenset({"above", "service_tiers"})
 _MEMBERS: Final = frozenset({"model", "date", "source", *_RATES, *_VARIANTS})
 # Tiers that cost something else than the standard one, whatever the provider calls that.
-_SPECIAL_TIERS: Final = frozenset({"flex", "priority", "fast", "ultrafast", "batch"})
+_SPECIAL_TIERS: Final = frozenset({"flex", "priority", "fast", "ultrafast", "batch", "offpeak", "provisioned_throughput"})
 
 
 class Price(NamedTuple):
@@ -46,9 +48,9 @@ class PriceTable:
 
     A pattern is a model name, or one with `*` for any characters; before it may stand a GenAI
     provider name and a slash. A name with a date or version number at its end goes by its family's
-    entry if it has none of its own. Where several patterns fit: with the provider before without,
-    the whole name before the family, a plain name before one with `*`, more literal characters
-    before fewer.
+    entry if it has none of its own, and one with its maker's name before it by what is left without.
+    Where several patterns fit: with the provider before without, the whole name before the family,
+    a plain name before one with `*`, more literal characters before fewer.
     """
 
     def __init__(self, prices: dict[str, Price]) -> None:
@@ -97,16 +99,18 @@ class PriceTable:
         self, provider: str, models: Sequence[str | None], usage: Usage, service_tier: str | None, cache_write_1h: int = 0
     ) -> tuple[Cost | None, str | None]:
         """Return what one answer cost by the first of `models` that has a price, or why it cannot be told."""
-        known = False
         for model in models:
-            if model:
+            if model and self.find(provider, model) is not None:
                 cost = self.price(provider, model, usage, cache_write_1h=cache_write_1h, service_tier=service_tier)
-                if cost is not None:
-                    return cost, None
-                known = known or self.find(provider, model) is not None
-        return None, "unknown_service_tier" if known else "unknown_model"
+                return cost, "unknown_service_tier" if cost is None else None
+        return None, "unknown_model"
 
     def _search(self, provider: str, model: str) -> Price | None:
+        price = self._search_name(provider, model)
+        bare = _OWNER.sub("", model)
+        return self._search_name(provider, bare) if price is None and bare != model else price
+
+    def _search_name(self, provider: str, model: str) -> Price | None:
         family = _VERSION.sub("", model)
         for name in (f"{provider}/{model}", f"{provider}/{family}"):
             price = self._plain.get(name)

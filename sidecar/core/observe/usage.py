@@ -19,6 +19,15 @@ def read_count(value: object) -> int | None:
     return None
 
 
+def read_totals(prompt: object, completion: object) -> tuple[int, int] | None:
+    """Return both counts, or None where one is unknown: what is no count is not zero.
+
+    A prompt has tokens; what makes no tokens, such as embeddings, leaves out the other count.
+    """
+    given, made = read_count(prompt), 0 if completion is None else read_count(completion)
+    return None if given is None or made is None else (given, made)
+
+
 def read_usd(value: object) -> float | None:
     """Return an amount of money, or None where `value` is not one."""
     if type(value) in (int, float) and 0 <= value <= COUNT_MAX:  # type: ignore[operator]

@@ -213,5 +213,7 @@ def _observe_stream(record: Record, series: Series, point: TracePoint | None) ->
         return
     stream.first_token.observe(first_token - record.accepted, point)
     usage = record.usage if record.usage_source is _REPORTED else None  # a rate of guesses would be a guess
-    if usage is not None and usage.output_total >= _RATED_TOKENS_MIN and seen.last_chunk is not None and seen.last_chunk > first_token:
+    if usage is None or usage.reasoning:  # reasoning that is not shown was done before the first token came
+        return
+    if usage.output_total >= _RATED_TOKENS_MIN and seen.last_chunk is not None and seen.last_chunk > first_token:
         stream.rate.observe(usage.output_total / (seen.last_chunk - first_token))

@@ -270,3 +270,30 @@ def test_an_answer_is_charged_by_the_first_name_that_has_a_price() -> None:
     assert prices.charge("openai", ("a", None), million, "default") == (Cost(1.0, "table"), None)
     assert prices.charge("openai", (None, "a"), million, "flex") == (None, "unknown_service_tier")
     assert prices.charge("openai", ("b", None), million, "flex") == (None, "unknown_model")
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("models/gemini-2.5-flash", 1),
+        ("publishers/google/models/gemini-2.5-flash", 1),
+        ("google/gemini-2.5-flash", 1),
+        ("openai/gpt-4o-2024-08-06", 2),
+        ("anthropic/claude-x", 4),  # as it stands, before what is left without its owner
+        ("someone/gpt-4o", None),
+        ("models/openai/gpt-4o", None),
+        ("ft:gpt-4o-2024-08-06:acme::abc123", None),
+        ("gpt-4o-2024-08-06.ft-0123456789abcdef", None),
+        ("models/", None),
+    ],
+)
+def test_an_owners_name_before_a_model_does_not_hide_its_price(model: str, expected: float | None) -> None:
+    """Resource names, and names as brokers write them. A model that was tuned has a price of its own, and another's copy too."""
+    assert rate(table("gemini-2.5-flash", "gpt-4o", "claude-x", "anthropic/claude-x"), model, "openrouter") == expected
+
+
+def test_a_model_without_a_price_in_its_tier_is_not_priced_as_another() -> None:
+    """The model that answered is known: what the one that was asked for would have cost is beside the point."""
+    prices = read_prices({"prices": [entry("answered"), entry("asked", service_tiers={"flex": 0.5})]}, "test")
+    assert prices.charge("p", ("answered", "asked"), Usage(1), "flex") == (None, "unknown_service_tier")
+    assert prices.charge("p", ("unheard-of", "asked"), Usage(2_000_000), "flex") == (Cost(1.0, "table"), None)

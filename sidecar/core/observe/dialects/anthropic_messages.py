@@ -119,6 +119,9 @@ class AnthropicMessages:
         seen.terminated = True  # JSON that can be read to its end is whole
         if message.error:
             seen.error_type = name_error(message.error)
+        if seen.running is not None:
+            self.settle(seen)
+            seen.running = None
 
     def read_event(self, event: bytes, seen: Seen, now: float) -> None:
         """Note what one event says, and count it if it is a chunk: pings and the end are none. Never raises."""
@@ -141,7 +144,18 @@ class AnthropicMessages:
             _note_event(said, seen, now)
 
     def settle(self, seen: Seen) -> None:
-        """Do nothing: counts add up event by event."""
+        """Add what was billed beside the message: compactions of its context, and another model's advice."""
+        for part in seen.running:
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind not in ("compaction", "advisor_message") or seen.usage is None:
+                continue
+            beside = Seen()
+            _note_usage(part, beside)
+            if beside.usage is not None:
+                seen.usage = Usage(*(one + more for one, more in zip(seen.usage, beside.usage, strict=True)))
+                seen.cache_write_1h += beside.cache_write_1h
+                if kind == "advisor_message":
+                    seen.unpriced = "several_models"
 
     def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
         """Return what stands before and after the text of a delta that brings nothing but text."""
@@ -208,6 +222,8 @@ def _note_usage(value: object, seen: Seen) -> None:
     cost_usd = read_cost(value)
     if cost_usd is not None:
         seen.cost_usd = cost_usd
+    if isinstance(value.get("iterations"), list):
+        seen.running = value["iterations"]
     before = seen.usage or Usage()
     told = [read_count(value.get(name)) for name in ("input_tokens", "cache_read_input_tokens", "output_tokens")]
     written, kept = _read_written(value)

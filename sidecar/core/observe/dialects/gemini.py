@@ -21,6 +21,7 @@ from sidecar.core.observe.dialects.gemini_answer import (
     decode_opening,
     has_token,
     read_reason,
+    read_tier,
     read_usage,
     salvage_answer,
     salvage_event,
@@ -62,7 +63,9 @@ class _Gemini:
         seen.terminated = True  # JSON that can be read to its end is whole
         _note_identity(answer, seen)
         if answer.usageMetadata is not None:
-            seen.usage = read_usage(answer.usageMetadata)
+            seen.running = answer.usageMetadata
+            self.settle(seen)
+            seen.running = None
         if answer.error is not None:
             seen.error_type = name_error(answer.error)
 
@@ -100,6 +103,7 @@ class _Gemini:
     def settle(self, seen: Seen) -> None:
         """Read the last of the running totals."""
         seen.usage = read_usage(seen.running)
+        seen.service_tier = read_tier(seen.running)
 
     def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
         """Return what stands before and after the text of an event that brings nothing but text."""

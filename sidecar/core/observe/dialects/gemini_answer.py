@@ -13,6 +13,11 @@ from sidecar.exchange import Usage
 
 _UNSPECIFIED: Final = "_UNSPECIFIED"  # how the name of a Protocol Buffers enumeration's zero ends: nothing is said
 
+_TIERS: Final = {
+    "ON_DEMAND": "standard", "ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_OFFPEAK": "offpeak",
+    "PROVISIONED_THROUGHPUT": "provisioned_throughput",
+}  # fmt: skip
+
 
 class Tokens(msgspec.Struct, gc=False):
     """UsageMetadata. What is zero is left out, as in all JSON of Protocol Buffers."""
@@ -23,6 +28,11 @@ class Tokens(msgspec.Struct, gc=False):
     toolUsePromptTokenCount: Count = 0
     cachedContentTokenCount: Count = 0
     totalTokenCount: Count = 0
+    serviceTier: Any = None  # of Google AI
+    trafficType: Any = None  # of Vertex AI
+
+
+_COUNTS: Final = tuple(member for member in Tokens.__struct_fields__ if member.endswith("Count"))
 
 
 class Blob(msgspec.Struct, gc=False):
@@ -101,6 +111,15 @@ def read_reason(value: object) -> str | None:
     return None if reason is None or reason.endswith(_UNSPECIFIED) else reason
 
 
+def read_tier(tokens: Tokens) -> str | None:
+    """Return how the call was served, in the words of Google AI; tiers have prices of their own."""
+    traffic = read_code(tokens.trafficType)
+    if traffic in _TIERS:
+        return _TIERS[traffic]
+    tier = (read_code(tokens.serviceTier) or "").lower().removeprefix("service_tier_")
+    return None if tier in ("", "unspecified") else tier
+
+
 def read_usage(tokens: Tokens) -> Usage | None:
     """Return the counts as disjoint kinds; None where there are none.
 
@@ -141,5 +160,6 @@ def _salvage(value: Any, kind: type[_AnyChunk], candidate: type[Candidate]) -> _
         answer.candidates = tuple(salvage(each, candidate) for each in value["candidates"][:CHOICES_MAX])
     tokens = value.get("usageMetadata")
     if answer.usageMetadata is None and isinstance(tokens, dict):
-        answer.usageMetadata = Tokens(*(read_count(tokens.get(member)) or 0 for member in Tokens.__struct_fields__))
+        counts = {member: read_count(tokens.get(member)) or 0 for member in _COUNTS}
+        answer.usageMetadata = Tokens(**counts, serviceTier=tokens.get("serviceTier"), trafficType=tokens.get("trafficType"))
     return answer

@@ -25,7 +25,7 @@ from sidecar.core.observe.dialects.openai_usage import read_cost
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
 from sidecar.core.observe.sse import EventSplitter
 from sidecar.core.observe.text import OTHER, name_reason, read_code, read_identifier
-from sidecar.core.observe.usage import read_count, split_usage
+from sidecar.core.observe.usage import read_count, read_totals, split_usage
 from sidecar.errors import ErrorKind
 from sidecar.exchange import Asked, Seen, Usage
 
@@ -226,12 +226,13 @@ def read_usage(value: object) -> Usage | None:
     """
     if not isinstance(value, dict):
         return None
-    given, made = read_count(value.get("input_tokens")), read_count(value.get("output_tokens"))
-    if given is None and made is None:
+    totals = read_totals(value.get("input_tokens"), value.get("output_tokens"))
+    if totals is None:
         return None
+    given, made = totals
     inputs, outputs = value.get("input_tokens_details"), value.get("output_tokens_details")
     read, written = _read_detail(inputs, "cached_tokens"), _read_detail(inputs, "cache_write_tokens")
-    return split_usage(given or 0, read, written, made or 0, _read_detail(outputs, "reasoning_tokens"))
+    return split_usage(given, read, written, made, _read_detail(outputs, "reasoning_tokens"))
 
 
 def _read_detail(details: object, member: str) -> int:

@@ -15,7 +15,7 @@ from sidecar.core.observe.dialects.openai_form import name_error
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
 from sidecar.core.observe.tally import Tally
 from sidecar.core.observe.text import read_code, read_identifier
-from sidecar.core.observe.usage import read_count, split_usage
+from sidecar.core.observe.usage import read_count, read_totals, split_usage
 from sidecar.exchange import Seen, Usage
 
 _ENDS: Final = frozenset({"response.done", "response.completed", "response.incomplete", "response.failed"})
@@ -144,12 +144,13 @@ def _read_usage(value: object) -> Usage | None:
     """Return a usage object as disjoint kinds; None where it holds no counts. Realtime says `token_details`, responses `tokens_details`."""
     if not isinstance(value, dict):
         return None
-    given, made = read_count(value.get("input_tokens")), read_count(value.get("output_tokens"))
-    if given is None and made is None:
+    totals = read_totals(value.get("input_tokens"), value.get("output_tokens"))
+    if totals is None:
         return None
+    given, made = totals
     inputs = value.get("input_token_details") or value.get("input_tokens_details")
     outputs = value.get("output_token_details") or value.get("output_tokens_details")
     return split_usage(
-        given or 0, read_count(_member(inputs, "cached_tokens")) or 0, read_count(_member(inputs, "cache_write_tokens")) or 0,
-        made or 0, read_count(_member(outputs, "reasoning_tokens")) or 0,
+        given, read_count(_member(inputs, "cached_tokens")) or 0, read_count(_member(inputs, "cache_write_tokens")) or 0,
+        made, read_count(_member(outputs, "reasoning_tokens")) or 0,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
-from sidecar.core.observe.usage import Count, read_count, read_usd, split_usage
+from sidecar.core.observe.usage import Count, read_count, read_totals, read_usd, split_usage
 from sidecar.exchange import Seen, Usage
 
 _TICKS_PER_USD: Final = 10_000_000_000  # of xAI's `cost_in_usd_ticks`
@@ -77,10 +77,10 @@ def read_usage(value: object) -> Usage | None:
     """
     if not isinstance(value, dict):
         return None
-    prompt, made = read_count(value.get("prompt_tokens")), value.get("completion_tokens")
-    completion = 0 if made is None else read_count(made)  # embeddings have none
-    if prompt is None or completion is None:
+    totals = read_totals(value.get("prompt_tokens"), value.get("completion_tokens"))
+    if totals is None:
         return None
+    prompt, completion = totals
     read, written = _read_details(value.get("prompt_tokens_details"), "cached_tokens", "cache_write_tokens")
     if not read:
         read = next((count for name in _CACHE_READ if (count := read_count(value.get(name)))), 0)

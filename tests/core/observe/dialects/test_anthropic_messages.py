@@ -406,3 +406,33 @@ def test_what_is_learned_changes_nothing(events: list[bytes], together: bool) ->
     pieces = [START, b"".join(events)] if together else [START, *events]
     assert feed(quick, pieces).seen == feed(patient, pieces).seen
     assert quick.ended_well == patient.ended_well
+
+
+def part(kind: str, **counts: int) -> dict[str, Any]:
+    """One of a usage's iterations."""
+    return {"type": kind, "input_tokens": 0, "output_tokens": 0} | counts
+
+
+@pytest.mark.parametrize(
+    ("iterations", "usage", "kept", "unpriced"),
+    [
+        ([part("message", input_tokens=5, output_tokens=9)], Usage(5, 0, 0, 9, 0), 0, None),
+        ([part("compaction", input_tokens=100, output_tokens=20), part("message")], Usage(105, 0, 0, 29, 0), 0, None),
+        ([part("compaction", cache_read_input_tokens=7), part("compaction", output_tokens=1)], Usage(5, 7, 0, 10, 0), 0, None),
+        ([part("compaction") | {"cache_creation": {"ephemeral_1h_input_tokens": 3}}], Usage(5, 0, 3, 9, 0), 3, None),
+        ([part("advisor_message", input_tokens=50, output_tokens=4)], Usage(55, 0, 0, 13, 0), 0, "several_models"),
+        ([None, 7, {"type": ["compaction"]}, {"type": "compaction", "input_tokens": "x"}], Usage(5, 0, 0, 9, 0), 0, None),
+        ("compaction", Usage(5, 0, 0, 9, 0), 0, None),
+    ],
+)
+def test_what_is_billed_beside_the_message_counts(iterations: Any, usage: Usage, kept: int, unpriced: str | None) -> None:
+    """A compaction's tokens are not among the message's own; nor are an advisor's, who is another model."""
+    delta = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 9, "iterations": iterations})
+    streamed = feed(
+        start(), [START, text("a"), delta.replace(b'"output_tokens": 9', b'"output_tokens": 3'), delta, event("message_stop")]
+    ).seen
+    whole = Seen()
+    body = {"id": "i", "model": "m", "usage": {"input_tokens": 5, "output_tokens": 9, "iterations": iterations}}
+    ANTHROPIC_MESSAGES.read_whole(json.dumps(body).encode(), whole)
+    for seen in (streamed, whole):
+        assert (seen.usage, seen.cache_write_1h, seen.unpriced) == (usage, kept, unpriced)

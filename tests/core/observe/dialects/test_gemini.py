@@ -310,3 +310,30 @@ def test_what_is_learned_changes_nothing(events: list[bytes], array: bool) -> No
     feed(quick, pieces)
     feed(patient, pieces)
     assert quick.seen == patient.seen
+
+
+@pytest.mark.parametrize(
+    ("members", "tier"),
+    [
+        ({}, None),
+        ({"serviceTier": "flex"}, "flex"),
+        ({"serviceTier": "SERVICE_TIER_PRIORITY"}, "priority"),
+        ({"serviceTier": "unspecified"}, None),
+        ({"trafficType": "ON_DEMAND"}, "standard"),
+        ({"trafficType": "ON_DEMAND_FLEX"}, "flex"),
+        ({"trafficType": "ON_DEMAND_PRIORITY"}, "priority"),
+        ({"trafficType": "PROVISIONED_THROUGHPUT"}, "provisioned_throughput"),
+        ({"trafficType": ["x"], "serviceTier": 7}, None),
+        ({"trafficType": "ON_DEMAND_FLEX", "promptTokenCount": 5.0}, "flex"),
+    ],
+)
+def test_tiers(members: dict[str, Any], tier: str | None) -> None:
+    """How a call was served decides its price: Google AI and Vertex AI tell it beside the counts, each in words of its own."""
+    tokens = {"promptTokenCount": 5, "candidatesTokenCount": 1} | members
+    streamed = start()
+    streamed.feed(event("a", usageMetadata=tokens), 1.0)
+    streamed.finish(1.0)
+    whole = Seen()
+    GEMINI_STREAM.read_whole(json.dumps({"usageMetadata": tokens}).encode(), whole)
+    assert (streamed.seen.service_tier, whole.service_tier) == (tier, tier)
+    assert streamed.seen.usage == whole.usage == Usage(5, 0, 0, 1, 0)

@@ -119,7 +119,9 @@ def test_status_of_the_last_event() -> None:
         ({"input_tokens": 10, "output_tokens": 9, "output_tokens_details": {"reasoning_tokens": 4}}, (10, 0, 0, 5, 4)),
         ({"input_tokens": 3, "output_tokens": 2, "input_tokens_details": {"cached_tokens": 9}}, (0, 3, 0, 2, 0)),
         ({"input_tokens": 3, "input_tokens_details": {"cached_tokens": "x"}, "output_tokens_details": None}, (3, 0, 0, 0, 0)),
-        ({"prompt_tokens": 7}, None), ({"input_tokens": "3"}, None), ({}, None), (None, None), ([1], None),
+        ({"prompt_tokens": 7}, None), ({"input_tokens": "3"}, None), ({"output_tokens": 3}, None),
+        ({"input_tokens": 3, "output_tokens": "3"}, None), ({"input_tokens": None, "output_tokens": 3}, None),
+        ({}, None), (None, None), ([1], None),
     ],
 )  # fmt: skip
 def test_usage(value: object, usage: tuple[int, ...] | None) -> None:
