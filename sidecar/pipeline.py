@@ -275,10 +275,12 @@ class Pipeline:
         return own_fields(exchange.call.id, exchange.place.name, exchange.attempts_made)
 
     def _leave(self, exchange: Exchange) -> None:
-        """The caller is gone: an ending, not an error."""
+        """The caller is gone: an ending, not an error, unless it has had the end of the answer, or an error in its place."""
         exchange.kind, exchange.ending = None, Ending.CLIENT_GONE
-        if exchange.status is not None and exchange.observer is not None and exchange.observer.seen.answered:
-            exchange.ending = end_with_answer(exchange.status, exchange.observer.seen.error_type)
+        if exchange.status is not None and exchange.observer is not None:
+            seen = exchange.observer.seen
+            if seen.answered or seen.error_type is not None:
+                exchange.ending = end_with_answer(exchange.status, seen.error_type)
         exchange.client.break_off(unmistakably=False)
 
     def _record(self, exchange: Exchange) -> None:

@@ -565,6 +565,24 @@ async def test_a_caller_that_leaves_with_its_response_has_missed_nothing(pieces:
     assert (record.ending, record.error_type, record.attempts[0].outcome) == (ending, error_type, str(ending))
 
 
+FAILED = b'data: {"error":{"message":"no room","code":"overloaded"}}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("pieces", "ending", "error_type"),
+    [
+        ((FIRST,), Ending.CLIENT_GONE, None),
+        ((FIRST, LAST), Ending.CLIENT_GONE, None),  # usage may still come, or another choice
+        ((FIRST, LAST, DONE), Ending.COMPLETED, None),
+        ((FIRST, FAILED), Ending.IN_BAND_ERROR, "overloaded"),
+    ],
+)
+async def test_a_caller_that_leaves_behind_the_end_has_missed_nothing(pieces: Any, ending: Ending, error_type: str | None) -> None:
+    """Clients close a stream at its end mark, or at an error in it, while the upstream takes its time to end the answer."""
+    record = await Played(stream(*pieces, at_end=ClientGone())).carry(client_of(body=(STREAMED,)))
+    assert (record.ending, record.error_type, record.attempts[0].outcome) == (ending, error_type, str(ending))
+
+
 async def test_a_cut_answer_of_an_mcp_server_is_told_with_the_requests_id() -> None:
     """Unless events had ids, by which the caller can ask for the rest itself."""
     client = tool_client()

@@ -131,14 +131,14 @@ class AnthropicMessages:
             said = self._decode_opening(event) if opening else self._decode_event(event)
         except UNREADABLE:
             if event.lstrip().startswith(_DONE):
-                seen.terminated = True
+                seen.terminated = seen.answered = True
                 return
             said = _salvage_event(event)
         kind = said.type
         if kind == "content_block_delta" and not opening:
             seen.chunks += 1  # nearly always
         elif kind == "message_stop":
-            seen.terminated = True
+            seen.terminated = seen.answered = True
         elif kind != "ping":
             seen.chunks += 1
             _note_event(said, seen, now)

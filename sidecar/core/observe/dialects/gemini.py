@@ -77,7 +77,7 @@ class _Gemini:
             chunk = decode_opening(event) if opening else decode_chunk(event)
         except UNREADABLE:
             if event == END:
-                seen.terminated = True
+                seen.terminated = seen.answered = True
                 return
             chunk = salvage_event(event)
         tokens = chunk.usageMetadata

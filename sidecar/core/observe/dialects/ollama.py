@@ -207,7 +207,7 @@ def _note_end(end: _End, seen: Seen) -> None:
     reason = name_reason(end.done_reason)
     if reason not in _ERRANDS:
         seen.chunks += 1
-    seen.terminated = True
+    seen.terminated = seen.answered = True
     if reason is None:
         seen.choices.clear()
     else:

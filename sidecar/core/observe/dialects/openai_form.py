@@ -122,7 +122,7 @@ class OpenAIForm:
             chunk = self._decode_opening(event) if opening else self._decode_chunk(event)
         except UNREADABLE:
             if event.lstrip().startswith(_DONE):
-                seen.terminated = True
+                seen.terminated = seen.answered = True
                 return
             chunk, opening = self._salvage_event(event), True
         seen.chunks += 1

@@ -141,7 +141,7 @@ class OpenAIResponses:
             found = _decode_opening(event) if opening else _decode_event(event)
         except UNREADABLE:
             if event.lstrip().startswith(_DONE):
-                seen.terminated = True
+                seen.terminated = seen.answered = True
                 return
             found = _salvage_event(event)
         kind = found.type
@@ -199,7 +199,7 @@ class OpenAIResponses:
 
     def _note_end(self, response: _Response, status: str, seen: Seen) -> None:
         """The last event names the status; the response within should say the same, but need not be there."""
-        seen.terminated = True
+        seen.terminated = seen.answered = True
         told = read_code(response.status)
         status = told if told in _ENDS.values() and told is not None else status
         seen.choices[0] = _name_reason(response, status)
