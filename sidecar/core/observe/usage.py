@@ -1,13 +1,8 @@
 """Token counts as providers report them, made into disjoint kinds."""
 
-from typing import Annotated
-
-import msgspec
-
 from sidecar.exchange import Usage
 
 COUNT_MAX = 2**53  # beyond it a JSON number is no longer exact
-Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
 
 
 def read_count(value: object) -> int | None:

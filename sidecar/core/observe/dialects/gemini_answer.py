@@ -6,9 +6,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from sidecar.core.observe.dialects.openai_form import CHOICES_MAX
+from sidecar.core.observe.dialects.openai_usage import Count
 from sidecar.core.observe.salvage import parse_leniently, salvage
-from sidecar.core.observe.text import name_reason, read_code
-from sidecar.core.observe.usage import Count, read_count, split_usage
+from sidecar.core.observe.text import name_reason
+from sidecar.core.observe.usage import read_count, split_usage
 from sidecar.exchange import Usage
 
 _UNSPECIFIED: Final = "_UNSPECIFIED"  # how the name of a Protocol Buffers enumeration's zero ends: nothing is said

@@ -9,8 +9,9 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from sidecar.core.observe.dialects.openai_usage import Count
 from sidecar.core.observe.text import IDENTIFIER_CHARS_MAX
-from sidecar.core.observe.usage import Count, split_usage
+from sidecar.core.observe.usage import split_usage
 from sidecar.exchange import Seen
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=IDENTIFIER_CHARS_MAX)]

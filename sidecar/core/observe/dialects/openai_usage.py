@@ -1,16 +1,18 @@
 """Token counts and cost in the OpenAI form, as its many speakers tell them."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
-from sidecar.core.observe.usage import Count, read_count, read_totals, read_usd, split_usage
+from sidecar.core.observe.usage import COUNT_MAX, read_count, read_totals, read_usd, split_usage
 from sidecar.exchange import Seen, Usage
 
 _TICKS_PER_USD: Final = 10_000_000_000  # of xAI's `cost_in_usd_ticks`
 # Where those put the tokens read from their cache who put them beside the other counts: DeepSeek; Moonshot, Together.
 _CACHE_READ: Final = ("prompt_cache_hit_tokens", "cached_tokens")
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
 
 
 class Counts(msgspec.Struct, gc=False):
