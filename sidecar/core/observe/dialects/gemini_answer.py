@@ -8,7 +8,7 @@ import msgspec
 from sidecar.core.observe.dialects.openai_form import CHOICES_MAX
 from sidecar.core.observe.dialects.openai_usage import Count
 from sidecar.core.observe.salvage import parse_leniently, salvage
-from sidecar.core.observe.text import name_reason
+from sidecar.core.observe.text import name_reason, read_code
 from sidecar.core.observe.usage import read_count, split_usage
 from sidecar.exchange import Usage
 
