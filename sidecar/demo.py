@@ -1,12 +1,14 @@
 """`llm-sidecar demo`: provider, sidecar and callers alive in one process, and their accounts compared."""
 
 import asyncio
+import dataclasses
 import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TextIO
+from urllib.parse import urlsplit
 
-from sidecar.config import Admin, Route, Settings, Timeouts, Upstream
+from sidecar.config import BUILT_IN_ROUTES, BUILT_IN_UPSTREAMS, Admin, Settings, Timeouts
 from sidecar.simulator.accounts import Account, read_ledger, read_samples, read_scrape
 from sidecar.simulator.profile import Profile
 from sidecar.simulator.server import Simulator, start
@@ -16,12 +18,13 @@ from sidecar.simulator.traffic import Traffic, run_traffic
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
-ROUTE: Final = "openai"
+ROUTES: Final = tuple(BUILT_IN_UPSTREAMS)
 _HOST: Final = "127.0.0.1"
 _SEED: Final = 20_260_101
 _ONCE_CALLS: Final = 300
 _ONCE_SPEED: Final = 4.0
 _IDLE_S: Final = 6.0  # longer than any pause the simulated models make, short enough to see a stall end
+_ONCE_IDLE_S: Final = 4.0  # they are faster there, but for pauses that a script asks for
 _SETTLE_S: Final = 15.0
 _SETTLE_STEP_S: Final = 0.05
 
@@ -73,14 +76,16 @@ def plan_demo(provider_url: str, duration_s: float | None, port: int | None, onc
     settings = Settings(
         listen=f"{_HOST}:{port or 0}",
         admin=Admin(listen=f"{_HOST}:0"),
-        upstreams={ROUTE: Upstream(provider_url, provider="openai")},
-        routes=(Route(f"/{ROUTE}/", ROUTE),),
-        timeouts=Timeouts(idle=_IDLE_S),
+        upstreams={
+            name: dataclasses.replace(usual, url=provider_url + urlsplit(usual.url).path) for name, usual in BUILT_IN_UPSTREAMS.items()
+        },
+        routes=BUILT_IN_ROUTES,
+        timeouts=Timeouts(idle=_ONCE_IDLE_S if once else _IDLE_S),
     )
     if once:
-        traffic = Traffic("", seed=_SEED, calls=_ONCE_CALLS, duration_s=duration_s, callers=24, odd_every=9)
+        traffic = Traffic("", seed=_SEED, calls=_ONCE_CALLS, duration_s=duration_s, callers=24, odd_every=9, routes=ROUTES)
     else:
-        traffic = Traffic("", seed=_SEED, duration_s=duration_s, callers=16, odd_every=25, think_s=0.4)
+        traffic = Traffic("", seed=_SEED, duration_s=duration_s, callers=16, odd_every=25, think_s=0.4, routes=ROUTES)
     return Plan(settings, traffic, is_live=is_terminal)
 
 
@@ -128,7 +133,7 @@ class _Scrape:
 async def _drive(plan: Plan, side: Running, scrape: _Scrape, stop: asyncio.Event, out: TextIO) -> None:
     """Run the traffic, with a line per second beside it where somebody is watching."""
     pulse = Pulse()
-    traffic = plan.traffic._replace(base_url=f"{side.data_url}/{ROUTE}")
+    traffic = plan.traffic._replace(base_url=f"{side.data_url}/{{route}}")
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(_watch(pulse, scrape, out)) if plan.is_live else None
         await run_traffic(traffic, pulse.note, stop)
@@ -139,7 +144,7 @@ async def _drive(plan: Plan, side: Running, scrape: _Scrape, stop: asyncio.Event
 async def _watch(pulse: Pulse, scrape: _Scrape, out: TextIO) -> None:
     while True:
         await asyncio.sleep(1.0)
-        print(pulse.tell(time.monotonic(), read_scrape(await scrape.read(), ROUTE)), file=out, flush=True)
+        print(pulse.tell(time.monotonic(), read_scrape(await scrape.read())), file=out, flush=True)
 
 
 async def _settle(simulator: Simulator, scrape: _Scrape) -> Account:
@@ -149,15 +154,16 @@ async def _settle(simulator: Simulator, scrape: _Scrape) -> Account:
         text = await scrape.read()
         in_flight = sum(value for name, _, value in read_samples(text) if name == "llm_sidecar_in_flight_requests")
         if (not in_flight and not simulator.ledger.open_count) or time.monotonic() > deadline_s:
-            return read_scrape(text, ROUTE)
+            return read_scrape(text)
         await asyncio.sleep(_SETTLE_STEP_S)
 
 
 def _show_places(side: Running, simulator: Simulator, out: TextIO) -> None:
+    others = ", ".join(f"/{name}" for name in ROUTES if name != "openai")
     print(
-        f"sidecar     {side.data_url}/{ROUTE}/v1   (point OPENAI_BASE_URL here)\n"
+        f"sidecar     {side.data_url}/openai/v1   (point OPENAI_BASE_URL here; also: {others})\n"
         f"admin page  {side.admin_url}/\n"
         f"metrics     {side.admin_url}/metrics\n"
-        f"provider    {simulator.url}/v1   (simulated; what it did: {simulator.url}/_sim/ledger)\n",
+        f"provider    {simulator.url}   (simulated; what it did: {simulator.url}/_sim/ledger)\n",
         file=out, flush=True,
     )  # fmt: skip

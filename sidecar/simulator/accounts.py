@@ -1,8 +1,8 @@
 """Two accounts of the same traffic, in the same terms: the provider's ledger and the sidecar's scrape.
 
-Both are brought to requests by ending and billable tokens as disjoint kinds, per model. Where the
-provider did not tell its usage in full nobody downstream can know it, so the comparison is over
-what was told; what was truly generated is kept beside it.
+Both are brought to requests by ending and billable tokens as disjoint kinds, per provider and model.
+Where the provider did not tell its usage in full nobody downstream can know it, so the comparison is
+over what was told; what was truly generated is kept beside it.
 """
 
 import math
@@ -33,7 +33,7 @@ _ESCAPES: Final = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
 
 
 class Tally:
-    """What happened with one model."""
+    """What happened with one model of one provider."""
 
     __slots__ = ("cost_usd", "endings", "tokens")
 
@@ -61,15 +61,23 @@ class Tally:
         self.cost_usd += other.cost_usd
 
 
-Account = dict[str, Tally]  # by model; "" where the request names none
+Account = dict[tuple[str, str], Tally]  # by provider and model; "" where the request names none
 
 
 def total(account: Account) -> Tally:
-    """All models together."""
+    """All providers and models together."""
     tally = Tally()
     for each in account.values():
         tally.add(each)
     return tally
+
+
+def sum_by_provider(account: Account) -> dict[str, Tally]:
+    """All models of each provider together."""
+    sums: dict[str, Tally] = {}
+    for (provider, _), tally in account.items():
+        sums.setdefault(provider, Tally()).add(tally)
+    return sums
 
 
 def expected_ending(status: int | None, outcome: Outcome) -> Ending:
@@ -87,7 +95,7 @@ def read_ledger(rows: Iterable[Row], *, true: bool = False) -> Account:
     """The provider's account: of what it told, or of what is `true`."""
     account: Account = {}
     for row in rows:
-        tally = account.setdefault(row.model, Tally())
+        tally = account.setdefault((row.provider, row.model), Tally())
         if row.requests:
             ending = str(expected_ending(row.status, row.outcome))
             tally.endings[ending] = tally.endings.get(ending, 0) + row.requests
@@ -101,20 +109,20 @@ def read_ledger(rows: Iterable[Row], *, true: bool = False) -> Account:
     return account
 
 
-def read_scrape(text: str, route: str) -> Account:
-    """The sidecar's account: its counters of one route, and of tokens that were reported."""
+def read_scrape(text: str) -> Account:
+    """The sidecar's account: its counters of requests, of tokens that were reported, and of what they cost."""
     account: Account = {}
     for name, labels, value in read_samples(text):
         if not value:
             continue
-        model = labels.get("model", "")
-        if name == "llm_sidecar_requests_total" and labels.get("route") == route:
-            endings = account.setdefault(model, Tally()).endings
+        key = (labels.get("provider", ""), labels.get("model", ""))
+        if name == "llm_sidecar_requests_total":
+            endings = account.setdefault(key, Tally()).endings
             endings[labels["ending"]] = endings.get(labels["ending"], 0) + round(value)
         elif name == "llm_sidecar_tokens_total" and labels.get("source") == "reported":
-            account.setdefault(model, Tally()).tokens[labels["type"]] += round(value)
-        elif name == "llm_sidecar_cost_usd_total":
-            account.setdefault(model, Tally()).cost_usd += value
+            account.setdefault(key, Tally()).tokens[labels["type"]] += round(value)
+        elif name == "llm_sidecar_cost_usd_total" and labels.get("source") != "estimated":
+            account.setdefault(key, Tally()).cost_usd += value
     return account
 
 
@@ -134,13 +142,14 @@ def _unescape(match: re.Match[str]) -> str:
 def compare(provider: Account, sidecar: Account) -> list[str]:
     """Every difference, one line each; none where both agree."""
     return [
-        f"{model or '(no model)'}: {difference}"
-        for model in sorted(provider.keys() | sidecar.keys())
-        for difference in _differences(provider.get(model) or Tally(), sidecar.get(model) or Tally())
+        f"{name} {model or '(no model)'}: {difference}"
+        for name, model in sorted(provider.keys() | sidecar.keys())
+        for difference in find_differences(provider.get((name, model)) or Tally(), sidecar.get((name, model)) or Tally())
     ]
 
 
-def _differences(provider: Tally, sidecar: Tally) -> Iterator[str]:
+def find_differences(provider: Tally, sidecar: Tally) -> Iterator[str]:
+    """Every difference between two accounts of one thing."""
     for ending in sorted(provider.endings.keys() | sidecar.endings.keys()):
         theirs, ours = provider.endings.get(ending, 0), sidecar.endings.get(ending, 0)
         if theirs != ours:

@@ -35,6 +35,7 @@ class Anthropic:
     """The dialect of messages."""
 
     name = "anthropic"
+    provider = "anthropic"
     garbage = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"never clo'
     not_utf8 = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"\xc3\x28\xff"}}'
 

@@ -25,6 +25,7 @@ class Azure(OpenAI):
     """The dialect of Azure OpenAI's deployments."""
 
     name = "azure"
+    provider = "azure.ai.openai"
 
     def form_of(self, method: str, path: str) -> Form | None:
         """As OpenAI's, of a deployment."""

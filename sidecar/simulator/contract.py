@@ -28,6 +28,7 @@ class Dialect(Protocol):
     """One wire format, as a provider speaks it."""
 
     name: str
+    provider: str  # whose interface it is (GenAI semantic conventions, `gen_ai.provider.name`)
     garbage: bytes  # an event's data, or a body, that is not JSON
     not_utf8: bytes  # an event whose text is not UTF-8
 

@@ -35,6 +35,7 @@ class Gemini:
     """The dialect of generateContent, streamGenerateContent with `alt=sse`, embedContent and batchEmbedContents."""
 
     name = "gemini"
+    provider = "gcp.gemini"
     # Its braces and quotes are balanced: in an array, where nothing else tells where an element ends, only it is lost.
     garbage = b'{"candidates": [{"content": {"parts": [{"text": never quoted}]}}]}'
     not_utf8 = b'{"candidates": [{"content": {"parts": [{"text": "\xc3\x28\xff"}],"role": "model"},"index": 0}]}'

@@ -33,16 +33,24 @@ def asks_for_array(target: str) -> bool:
 def read_gemini_ask(form: Form, target: str, body: bytes) -> Ask:
     """Read a request. Raises Rejection (400) where the provider would."""
     path, _, query = target.partition("?")
-    if BAD_KEY in parse_qs(query).get("key", ()):
-        raise Rejection(400, "API key not valid. Please pass a valid API key.", code="API_KEY_INVALID")
+    found = _ENDPOINT.fullmatch(path)
+    model, method = ("", "") if found is None else (unquote(found[1]), found[2])
+    try:
+        if BAD_KEY in parse_qs(query).get("key", ()):
+            raise Rejection(400, "API key not valid. Please pass a valid API key.", code="API_KEY_INVALID")
+        return _read_body(form, model, method, body)
+    except Rejection as rejection:
+        rejection.model = model
+        raise
+
+
+def _read_body(form: Form, model: str, method: str, body: bytes) -> Ask:
     try:
         tree = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Rejection(400, "Invalid JSON payload received.") from error
-    found = _ENDPOINT.fullmatch(path)
-    if found is None or not isinstance(tree, dict):
+    if not isinstance(tree, dict):
         raise Rejection(400, "Invalid JSON payload received. Root element must be a message.")
-    model, method = unquote(found[1]), found[2]
     if form is Form.EMBEDDING:
         return _read_embedding(tree, model, is_batched=method == "batchEmbedContents")
     return _read_generation(tree, model, is_streamed=method == "streamGenerateContent")

@@ -25,7 +25,8 @@ class Entry:
     __slots__ = (
         "body_bytes", "cached_tokens", "client_closed_s", "digest", "ended_s", "fault", "first_byte_s", "first_token_s",
         "header_names", "id", "is_billed", "is_superseded", "marks", "method", "model", "number", "outcome", "path", "prices",
-        "prompt_tokens", "received_s", "request_id", "status", "stream", "tag", "traceparent", "written_1h_tokens", "written_tokens",
+        "prompt_tokens", "provider", "received_s", "request_id", "status", "stream", "tag", "traceparent", "written_1h_tokens",
+        "written_tokens",
     )  # fmt: skip
 
     def __init__(self, number: int, method: str, path: str, received_s: float) -> None:
@@ -38,6 +39,7 @@ class Entry:
         self.tag = ""  # the caller's own name for this request (`x-sim-tag`)
         self.traceparent: str | None = None
         self.header_names: tuple[str, ...] = ()
+        self.provider = ""  # whose interface was called
         self.model = ""
         self.stream = False
         self.fault: str | None = None
@@ -92,8 +94,9 @@ class Entry:
         tokens = self.true_tokens
         return {
             "number": self.number, "id": self.id, "request_id": self.request_id, "tag": self.tag, "traceparent": self.traceparent,
-            "method": self.method, "path": self.path, "header_names": list(self.header_names), "model": self.model, "stream": self.stream,
-            "status": self.status, "fault": self.fault, "outcome": self.outcome.value, "superseded": self.is_superseded,
+            "method": self.method, "path": self.path, "header_names": list(self.header_names), "provider": self.provider,
+            "model": self.model, "stream": self.stream, "status": self.status,
+            "fault": self.fault, "outcome": self.outcome.value, "superseded": self.is_superseded,
             "usage": tokens._asdict(), "reported": self.is_reported, "cost_usd": tokens.cost_usd(self.prices),
             "told": self.reported_tokens._asdict(), "told_usd": self.reported_tokens.cost_usd(self.prices),
             "bytes": self.body_bytes, "sha256": self.digest.hexdigest(), "received_s": self.received_s,
@@ -103,8 +106,9 @@ class Entry:
 
 
 class Row(NamedTuple):
-    """The totals of one model, status and outcome."""
+    """The totals of one provider, model, status and outcome."""
 
+    provider: str
     model: str
     status: int | None
     outcome: Outcome
@@ -121,7 +125,7 @@ class Ledger:
     def __init__(self, entries_max: int = 100_000) -> None:
         self._entries: deque[Entry] = deque(maxlen=entries_max)
         self._by_tag: OrderedDict[str, Entry] = OrderedDict()
-        self._rows: dict[tuple[str, int | None, Outcome], Row] = {}
+        self._rows: dict[tuple[str, str, int | None, Outcome], Row] = {}
         self._open = 0
 
     def begin(self, entry: Entry) -> None:
@@ -185,7 +189,8 @@ class Ledger:
             "reported": _tell_tokens(*(row.reported for row in rows), cost_usd=sum(row.reported_usd for row in rows)),
             "rows": [
                 {
-                    "model": row.model, "status": row.status, "outcome": row.outcome.value, "requests": row.requests,
+                    "provider": row.provider, "model": row.model, "status": row.status, "outcome": row.outcome.value,
+                    "requests": row.requests,
                     "true": _tell_tokens(row.true, cost_usd=row.true_usd),
                     "reported": _tell_tokens(row.reported, cost_usd=row.reported_usd),
                 }
@@ -198,10 +203,11 @@ class Ledger:
         self._put(row._replace(requests=row.requests + step))
 
     def _row_of(self, entry: Entry) -> Row:
-        return self._rows.get((entry.model, entry.status, entry.outcome)) or Row(entry.model, entry.status, entry.outcome)
+        key = (entry.provider, entry.model, entry.status, entry.outcome)
+        return self._rows.get(key) or Row(*key)
 
     def _put(self, row: Row) -> None:
-        self._rows[row.model, row.status, row.outcome] = row
+        self._rows[row.provider, row.model, row.status, row.outcome] = row
 
 
 def _tell_tokens(*several: Tokens, cost_usd: float) -> dict[str, Any]:

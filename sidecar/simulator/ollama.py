@@ -31,6 +31,7 @@ class Ollama:
     """The dialect of /api/chat, /api/generate and /api/embed."""
 
     name = "ollama"
+    provider = "ollama"
     garbage = b'{"model":"sim-small","message":{"role":"assistant","content":"never clo'
     not_utf8 = b'{"model":"sim-small","message":{"role":"assistant","content":"\xc3\x28\xff"},"response":"\xc3\x28\xff","done":false}'
 

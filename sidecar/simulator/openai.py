@@ -31,6 +31,7 @@ class OpenAI:
     """The dialect of chat completions, completions and embeddings."""
 
     name = "openai"
+    provider = "openai"
     garbage = b'{"choices":[{"index":0,"delta":{"content":"never clo'
     not_utf8 = b'{"choices":[{"index":0,"delta":{"content":"\xc3\x28\xff"},"finish_reason":null}]}'
 

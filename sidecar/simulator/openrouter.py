@@ -29,6 +29,7 @@ class OpenRouter(OpenAI):
     """The dialect of OpenRouter's chat completions, completions and embeddings."""
 
     name = "openrouter"
+    provider = "openrouter"
 
     def form_of(self, method: str, path: str) -> Form | None:
         """As OpenAI's, under a prefix."""

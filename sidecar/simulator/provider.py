@@ -32,7 +32,7 @@ from sidecar.simulator.wire import Fields
 CONTROL_PREFIX: Final = "/_sim/"
 _MODELS_SUFFIX: Final = "/models"
 _RESPONSES_SUFFIX: Final = "/responses"
-_REMEMBERING: Final = (Form.CHAT, Form.RESPONSE)  # their prompts are cached
+_REMEMBERING: Final = (Form.CHAT, Form.RESPONSE)  # their prompts are cached, where the format can tell it
 _COUNT_SUFFIX: Final = "/messages/count_tokens"
 _SCRIPTS_MAX: Final = 100_000
 _DOWN: Final = (Fault.RESET_BEFORE_HEAD, Fault.CLOSE_BEFORE_HEAD, Fault.GARBAGE_HTTP)
@@ -70,10 +70,12 @@ class Provider:
         if received.path.startswith(CONTROL_PREFIX):
             return None, self._control(received)
         entry = self._make_entry(received, now)
-        dialect, form = find_dialect(received.method, received.target) or (OPENAI, None)
+        dialect, form = find_dialect(received.method, received.target) or (_find_other(received.path), None)
+        entry.provider = dialect.provider
         try:
             reply = self._answer_other(received, entry) if form is None else self._answer(dialect, form, received, entry)
         except Rejection as rejection:
+            entry.model = entry.model or rejection.model
             error = dialect.render_error(rejection.status, rejection.message, param=rejection.param, code=rejection.code)
             reply = compose_plain(rejection.status, error, self._fields(dialect, entry, 0.0, 0))
         entry.status, entry.marks, entry.is_billed = reply.status, reply.marks, reply.is_billed
@@ -88,6 +90,7 @@ class Provider:
             told = compose_plain(404, render_error(404, f"Invalid URL (GET {received.path})", code="unknown_url"))
         elif not OPENAI.is_known(received.headers):
             told = compose_plain(401, render_error(401, "Incorrect API key provided: sk-bad.", code="invalid_api_key"))
+        entry.provider = OPENAI.provider if isinstance(told, Reply) else told.provider
         entry.status = told.status if isinstance(told, Reply) else 101
         self.ledger.begin(entry)
         return entry, told
@@ -131,7 +134,7 @@ class Provider:
         cached = 0
         if ask.written_tokens < self.profile.cached_from_tokens:
             ask = ask._replace(written_tokens=0, written_1h_tokens=0)
-        if is_read and ask.form in _REMEMBERING:
+        if is_read and ask.form in _REMEMBERING and ask.tells_details:
             step = {} if ask.marked_parts is None else {"step_tokens": 1}
             kept = slice(ask.marked_parts)
             cached = self._prompts.recall(ask.model, ask.prompt[kept], ask.prompt_tokens[kept], **step)
@@ -221,3 +224,8 @@ class Provider:
             return compose_plain(400, render_error(400, f"At most {_SCRIPTS_MAX} scripts wait."))
         self._scripts.extend(scripts)
         return compose_plain(200, msgspec.json.encode({"queued": len(self._scripts)}))
+
+
+def _find_other(path: str) -> Dialect:
+    """Whose form an answer has that belongs to no interface with a prompt."""
+    return ANTHROPIC if path.endswith(_COUNT_SUFFIX) else OPENAI

@@ -53,7 +53,7 @@ class Ask(NamedTuple):
 
 
 class Rejection(Exception):
-    """The provider declines the request: status and the fields of an OpenAI error."""
+    """The provider declines the request: status, the fields of an OpenAI error, and the model as far as it was told."""
 
     def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -61,6 +61,7 @@ class Rejection(Exception):
         self.message = message
         self.param = param
         self.code = code
+        self.model = ""  # where the path tells it
 
 
 _CHOICES_MAX: Final = 16

@@ -1,17 +1,19 @@
-"""What the demo shows: a line per second while it runs, a table when it ends."""
+"""What the demo shows: a line per second while it runs, two tables when it ends."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sidecar.exchange import Ending
-from sidecar.simulator.accounts import Account, Tally, compare, total
-from sidecar.simulator.traffic import Sight
+from sidecar.simulator.accounts import KINDS, Account, Tally, compare, find_differences, sum_by_provider, total
+from sidecar.simulator.sight import Sight
 
 _WINDOW_S: Final = 10.0
 _SIGHTS_MAX: Final = 20_000
-_HEADINGS: Final = ("model", "account", "requests", "errors", "input", "cached", "output", "reasoning", "cost USD")
-_WORDED: Final = 2  # columns that hold words; the rest hold numbers
+_HEADINGS: Final = (
+    "provider", "model", "account", "requests", "errors", "input", "cached", "written", "output", "reasoning", "cost USD",
+)  # fmt: skip
+_WORDED: Final = 3  # columns that hold words; the rest hold numbers
 _NONE: Final = "-"
 
 
@@ -64,24 +66,22 @@ def _show_rate(sights: Sequence[Sight]) -> str:
 
 
 def summarise(told: Account, true: Account, sidecar: Account) -> tuple[str, bool]:
-    """The closing table with its verdict, and whether both accounts agree.
+    """The closing tables with their verdict, and whether both accounts agree.
 
     `told` is the provider's account of the usage it put on the wire in full, `true` of all it
-    generated, `sidecar` what the sidecar recorded.
+    generated, `sidecar` what the sidecar recorded. A model of which both say the same has one row.
     """
-    lines: list[tuple[str, ...]] = [_HEADINGS]
-    for model in sorted(told.keys() | sidecar.keys()):
-        lines += [
-            _row(model or "(no model)", "sidecar", sidecar.get(model) or Tally()),
-            _row("", "provider", told.get(model) or Tally()),
-        ]  # fmt: skip
-    lines += [
-        _row("total", "sidecar", total(sidecar)),
-        _row("", "provider", total(told)),
-        _row("", "generated", total(true)),
+    rows: list[tuple[str, ...]] = [_HEADINGS]
+    for provider, model in sorted(told.keys() | sidecar.keys()):
+        theirs, ours = told.get((provider, model)) or Tally(), sidecar.get((provider, model)) or Tally()
+        rows += _compare_rows(provider, model or "(no model)", theirs, ours)
+    rows += [
+        _row("total", "", "sidecar", total(sidecar)),
+        _row("", "", "provider", total(told)),
+        _row("", "", "generated", total(true)),
     ]  # fmt: skip
     differences = compare(told, sidecar)
-    parts = [_lay_out(lines), "", _tell_endings(total(told), total(sidecar)), "", _tell_untold(total(told), total(true))]
+    parts = [_lay_out(rows, _WORDED), "", _tell_endings(told, sidecar), "", _tell_untold(total(told), total(true))]
     if differences:
         parts += ["The sidecar and the provider differ:", *(f"  {difference}" for difference in differences)]
     else:
@@ -89,34 +89,42 @@ def summarise(told: Account, true: Account, sidecar: Account) -> tuple[str, bool
     return "\n".join(parts), not differences
 
 
-def _row(model: str, account: str, tally: Tally) -> tuple[str, ...]:
-    tokens = tally.tokens
+def _compare_rows(provider: str, model: str, theirs: Tally, ours: Tally) -> list[tuple[str, ...]]:
+    if any(find_differences(theirs, ours)):
+        return [_row(provider, model, "sidecar", ours), _row("", "", "provider", theirs)]
+    return [_row(provider, model, "both", ours)]
+
+
+def _row(provider: str, model: str, account: str, tally: Tally) -> tuple[str, ...]:
     return (
-        model, account, str(tally.requests), str(tally.errors), str(tokens["input"] + tokens["cache_write"]),
-        str(tokens["cache_read"]), str(tokens["output"]), str(tokens["reasoning"]), f"{tally.cost_usd:.6f}",
+        provider, model, account, str(tally.requests), str(tally.errors), *(str(tally.tokens[kind]) for kind in KINDS),
+        f"{tally.cost_usd:.6f}",
     )  # fmt: skip
 
 
-def _lay_out(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+def _lay_out(rows: Sequence[Sequence[str]], worded: int) -> str:
+    """Columns side by side: the first ones are words, the rest numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if column < _WORDED else cell.rjust(width)
+            cell.ljust(width) if column < worded else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     )
 
 
-def _tell_endings(provider: Tally, sidecar: Tally) -> str:
-    """Every way of ending that occurred, as both counted it."""
-    lines = ["ended (sidecar / provider):"]
-    lines += [
-        f"  {ending.value:<16} {sidecar.endings.get(ending, 0):>6} / {provider.endings.get(ending, 0)}"
-        for ending in Ending
-        if ending in sidecar.endings or ending in provider.endings
-    ]
-    return "\n".join(lines)
+def _tell_endings(told: Account, sidecar: Account) -> str:
+    """Every way of ending that occurred, as both counted it, by provider."""
+    theirs, ours = sum_by_provider(told), sum_by_provider(sidecar)
+    columns = [(name, theirs.get(name) or Tally(), ours.get(name) or Tally()) for name in sorted(theirs.keys() | ours.keys())]
+    columns.append(("total", total(told), total(sidecar)))
+    rows: list[list[str]] = [["ended (sidecar / provider)", *(name for name, _, _ in columns)]]
+    for ending in Ending:
+        counts = [(mine.endings.get(ending, 0), other.endings.get(ending, 0)) for _, other, mine in columns]
+        if any(map(any, counts)):
+            rows.append([f"  {ending.value}", *(f"{mine} / {other}" if mine or other else _NONE for mine, other in counts)])
+    return _lay_out(rows, 1)
 
 
 def _tell_untold(told: Tally, true: Tally) -> str:

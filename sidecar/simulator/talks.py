@@ -18,6 +18,7 @@ _MODEL_PREFIX: Final = "models/"
 class Talk(Protocol):
     """One session's script."""
 
+    provider: str  # whose interface it is
     model: str
     spent: Tokens  # by all answers so far, as told
     is_binary: bool  # messages go out in binary frames
@@ -33,6 +34,8 @@ class Talk(Protocol):
 
 class _Counted:
     """A conversation whose tokens are counted."""
+
+    provider = "openai"
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -129,6 +132,8 @@ class Responses(_Counted):
 
 class Live(_Counted):
     """Gemini Live: the model stands in the first message, and the server speaks in binary frames."""
+
+    provider = "gcp.gemini"
 
     def __init__(self, model: str) -> None:
         super().__init__(model)

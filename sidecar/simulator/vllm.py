@@ -23,6 +23,7 @@ class Vllm(OpenAI):
     """The dialect of a vLLM server."""
 
     name = "vllm"
+    provider = "vllm"
 
     def form_of(self, method: str, path: str) -> Form | None:
         """As OpenAI's, under a prefix."""
