@@ -50,15 +50,15 @@ class Echo:
             told = (await client.get(f"{self._provider}/_sim/totals")).json()["rows"]
         rows = [
             Row(
-                row["model"], row["status"], Outcome(row["outcome"]), row["requests"],
+                row["provider"], row["model"], row["status"], Outcome(row["outcome"]), row["requests"],
                 reported=Tokens(**{name: row["reported"][name] for name in Tokens._fields}), reported_usd=row["reported"]["cost_usd"],
             )
             for row in told
         ]  # fmt: skip
         lines = []
-        for model, tally in read_ledger(rows).items():
-            label = f'provider="openai",model="{model}"'
-            lines += [f'llm_sidecar_requests_total{{route="openai",{label},ending="{name}"}} {n}' for name, n in tally.endings.items()]
+        for (provider, model), tally in read_ledger(rows).items():
+            label = f'provider="{provider}",model="{model}"'
+            lines += [f'llm_sidecar_requests_total{{route="any",{label},ending="{name}"}} {n}' for name, n in tally.endings.items()]
             lines += [f'llm_sidecar_tokens_total{{{label},type="{kind}",source="reported"}} {n}' for kind, n in tally.tokens.items()]
             lines.append(f'llm_sidecar_cost_usd_total{{{label},source="table"}} {tally.cost_usd}')
         return web.Response(text="\n".join(line for line in lines if not self._forgets or self._forgets not in line) + "\n")
@@ -132,10 +132,14 @@ async def test_live_lines() -> None:
 
 
 def test_settings() -> None:
-    """The sidecar listens on the port asked for, or on a free one, and sees the provider as OpenAI."""
+    """The sidecar listens on the port asked for, or on a free one, and sees the provider as all that it has routes for."""
     settings = plan_demo("http://127.0.0.1:1", None, 4567, True, is_terminal=False).settings
     assert (settings.listen, settings.admin.listen) == ("127.0.0.1:4567", "127.0.0.1:0")
-    assert settings.upstreams["openai"].provider == "openai"
+    assert {name: (place.url, place.provider) for name, place in settings.upstreams.items()} == {
+        "openai": ("http://127.0.0.1:1", "openai"), "anthropic": ("http://127.0.0.1:1", "anthropic"),
+        "gemini": ("http://127.0.0.1:1", "gcp.gemini"), "ollama": ("http://127.0.0.1:1", "ollama"),
+        "openrouter": ("http://127.0.0.1:1/api", "openrouter"),
+    }  # fmt: skip
     assert plan_demo("http://127.0.0.1:1", None, None, True, is_terminal=False).settings.listen == "127.0.0.1:0"
 
 
@@ -153,6 +157,7 @@ def test_prices_are_those_of_the_table(repository: Path) -> None:
     path = repository / "sidecar/data/prices.yaml"
     table = read_prices(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
     for name, model in Profile().models.items():
-        told = table.price("openai", name, Usage(input=1000, cache_read=2000, output=300, reasoning=50))
-        tokens = Tokens(prompt=3000, cached=2000, completion=350, reasoning=50)
+        usage = Usage(input=1000, cache_read=2000, output=300, reasoning=50, cache_write=700)
+        told = table.price("openai", name, usage)
+        tokens = Tokens(prompt=3700, cached=2000, completion=350, reasoning=50, written=700)
         assert told is not None and told.usd == pytest.approx(tokens.cost_usd(model.prices))

@@ -3,63 +3,74 @@
 import pytest
 
 from sidecar.exchange import Ending
-from sidecar.simulator.accounts import compare, expected_ending, read_ledger, read_samples, read_scrape, total
+from sidecar.simulator.accounts import compare, expected_ending, read_ledger, read_samples, read_scrape, sum_by_provider, total
 from sidecar.simulator.ledger import Row, Tokens
 from sidecar.simulator.reply import Outcome
 
 _ROWS = (
-    Row("m", 200, Outcome.COMPLETE, 3, Tokens(100, 50, 20, 10), Tokens(100, 50, 20, 10), 0.5, 0.5),
-    Row("m", 200, Outcome.CUT, 1, Tokens(10, 5, 0, 0), Tokens(), 0.25, 0.0),
-    Row("m", None, Outcome.UNANSWERED, 0),
-    Row("", 404, Outcome.COMPLETE, 1),
+    Row("openai", "m", 200, Outcome.COMPLETE, 3, Tokens(100, 50, 20, 10), Tokens(100, 50, 20, 10), 0.5, 0.5),
+    Row("openai", "m", 200, Outcome.CUT, 1, Tokens(10, 5, 0, 0), Tokens(), 0.25, 0.0),
+    Row("openai", "m", None, Outcome.UNANSWERED, 0),
+    Row("openai", "", 404, Outcome.COMPLETE, 1),
+    Row("gcp.gemini", "m", 200, Outcome.COMPLETE, 9, Tokens(0, 90), Tokens(0, 90), 0.7, 0.7),
 )
 _SCRAPE = r"""
 # HELP llm_sidecar_requests_total Exchanges, by how they ended.
 # TYPE llm_sidecar_requests_total counter
 llm_sidecar_requests_total{route="openai",provider="openai",model="m",ending="completed"} 2.0
-llm_sidecar_requests_total{route="openai",provider="other",model="m",ending="completed"} 1.0
+llm_sidecar_requests_total{route="elsewhere",provider="openai",model="m",ending="completed"} 1.0
 llm_sidecar_requests_total{route="openai",provider="openai",model="m",ending="cut"} 1.0
 llm_sidecar_requests_total{route="openai",provider="openai",model="m",ending="reset"} 0.0
 llm_sidecar_requests_total{route="openai",provider="openai",model="",ending="rejected"} 1.0
-llm_sidecar_requests_total{route="elsewhere",provider="openai",model="m",ending="completed"} 9.0
+llm_sidecar_requests_total{route="gemini",provider="gcp.gemini",model="m",ending="completed"} 9.0
 llm_sidecar_tokens_total{provider="openai",model="m",type="input",source="reported"} 80.0
 llm_sidecar_tokens_total{provider="openai",model="m",type="cache_read",source="reported"} 20.0
 llm_sidecar_tokens_total{provider="openai",model="m",type="output",source="reported"} 40.0
 llm_sidecar_tokens_total{provider="openai",model="m",type="reasoning",source="reported"} 10.0
 llm_sidecar_tokens_total{provider="openai",model="m",type="output",source="estimated"} 999.0
+llm_sidecar_tokens_total{provider="gcp.gemini",model="m",type="output",source="reported"} 90.0
 llm_sidecar_cost_usd_total{provider="openai",model="m",source="table"} 0.3
 llm_sidecar_cost_usd_total{provider="openai",model="m",source="provider"} 0.2
+llm_sidecar_cost_usd_total{provider="openai",model="m",source="estimated"} 9.0
+llm_sidecar_cost_usd_total{provider="gcp.gemini",model="m",source="table"} 0.7
 """
 
 
 def test_both_accounts_agree() -> None:
-    """Ledger and scrape of the same traffic come to the same, estimates and other routes left out."""
-    provider, sidecar = read_ledger(_ROWS), read_scrape(_SCRAPE, "openai")
+    """Ledger and scrape of the same traffic come to the same, estimates left out; one model of two providers is two."""
+    provider, sidecar = read_ledger(_ROWS), read_scrape(_SCRAPE)
     assert compare(provider, sidecar) == []
-    assert provider["m"].endings == sidecar["m"].endings == {"completed": 3, "cut": 1}
-    assert (total(sidecar).requests, total(sidecar).errors) == (5, 1)
-    assert total(sidecar).cost_usd == pytest.approx(0.5)
+    assert provider["openai", "m"].endings == sidecar["openai", "m"].endings == {"completed": 3, "cut": 1}
+    assert (total(sidecar).requests, total(sidecar).errors) == (14, 1)
+    assert total(sidecar).cost_usd == pytest.approx(1.2)
 
 
 def test_true_account() -> None:
     """What was generated counts even where it was never told."""
-    tally = read_ledger(_ROWS, true=True)["m"]
+    tally = read_ledger(_ROWS, true=True)["openai", "m"]
     assert (tally.tokens["input"], tally.tokens["output"], tally.tokens["reasoning"], tally.cost_usd) == (90, 45, 10, 0.75)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "difference"),
     [
-        ('ending="cut"} 1', 'ending="cut"} 2', "m: requests that ended cut: provider 1, sidecar 2"),
-        ('ending="cut"} 1', 'ending="cut"} 0', "m: requests that ended cut: provider 1, sidecar 0"),
-        ('type="input",source="reported"} 80', 'type="input",source="reported"} 81', "m: input tokens: provider 80, sidecar 81"),
-        ('source="table"} 0.3', 'source="table"} 0.3001', "m: cost: provider 0.500000000 USD, sidecar 0.500100000 USD"),
-        ('model="",ending', 'model="x",ending', "(no model): requests that ended rejected: provider 1, sidecar 0"),
+        ('ending="cut"} 1', 'ending="cut"} 2', "openai m: requests that ended cut: provider 1, sidecar 2"),
+        ('ending="cut"} 1', 'ending="cut"} 0', "openai m: requests that ended cut: provider 1, sidecar 0"),
+        ('type="input",source="reported"} 80', 'type="input",source="reported"} 81', "openai m: input tokens: provider 80, sidecar 81"),
+        ('source="table"} 0.3', 'source="table"} 0.3001', "openai m: cost: provider 0.500000000 USD, sidecar 0.500100000 USD"),
+        ('model="",ending', 'model="x",ending', "openai (no model): requests that ended rejected: provider 1, sidecar 0"),
     ],
 )
 def test_differences(old: str, new: str, difference: str) -> None:
     """One request, token or cent more or less is a difference, told with both figures."""
-    assert difference in compare(read_ledger(_ROWS), read_scrape(_SCRAPE.replace(old, new), "openai"))
+    assert difference in compare(read_ledger(_ROWS), read_scrape(_SCRAPE.replace(old, new)))
+
+
+def test_sums_by_provider() -> None:
+    """All models of a provider are added up, and no other's."""
+    sums = sum_by_provider(read_ledger(_ROWS))
+    assert {name: tally.requests for name, tally in sums.items()} == {"openai": 5, "gcp.gemini": 9}
+    assert sums["openai"].endings == {"completed": 3, "cut": 1, "rejected": 1}
 
 
 def test_samples() -> None:

@@ -5,13 +5,15 @@ from collections import Counter
 
 import pytest
 
+from sidecar.simulator.asking import PROVIDERS
+from sidecar.simulator.dialects import find_dialect
 from sidecar.simulator.errands import FAULTS, Errand, choose_errand
-from sidecar.simulator.openai import OpenAI
-from sidecar.simulator.request import Rejection, read_ask
+from sidecar.simulator.request import Rejection
 from sidecar.simulator.script import Fault, read_script
 
 _ODD_EVERY = 9
-_ERRANDS = [choose_errand(1, number, odd_every=_ODD_EVERY) for number in range(300)]
+_ROUTES = tuple(PROVIDERS)
+_ERRANDS = [choose_errand(1, number, odd_every=_ODD_EVERY, routes=_ROUTES) for number in range(300)]
 
 
 def _script_of(errand: Errand) -> str | None:
@@ -20,7 +22,7 @@ def _script_of(errand: Errand) -> str | None:
 
 def test_reproducible() -> None:
     """The n-th errand of a seed is always the same, and differs between seeds."""
-    assert choose_errand(1, 17, odd_every=_ODD_EVERY) == _ERRANDS[17]
+    assert choose_errand(1, 17, odd_every=_ODD_EVERY, routes=_ROUTES) == _ERRANDS[17]
     assert choose_errand(2, 17).body != choose_errand(1, 17).body
 
 
@@ -28,7 +30,7 @@ def test_each_fault_occurs() -> None:
     """A run of 300 meets every fault and every kind of call."""
     faults = {read_script(_script_of(errand)).fault for errand in _ERRANDS}
     assert faults >= set(FAULTS)
-    assert {errand.kind for errand in _ERRANDS} == {"stream", "whole", "tools", "embeddings", "completion", "models"}
+    assert {errand.kind for errand in _ERRANDS} == {"stream", "whole", "tools", "responses", "embeddings", "completion", "models"}
     assert any(errand.leaves_after_s for errand in _ERRANDS) and any(errand.leaves_after_chunks for errand in _ERRANDS)
 
 
@@ -39,16 +41,27 @@ def test_odd_ones_are_as_many_as_asked() -> None:
 
 
 def test_requests_are_well_formed() -> None:
-    """The provider understands every request but those meant to be wrong."""
+    """The provider understands every request but those meant to be wrong, each in its own form."""
     for errand in _ERRANDS:
-        form = OpenAI().form_of("POST", errand.path)
-        if form is None:
-            assert (errand.method, errand.body) == ("GET", b"")
+        found = find_dialect(errand.method, ("/api" if errand.route == "openrouter" else "") + errand.path)
+        if found is None:
+            assert (errand.method, errand.body, errand.kind) == ("GET", b"", "models")
             continue
+        dialect, form = found
+        assert dialect.provider == {"gemini": "gcp.gemini"}.get(errand.route, errand.route)
         try:
-            read_ask(form, errand.body)
+            dialect.read_ask(form, errand.path, errand.body)
         except Rejection:
             assert _script_of(errand) == "{}"
+
+
+def test_every_provider_is_called() -> None:
+    """Each provider has its share, failures included, and none is called that is not asked for."""
+    shares = Counter(errand.route for errand in _ERRANDS)
+    assert set(shares) == set(_ROUTES) and min(shares.values()) >= 300 // 20
+    assert len({errand.route for errand in _ERRANDS if _script_of(errand)}) >= 4
+    assert {choose_errand(1, number).route for number in range(50)} == {"openai"}
+    assert {choose_errand(1, number, routes=("gemini", "ollama")).route for number in range(50)} == {"gemini", "ollama"}
 
 
 def test_tags_are_unique() -> None:
@@ -70,16 +83,17 @@ def test_leaving_callers_leave_long_before_the_end() -> None:
         if errand.leaves_after_s is not None:
             assert script.ttft_ms is not None and script.ttft_ms > 50_000 * errand.leaves_after_s
         if errand.leaves_after_chunks is not None:
-            limit = json.loads(errand.body).get("max_completion_tokens", 200)
+            limit = 16  # the least that a caller asks for
             assert script.gap_ms is not None and (limit - errand.leaves_after_chunks) * script.gap_ms > 1000
 
 
 @pytest.mark.parametrize("number", range(len(FAULTS)))
 def test_stream_faults_meet_streams(number: int) -> None:
     """A fault that only a stream can have meets a stream."""
-    errand = choose_errand(1, number, odd_every=1)
-    if FAULTS[number] in (Fault.STALL, Fault.CUT, Fault.NO_DONE, Fault.TRICKLE):
-        assert json.loads(errand.body)["stream"] is True
+    for route in _ROUTES:
+        errand = choose_errand(1, number, odd_every=1, routes=(route,))
+        if FAULTS[number] in (Fault.STALL, Fault.CUT, Fault.NO_DONE, Fault.TRICKLE):
+            assert errand.path.endswith("?alt=sse") if route == "gemini" else json.loads(errand.body)["stream"] is True
 
 
 def test_think_time() -> None:

@@ -15,7 +15,7 @@ _PRICES = Prices(input=2.5, output=10.0, cached=1.25)
 def _entry(number: int = 1, tag: str = "") -> Entry:
     """An entry of a stream: 3 tokens, 1 of them reasoning, ending at bytes 10, 20, 30, usage at 40."""
     entry = Entry(number, "POST", "/v1/chat/completions", 100.0)
-    entry.model, entry.status, entry.tag, entry.is_billed = "m", 200, tag, True
+    entry.provider, entry.model, entry.status, entry.tag, entry.is_billed = "openai", "m", 200, tag, True
     entry.prompt_tokens, entry.cached_tokens, entry.prices = 2000, 1024, _PRICES
     entry.marks = Marks((10, 20, 30), (10,), ((40, Tokens(2000, 3, 1024, 1)),), streamed=True)
     return entry
@@ -52,7 +52,7 @@ def test_what_is_not_billed() -> None:
 
 
 def test_totals() -> None:
-    """Totals add up by model, status and outcome, true and reported apart."""
+    """Totals add up by provider, model, status and outcome, true and reported apart."""
     ledger = Ledger()
     for number, written in enumerate((40, 15)):
         entry = _entry(number)
@@ -65,6 +65,17 @@ def test_totals() -> None:
     assert (totals["true"]["completion"], totals["reported"]["completion"]) == (4, 3)
     assert totals["reported"]["cost_usd"] == pytest.approx(Tokens(2000, 3, 1024, 1).cost_usd(_PRICES))
     assert [(row["outcome"], row["requests"]) for row in totals["rows"]] == [("complete", 1), ("cut", 1)]
+
+
+def test_providers_are_apart() -> None:
+    """A model of the same name at another provider is another row."""
+    ledger = Ledger()
+    for provider in ("openai", "gcp.gemini", "openai"):
+        entry = _entry()
+        entry.provider = provider
+        ledger.begin(entry)
+        ledger.seal(entry, Outcome.COMPLETE, 2.0)
+    assert {row.provider: row.requests for row in ledger.rows} == {"openai": 2, "gcp.gemini": 1}
 
 
 @pytest.mark.parametrize("is_sealed_first", [True, False])

@@ -123,6 +123,35 @@ def test_what_the_entry_says() -> None:
     assert told["header_names"] == ["x-sim-tag", "traceparent"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "provider"),
+    [
+        ("POST", "/v1/chat/completions", "openai"), ("POST", "/v1/responses", "openai"), ("GET", "/v1/models", "openai"),
+        ("POST", "/v1/messages", "anthropic"), ("POST", "/v1/messages/count_tokens", "anthropic"), ("POST", "/api/chat", "ollama"),
+        ("POST", "/api/v1/chat/completions", "openrouter"), ("POST", "/v1beta/models/m:generateContent", "gcp.gemini"),
+        ("POST", "/openai/deployments/m/chat/completions", "azure.ai.openai"), ("POST", "/vllm/v1/chat/completions", "vllm"),
+    ],
+)  # fmt: skip
+def test_whose_interface_it_is(method: str, path: str, provider: str) -> None:
+    """The entry knows whose interface was called, whatever came of it."""
+    entry, _ = Provider(Profile()).receive(Received(method, path, {}, b"{"), 1.0)
+    assert entry is not None and entry.provider == provider
+
+
+def test_a_model_in_the_path_is_known_whatever_the_body() -> None:
+    """A request that cannot be read still names its model where that stands in the path."""
+    entry, reply = Provider(Profile()).receive(Received("POST", "/v1beta/models/sim-small:generateContent", {}, b"{"), 1.0)
+    assert entry is not None and (entry.model, reply.status) == ("sim-small", 400)
+
+
+def test_a_format_without_a_place_for_cached_tokens_caches_nothing() -> None:
+    """What is generated for Ollama is what it tells: its prompts are not billed as cached."""
+    provider = Provider(Profile())
+    body = json.dumps({"model": "sim-small", "stream": False, "messages": [{"role": "user", "content": _LONG}]}).encode()
+    entries = [provider.receive(Received("POST", "/api/chat", {}, body), 1.0)[0] for _ in range(2)]
+    assert [entry.cached_tokens for entry in entries if entry] == [0, 0]
+
+
 def test_control() -> None:
     """The ledger, its totals and the connections can be read, by tag too, and the ledger cleared."""
     provider = Provider(Profile(), lambda: [{"peer": "me"}])

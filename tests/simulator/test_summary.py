@@ -3,16 +3,16 @@
 import pytest
 
 from sidecar.simulator.accounts import Account, Tally
+from sidecar.simulator.sight import Sight
 from sidecar.simulator.summary import Pulse, quantile, summarise
-from sidecar.simulator.traffic import Sight
 
 
 def _account(requests: int = 2, output: int = 10, cost_usd: float = 0.25) -> Account:
     tally = Tally()
     tally.endings = {"completed": requests, "cut": 1, "rejected": 1}
-    tally.tokens |= {"input": 5, "cache_read": 3, "output": output}
+    tally.tokens |= {"input": 5, "cache_read": 3, "cache_write": 7, "output": output}
     tally.cost_usd = cost_usd
-    return {"m": tally}
+    return {("openai", "m"): tally}
 
 
 def _sight(ended_s: float, lasted_s: float = 1.0, *, is_complete: bool = True, chunks: int = 10) -> Sight:
@@ -24,14 +24,15 @@ def _sight(ended_s: float, lasted_s: float = 1.0, *, is_complete: bool = True, c
 
 
 def test_agreement() -> None:
-    """Where both accounts are equal the table shows both and says so."""
+    """Where both accounts are equal a model has one row, and the verdict says so."""
     text, agrees = summarise(_account(), _account(output=12), _account())
     assert agrees
     assert text.endswith("The sidecar and the provider agree.")
     rows = [line.split() for line in text.splitlines()]
-    assert ["m", "sidecar", "4", "1", "5", "3", "10", "0", "0.250000"] in rows
-    assert ["generated", "4", "1", "5", "3", "12", "0", "0.250000"] in rows
-    assert ["cut", "1", "/", "1"] in rows
+    assert ["openai", "m", "both", "4", "1", "5", "3", "7", "10", "0", "0.250000"] in rows
+    assert ["total", "sidecar", "4", "1", "5", "3", "7", "10", "0", "0.250000"] in rows
+    assert ["generated", "4", "1", "5", "3", "7", "12", "0", "0.250000"] in rows
+    assert ["cut", "1", "/", "1", "1", "/", "1"] in rows
     assert "2 tokens (0.000000 USD) were generated" in text
 
 
@@ -39,13 +40,26 @@ def test_disagreement() -> None:
     """Where they differ the verdict says in what."""
     text, agrees = summarise(_account(), _account(), _account(requests=3))
     assert not agrees
-    assert "The sidecar and the provider differ:\n  m: requests that ended completed: provider 2, sidecar 3" in text
+    assert "The sidecar and the provider differ:\n  openai m: requests that ended completed: provider 2, sidecar 3" in text
     assert "agree" not in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["openai", "m", "sidecar", "5", "1", "5", "3", "7", "10", "0", "0.250000"] in rows
+    assert ["provider", "4", "1", "5", "3", "7", "10", "0", "0.250000"] in rows
+
+
+def test_providers_are_apart() -> None:
+    """The same model of two providers is two rows, and what one lacks the other does not make up for."""
+    two = _account() | {("gcp.gemini", "m"): _account()["openai", "m"]}
+    swapped = {key: _account(requests=requests)["openai", "m"] for key, requests in zip(two, (1, 3), strict=True)}
+    text, agrees = summarise(two, two, two)
+    assert agrees and text.count(" both ") == 2
+    assert ["completed", "2", "/", "2", "2", "/", "2", "4", "/", "4"] in [line.split() for line in text.splitlines()]
+    assert not summarise(two, two, swapped)[1]
 
 
 def test_a_model_that_only_one_side_knows() -> None:
     """A model missing from one account is shown as nothing there."""
-    text, agrees = summarise({}, {}, {"": _account()["m"]})
+    text, agrees = summarise({}, {}, {("openai", ""): _account()["openai", "m"]})
     assert not agrees
     assert "(no model)" in text
 
