@@ -36,6 +36,7 @@ class Anthropic:
 
     name = "anthropic"
     provider = "anthropic"
+    fee = 0.0
     garbage = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"never clo'
     not_utf8 = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"\xc3\x28\xff"}}'
 

@@ -29,6 +29,7 @@ class Dialect(Protocol):
 
     name: str
     provider: str  # whose interface it is (GenAI semantic conventions, `gen_ai.provider.name`)
+    fee: float  # what a broker adds to the price of a model, as a share of it
     garbage: bytes  # an event's data, or a body, that is not JSON
     not_utf8: bytes  # an event whose text is not UTF-8
 

@@ -36,6 +36,7 @@ class Gemini:
 
     name = "gemini"
     provider = "gcp.gemini"
+    fee = 0.0
     # Its braces and quotes are balanced: in an array, where nothing else tells where an element ends, only it is lost.
     garbage = b'{"candidates": [{"content": {"parts": [{"text": never quoted}]}}]}'
     not_utf8 = b'{"candidates": [{"content": {"parts": [{"text": "\xc3\x28\xff"}],"role": "model"},"index": 0}]}'

@@ -32,6 +32,7 @@ class Ollama:
 
     name = "ollama"
     provider = "ollama"
+    fee = 0.0
     garbage = b'{"model":"sim-small","message":{"role":"assistant","content":"never clo'
     not_utf8 = b'{"model":"sim-small","message":{"role":"assistant","content":"\xc3\x28\xff"},"response":"\xc3\x28\xff","done":false}'
 

@@ -32,6 +32,7 @@ class OpenAI:
 
     name = "openai"
     provider = "openai"
+    fee = 0.0
     garbage = b'{"choices":[{"index":0,"delta":{"content":"never clo'
     not_utf8 = b'{"choices":[{"index":0,"delta":{"content":"\xc3\x28\xff"},"finish_reason":null}]}'
 

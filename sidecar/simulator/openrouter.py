@@ -1,7 +1,8 @@
 """The OpenAI form as OpenRouter speaks it, under `/api/v1/`.
 
-Usage comes unasked and with what it cost; comments come while nothing else does; an error stands in
-an ordinary chunk; the true provider is named, and the reason for which it finished.
+Usage comes unasked and with what it cost, which is more than the model's own price; comments come
+while nothing else does; an error stands in an ordinary chunk; the true provider is named, and the
+reason for which it finished.
 """
 
 from typing import Any, Final
@@ -30,6 +31,7 @@ class OpenRouter(OpenAI):
 
     name = "openrouter"
     provider = "openrouter"
+    fee = 0.05
 
     def form_of(self, method: str, path: str) -> Form | None:
         """As OpenAI's, under a prefix."""

@@ -34,6 +34,11 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     written: float | None = None  # to the prompt cache; None: as input
     written_1h: float | None = None  # to be kept there for an hour; None: as written
 
+    def with_fee(self, share: float) -> "Prices":
+        """The prices with a share of them added."""
+        written, written_1h = (None if price is None else price * (1 + share) for price in (self.written, self.written_1h))
+        return Prices(self.input * (1 + share), self.output * (1 + share), self.cached * (1 + share), written, written_1h)
+
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One model: how fast, how long, at what price."""

@@ -118,9 +118,10 @@ class Provider:
             raise Rejection(403, f"You are not allowed to use `{ask.model}` on this endpoint.", param="model")
         identity = received.headers.get("x-sim-seed", str(entry.number))
         fault = script.fault if script else draw_fault(self.profile, identity)
-        plan = self._plan(ask, script or Script(), fault, identity)
+        prices = model.prices.with_fee(dialect.fee)
+        plan = self._plan(ask, script or Script(), fault, identity)._replace(prices=prices)
         entry.id, entry.request_id, entry.fault = dialect.name_answer(plan), plan.request_id, fault.value if fault else None
-        entry.prompt_tokens, entry.cached_tokens, entry.prices = plan.prompt_tokens, plan.cached_tokens, model.prices
+        entry.prompt_tokens, entry.cached_tokens, entry.prices = plan.prompt_tokens, plan.cached_tokens, prices
         entry.written_tokens, entry.written_1h_tokens = plan.written_tokens, plan.written_1h_tokens
         accepts_gzip = "gzip" in received.headers.get("accept-encoding", "")
         fields = self._fields(dialect, entry, plan.duration_s, int(plan.request_id[-6:], 16))

@@ -54,7 +54,7 @@ async def _run(folder: Path, profile: Profile) -> AsyncIterator[Mixed]:
     simulator = await start(profile=profile)
     try:
         upstreams = {name: {"url": simulator.url, "provider": usual.provider} for name, usual in BUILT_IN_UPSTREAMS.items()}
-        upstreams["openrouter"]["url"] += "/api"
+        upstreams["openrouter"]["url"] += "/api"  # its prices have a fee: only what it tells of cost equals its ledger
         upstreams |= {name: {"url": simulator.url, "provider": name} for name in ("vllm", "azure.ai.openai")}
         routes = [{"prefix": f"/{name}/", "upstream": name} for name in upstreams]
         with run_sidecar(folder, simulator.url, upstreams=upstreams, routes=routes, timeouts={"idle": "3s"}) as side:

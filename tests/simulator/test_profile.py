@@ -5,7 +5,7 @@ from statistics import median
 
 import pytest
 
-from sidecar.simulator.profile import MODELS, Lognormal, Profile, ProfileError, read_profile
+from sidecar.simulator.profile import MODELS, Lognormal, Prices, Profile, ProfileError, read_profile
 from sidecar.simulator.script import Fault
 
 
@@ -61,3 +61,10 @@ def test_speed(speed: float, wait_s: float) -> None:
 def test_embedding_model() -> None:
     """Only sim-embed embeds."""
     assert [name for name, model in MODELS.items() if model.embeds] == ["sim-embed"]
+
+
+def test_fee() -> None:
+    """A fee is on every price, and on none where there is none."""
+    prices = Prices(input=2.0, output=8.0, cached=1.0, written=3.0)
+    assert prices.with_fee(0.25) == Prices(input=2.5, output=10.0, cached=1.25, written=3.75)
+    assert MODELS["sim-large"].prices.with_fee(0.0) == MODELS["sim-large"].prices

@@ -152,6 +152,19 @@ def test_a_format_without_a_place_for_cached_tokens_caches_nothing() -> None:
     assert [entry.cached_tokens for entry in entries if entry] == [0, 0]
 
 
+def test_a_broker_charges_more() -> None:
+    """OpenRouter's fee is in what it tells and in what the ledger says of it."""
+    entries = []
+    for path in ("/v1/chat/completions", "/api/v1/chat/completions"):
+        body = json.dumps({"model": "sim-small", "messages": [{"role": "user", "content": "x"}]}).encode()
+        entry, reply = Provider(Profile()).receive(Received("POST", path, {"x-sim-seed": "1"}, body), 1.0)
+        assert entry is not None
+        entry.wrote(reply.steps[0].body, 1.0)
+        entries.append((entry.tell()["told_usd"], _body(reply)["usage"].get("cost")))
+    (plain_usd, none), (usd, told_usd) = entries
+    assert none is None and usd == told_usd == pytest.approx(plain_usd * 1.05)
+
+
 def test_control() -> None:
     """The ledger, its totals and the connections can be read, by tag too, and the ledger cleared."""
     provider = Provider(Profile(), lambda: [{"peer": "me"}])
