@@ -1,8 +1,13 @@
 """The admin port: metrics, health, and a page that says where things are. Never on the data port."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
+
+# One of aiohttp's libraries is in C++ and brings that language's runtime, more than a megabyte, for
+# a list of callbacks that is read a few times. Its plain form serves as well.
+os.environ.setdefault("FROZENLIST_NO_EXTENSIONS", "1")
 
 from aiohttp import http_parser, web
 
