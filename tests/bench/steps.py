@@ -48,6 +48,7 @@ _STEPS: Final = (
     ("/sidecar/core/attempt/", "attempt: heads and deadlines"),
     ("/sidecar/core/observe/", "observe"),
     ("/sidecar/progress.py", "record: seal"),
+    ("/sidecar/sealing.py", "record: seal"),
     ("/sidecar/edge/telemetry/", "record: sinks (metrics, trace queue)"),
     ("/sidecar/pipeline.py", "the path itself"),
     ("/sidecar/edge/", "clock, tasks and the rest of the edge"),
