@@ -4,10 +4,7 @@ On the loop a record costs an append. The thread spends no more than its share o
 cannot keep up with is dropped and counted, and no call ever waits for it.
 """
 
-import asyncio
-import threading
 from collections import deque
-from collections.abc import Callable
 from datetime import UTC, datetime
 from time import thread_time
 from typing import Any, Final
@@ -21,6 +18,7 @@ from sidecar.edge.telemetry.backlog import Backlog
 from sidecar.edge.telemetry.content_file import ContentFile
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.meter import Meter
+from sidecar.edge.telemetry.worker import Worker
 from sidecar.errors import ConfigError, ConfigProblem
 from sidecar.exchange import Record, Said
 
@@ -43,24 +41,18 @@ class ContentWriter:
         self._queue_full, self._too_large, self._unreadable, self._write_failed, self._lost_at_shutdown = map(
             meter.content_dropped, catalogue.CONTENT_LOSSES
         )
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._counting = threading.Lock()
-        self._is_abandoned = False
-        self._closed = False
-        self._on_end: Callable[[], None] = _do_nothing
-        self._thread = threading.Thread(target=self._run, name="content", daemon=True)
+        self._worker = Worker("content", self._run)
 
     def start(self) -> None:
         """Start the writing thread."""
-        self._thread.start()
+        self._worker.start()
 
     def observe(self, record: Record) -> None:
         """Queue one exchange that has ended, if its content was captured; count it if it is lost."""
         said = record.said
         if said is None:
             return
-        if self._closed:
+        if self._worker.closed:
             self._lost_at_shutdown.add(1)
         elif said.size_bytes > self._backlog.bytes_max:
             self._too_large.add(1)
@@ -70,45 +62,31 @@ class ContentWriter:
             if record.request_bytes and not said.request:
                 self._too_large.add(1)  # the request was passed on unread
             self._queue.append((record, said))
-            self._wake.set()
+            self._worker.wake.set()
             return
         said.forget()
 
     async def shutdown(self, timeout_s: float = 3.0) -> None:
         """Write what is waiting, for at most `timeout_s`; what is left then is lost and counted."""
-        if self._closed:
-            return
-        self._closed = True
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        self._on_end = lambda: _tell(loop, ended)
-        self._stopping.set()
-        self._wake.set()
-        if self._thread.is_alive():
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await ended.wait()
-            except TimeoutError:
-                pass
-        with self._counting:
-            self._is_abandoned = True
-            self._lost_at_shutdown.add(len(self._queue))
+        await self._worker.shutdown(timeout_s, self._count_lost)
+
+    def _count_lost(self) -> None:
+        self._lost_at_shutdown.add(len(self._queue))
 
     def _run(self) -> None:
-        while not self._is_abandoned and not (self._stopping.is_set() and not self._queue):
-            self._wake.wait(_IDLE_S)
-            self._wake.clear()
+        while not self._worker.is_abandoned and not (self._worker.stopping.is_set() and not self._queue):
+            self._worker.wake.wait(_IDLE_S)
+            self._worker.wake.clear()
             while (taken := self._take()) is not None:
                 started = thread_time()
                 self._try(*taken)
-                if not self._stopping.is_set():
-                    self._stopping.wait((thread_time() - started) * self._rest_ratio)
+                if not self._worker.stopping.is_set():
+                    self._worker.stopping.wait((thread_time() - started) * self._rest_ratio)
         self._file.close()
-        self._on_end()
 
     def _take(self) -> tuple[Record, Said] | None:
-        with self._counting:
-            return self._queue.popleft() if self._queue and not self._is_abandoned else None
+        with self._worker.counting:
+            return self._queue.popleft() if self._queue and not self._worker.is_abandoned else None
 
     def _try(self, record: Record, said: Said) -> None:
         said_bytes = said.size_bytes
@@ -155,14 +133,3 @@ def start_content(content: config.Content, composer: Composer, meter: Meter, log
     writer = ContentWriter(content, composer, file, meter, log)
     writer.start()
     return writer
-
-
-def _do_nothing() -> None:
-    pass
-
-
-def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
-    try:
-        loop.call_soon_threadsafe(ended.set)
-    except RuntimeError:
-        pass  # the loop has gone: nobody waits any more

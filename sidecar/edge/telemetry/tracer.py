@@ -5,8 +5,6 @@ the interpreter every few records and never spends more than its share of a core
 or a collector that is slow, hanging or gone, costs spans (counted), not calls.
 """
 
-import asyncio
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from time import sleep, thread_time
@@ -23,6 +21,7 @@ from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.edge.telemetry.otlp import GRPC, Export, read_export, read_resource
 from sidecar.edge.telemetry.spans import SpanBuilder, count_spans
+from sidecar.edge.telemetry.worker import Worker
 from sidecar.exchange import Record, Said
 
 _SPANS_PER_RECORD: Final = 3
@@ -55,37 +54,31 @@ class Tracer:
         self._queue_full, self._export_failed, self._lost_at_shutdown = map(meter.spans_dropped, catalogue.SPAN_LOSSES)
         self._backlog = Backlog(content_bytes_max)
         self._content_queue_full, self._content_too_large = map(meter.content_dropped, catalogue.CONTENT_LOSSES[:2])
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._counting = threading.Lock()  # a span is exported or lost at shutdown: never both, never neither
         self._in_hand = 0  # spans taken from the queue, of unknown fate
         self._dropped_told = 0.0
-        self._is_abandoned = False
-        self._closed = False
-        self._on_end: Callable[[], None] = _do_nothing
-        self._thread = threading.Thread(target=self._run, name="span-export", daemon=True)
+        self._worker = Worker("span-export", self._run)
 
     def start(self) -> None:
         """Start the exporting thread."""
-        self._thread.start()
+        self._worker.start()
 
     def has_room(self, important: bool) -> bool:
         """Return whether one more record can be queued. The last quarter is for failures and slow calls."""
-        return len(self._queue) < (self._queue_max if important else self._ordinary_max) and not self._closed
+        return len(self._queue) < (self._queue_max if important else self._ordinary_max) and not self._worker.closed
 
     def observe(self, record: Record) -> None:
         """Queue one exchange that has ended, if its trace is kept; count it if it is lost."""
         if record.trace is None or not (record.kept or record.trace_lost):
             return
         waiting = len(self._queue)
-        if record.trace_lost or waiting >= self._queue_max or self._closed:
-            (self._lost_at_shutdown if self._closed else self._queue_full).add(count_spans(record))
+        if record.trace_lost or waiting >= self._queue_max or self._worker.closed:
+            (self._lost_at_shutdown if self._worker.closed else self._queue_full).add(count_spans(record))
             return
         if record.said is not None and self._backlog.bytes_max:
             self._admit(record.said, is_partial=record.request_bytes > 0 and not record.said.request)
         self._queue.append(record)
         if waiting + 1 == self._wake_at:
-            self._wake.set()
+            self._worker.wake.set()
 
     def _admit(self, said: Said, *, is_partial: bool) -> None:
         """Keep a record's content, if there is room for it."""
@@ -101,42 +94,28 @@ class Tracer:
 
     async def shutdown(self, timeout_s: float = 3.0) -> None:
         """Export what is waiting, for at most `timeout_s`; what is left then is lost and counted."""
-        if self._closed:
-            return
-        self._closed = True
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        self._on_end = lambda: _tell(loop, ended)
-        self._stopping.set()
-        self._wake.set()
-        if self._thread.is_alive():
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await ended.wait()
-            except TimeoutError:
-                pass
-        with self._counting:
-            self._is_abandoned = True
-            self._lost_at_shutdown.add(self._in_hand + sum(map(count_spans, list(self._queue))))
+        await self._worker.shutdown(timeout_s, self._count_lost)
+
+    def _count_lost(self) -> None:
+        self._lost_at_shutdown.add(self._in_hand + sum(map(count_spans, list(self._queue))))
 
     def _run(self) -> None:
         collector: Collector | None = None
         try:
             collector = self._make()
             batch_records = min(self._batch_records, collector.batch_records or self._batch_records)
-            while not (self._stopping.is_set() and not self._queue):
-                self._wake.wait(self._delay_s)
-                self._wake.clear()
-                while self._queue and not self._is_abandoned:
+            while not (self._worker.stopping.is_set() and not self._queue):
+                self._worker.wake.wait(self._delay_s)
+                self._worker.wake.clear()
+                while self._queue and not self._worker.is_abandoned:
                     self._try(collector, batch_records)
-                if self._is_abandoned:
+                if self._worker.is_abandoned:
                     break
         except Exception as error:  # no collector could be made: calls go on, their traces are dropped
             self._log.write(catalogue.SPAN_EXPORT_FAILED, reason=f"exporter stopped: {type(error).__name__}")
         finally:
             if collector is not None:
                 collector.close()
-            self._on_end()
 
     def _try(self, collector: Collector, batch_records: int) -> None:
         try:
@@ -149,8 +128,8 @@ class Tracer:
         started = thread_time()
         content_bytes = 0
         for taken in range(1, min(batch_records, len(self._queue)) + 1):
-            with self._counting:
-                if self._is_abandoned:
+            with self._worker.counting:
+                if self._worker.is_abandoned:
                     return
                 record = self._queue.popleft()
                 self._in_hand += count_spans(record)
@@ -161,7 +140,7 @@ class Tracer:
             if said_bytes or taken % _SLICE_RECORDS == 0:
                 self._rest(started)
                 started = thread_time()
-        self._note(collector.send(self._stopping))
+        self._note(collector.send(self._worker.stopping))
         self._rest(started)
 
     def _add(self, collector: Collector, record: Record) -> int:
@@ -179,13 +158,13 @@ class Tracer:
         return said_bytes
 
     def _rest(self, started: float) -> None:
-        if not self._stopping.is_set():
+        if not self._worker.stopping.is_set():
             sleep((thread_time() - started) * self._rest_ratio)
 
     def _note(self, outcome: Outcome) -> None:
-        with self._counting:
+        with self._worker.counting:
             count, self._in_hand = self._in_hand, 0
-            if self._is_abandoned:
+            if self._worker.is_abandoned:
                 return
             lost = count if outcome.failure else min(outcome.rejected, count)
             self._exported.add(count - lost)
@@ -239,14 +218,3 @@ def _count_unreadable(compose: Callable[[Said], Content], meter: Meter) -> Calla
         return content
 
     return count
-
-
-def _do_nothing() -> None:
-    pass
-
-
-def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
-    try:
-        loop.call_soon_threadsafe(ended.set)
-    except RuntimeError:
-        pass  # the loop has gone: nobody waits any more

@@ -181,7 +181,7 @@ async def test_shutdown_is_bounded_and_counts_what_is_left() -> None:
     bench.tracer.observe(make_record())
     assert bench.counts["shutdown"] == 18
     bench.collector.open.set()
-    await asyncio.to_thread(vars(bench.tracer)["_thread"].join, 10)
+    await asyncio.to_thread(vars(vars(bench.tracer)["_worker"])["_thread"].join, 10)
     assert bench.counts["exported"] == 0
     assert bench.collector.closed
 
