@@ -1,18 +1,16 @@
 """The caller's side of one exchange: its request's body, and the way back."""
 
 import asyncio
-import socket
-import struct
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from sidecar.edge.sockets import reset_when_closed
 from sidecar.errors import BAD_REQUEST, ClientFault, Fault
 from sidecar.exchange import Call
 from sidecar.ports import Handover, Receiver
 
 # Time for the last bytes to leave before a connection is reset on purpose: a reset overtakes them.
 _LAST_BYTES_S: Final = 0.1
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
 # Of a body that nobody takes: what more comes waits in the socket's buffers.
 _HELD_BYTES_MAX: Final = 256 * 1024
 
@@ -182,9 +180,7 @@ class HttpClient:
             transport.close()
             return
         self.resets = True
-        sock = transport.get_extra_info("socket")
-        if sock is not None:  # from here on whoever closes it resets it
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        reset_when_closed(transport)
 
     async def settle(self) -> None:
         """Wait until the caller has taken what was written to it: the call is over, the socket is not.

@@ -8,14 +8,13 @@ a Close frame, as the end of sending (RFC 6455 section 7.1.1); any other as a cl
 
 import asyncio
 import os
-import socket
-import struct
 from collections.abc import Callable
 from typing import Final
 
 from sidecar.core.observe.sessions import SessionObserver
 from sidecar.edge.outbound.connection import Connection
 from sidecar.edge.outbound.watch import Watch
+from sidecar.edge.sockets import reset_when_closed
 from sidecar.errors import IDLE_TIMEOUT, STOPPING, ErrorKind
 from sidecar.exchange import Departure
 from sidecar.ports import Receiver, Upgradable
@@ -25,7 +24,6 @@ _GOING_AWAY: Final = 1001  # RFC 6455 section 7.4.1
 _LINGER_S: Final = 5.0
 # Time for the last bytes to leave before a connection is reset on purpose: a reset overtakes them.
 _LAST_BYTES_S: Final = 0.1
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
 _MASK_BYTES: Final = 4
 
 
@@ -101,9 +99,7 @@ class Side(Receiver):
         """Close so that nobody can take it for an orderly close."""
         if self.transport.is_closing():
             return
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None:  # from here on whoever closes it resets it
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        reset_when_closed(self.transport)
         if self.departure is Departure.UPSTREAM:  # nobody is there for whom it would still work
             self.transport.abort()
         else:
