@@ -10,6 +10,7 @@ from sidecar.core.observe.contents.parts import (
     blob,
     file,
     message,
+    mixed,
     other,
     parse,
     reasoning,
@@ -35,13 +36,15 @@ class AnthropicMessagesContent:
     def read_request(self, body: bytes) -> Prompt:
         """Return the system prompt apart, and the messages."""
         request = as_dict(parse(body))
-        messages = [message(one.get("role"), _read_content(one.get("content"))) for one in map(as_dict, as_list(request.get("messages")))]
+        messages = [
+            message(one.get("role"), mixed(one.get("content"), _read_block)) for one in map(as_dict, as_list(request.get("messages")))
+        ]
         return Prompt(texts(request.get("system")), messages, as_list(request.get("tools")))
 
     def read_whole(self, body: bytes) -> list[Message]:
         """Return the one message of an answer."""
         answer = as_dict(parse(body))
-        parts = _read_content(answer.get("content"))
+        parts = mixed(answer.get("content"), _read_block)
         return [message(answer.get("role"), parts, "assistant")] if parts else []
 
     def read_event(self, event: bytes, transcript: Transcript) -> None:
@@ -62,12 +65,6 @@ class AnthropicMessagesContent:
                 transcript.add(block.get("thinking"), "reasoning", 0, index)
 
 
-def _read_content(content: object) -> list[Part]:
-    if isinstance(content, str):
-        return text(content)
-    return [part for one in as_list(content) for part in (text(one) if isinstance(one, str) else _read_block(as_dict(one)))]
-
-
 def _read_block(block: dict[str, Any]) -> list[Part]:
     kind = block.get("type")
     if kind == "text":
@@ -78,7 +75,7 @@ def _read_block(block: dict[str, Any]) -> list[Part]:
         return [tool_call(block.get("name"), block.get("input"), block.get("id"))]
     if isinstance(kind, str) and kind.endswith("tool_result"):
         content = block.get("content")
-        return [tool_response(content if isinstance(content, str) else _read_content(content), block.get("tool_use_id"))]
+        return [tool_response(content if isinstance(content, str) else mixed(content, _read_block), block.get("tool_use_id"))]
     if kind in ("image", "document"):
         return _read_source(as_dict(block.get("source")))
     return [other(kind)]
@@ -89,7 +86,7 @@ def _read_source(source: dict[str, Any]) -> list[Part]:
     if kind == "text":
         return text(source.get("data"))
     if kind == "content":
-        return _read_content(source.get("content"))
+        return mixed(source.get("content"), _read_block)
     if kind == "url":
         return [uri(source.get("url"), mime_type)]
     if kind == "file":

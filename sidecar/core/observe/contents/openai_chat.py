@@ -10,6 +10,7 @@ from sidecar.core.observe.contents.parts import (
     blob,
     file,
     message,
+    mixed,
     other,
     parse,
     reasoning,
@@ -65,10 +66,10 @@ def _read_message(one: dict[str, Any], default: str) -> Message:
     parts: list[Part] = []
     if one.get("role") in ("tool", "function"):
         content = one.get("content")
-        response = content if isinstance(content, str) else _read_content(content)
+        response = content if isinstance(content, str) else mixed(content, _read_part)
         return message(one["role"], [tool_response(response, one.get("tool_call_id") or one.get("name"))])
     parts += reasoning(one.get("reasoning_content") or one.get("reasoning"))
-    parts += _read_content(one.get("content"))
+    parts += mixed(one.get("content"), _read_part)
     parts += typed("refusal", one.get("refusal"))
     audio = as_dict(one.get("audio"))
     if audio:
@@ -80,12 +81,6 @@ def _read_message(one: dict[str, Any], default: str) -> Message:
         called = as_dict(call.get("function")) or as_dict(call.get("custom"))
         parts.append(tool_call(called.get("name"), called.get("arguments") or called.get("input"), call.get("id")))
     return message(one.get("role"), parts, default)
-
-
-def _read_content(content: object) -> list[Part]:
-    if isinstance(content, str):
-        return text(content)
-    return [part for one in as_list(content) for part in (text(one) if isinstance(one, str) else _read_part(as_dict(one)))]
 
 
 def _read_part(part: dict[str, Any]) -> list[Part]:

@@ -5,6 +5,7 @@ is none of them is a part of its own type. Binary data is never kept: a blob say
 how many bytes.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -134,6 +135,13 @@ def texts(value: object) -> list[Part]:
     if isinstance(value, str):
         return text(value)
     return [part for item in as_list(value) for part in text(item if isinstance(item, str) else as_dict(item).get("text"))]
+
+
+def mixed(value: object, read: Callable[[dict[str, Any]], list[Part]]) -> list[Part]:
+    """Return the parts of what may be a text, or a list of texts and of objects that `read` reads."""
+    if isinstance(value, str):
+        return text(value)
+    return [part for item in as_list(value) for part in (text(item) if isinstance(item, str) else read(as_dict(item)))]
 
 
 def _strip(url: str) -> str:
