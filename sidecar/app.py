@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from sidecar import __version__, catalogue
-from sidecar.config import Capture, Content, Settings
+from sidecar.config import Capture, Content, Route, Settings
 from sidecar.core.choose.places import read_places
 from sidecar.core.identify.router import Router, name_route
 from sidecar.core.observe.pricing import PriceTable, read_prices
@@ -69,7 +69,7 @@ class Sidecar:
         self._places = read_places(settings.upstreams, _read_keys(settings))
         self._prices = load_prices(settings)
         self._meter = Meter(settings.limits, settings.upstreams, version=__version__, python=platform.python_version())
-        self._router = Router(settings.routes)
+        self._router = Router(settings.routes, settings.pools)
         self._upstreams = Upstreams(
             settings.upstreams,
             self._places,
@@ -111,7 +111,7 @@ class Sidecar:
             )  # fmt: skip
             self._data = DataServer(pipeline.carry, pipeline.refuse_malformed, self._clock, settings.timeouts, self._draw_id)
             self.data_url = await _listen(self._data.start, settings.listen, "listen")
-            shown = [(route.prefix, redact(settings.upstreams[route.upstream].url)) for route in settings.routes]
+            shown = [(route.prefix, _show_target(settings, route)) for route in settings.routes]
             pages = make_pages(Exposition(self._meter), lambda: self._ready, shown, lambda: self.data_url)
             self._admin = AdminServer(pages)
             self.admin_url = await _listen(self._admin.start, settings.admin.listen, "admin.listen")
@@ -221,6 +221,11 @@ async def _listen(start: Callable[[str, int], Coroutine[Any, Any, tuple[str, int
         raise ConfigError("start", [ConfigProblem(setting, reason, "a free address of this machine")]) from None
     shown = f"[{bound_host}]" if ":" in bound_host else bound_host
     return f"http://{shown}:{bound_port}"
+
+
+def _show_target(settings: Settings, route: Route) -> str:
+    upstreams = (route.upstream or "",) if route.pool is None else settings.pools[route.pool].upstreams
+    return ", ".join(redact(settings.upstreams[name].url) for name in upstreams)
 
 
 def _settle_memory() -> None:

@@ -23,7 +23,7 @@ Carry = Callable[[Client], Awaitable[None]]
 # An entry that is too late from the start is refused as such.
 _TIMEOUT_S_MIN: Final = 0.001
 # What the batch itself shows as its route; its entries show theirs.
-_MATCH: Final = Match(BATCH_PATH.strip("/"), "", BATCH_PATH, OPAQUE, BATCH_PATH)
+_MATCH: Final = Match(BATCH_PATH.strip("/"), (), BATCH_PATH, OPAQUE, BATCH_PATH)
 
 
 class Room:

@@ -149,6 +149,13 @@ FIRST_BYTE_TIMEOUT: Final = ErrorKind(
     "The upstream sent no answer within timeouts.first_byte.",
     "Reasoning models can be slow to begin: raise timeouts.first_byte, or stream the answer.",
 )
+FIRST_TOKEN_TIMEOUT: Final = ErrorKind(
+    "first_token_timeout",
+    504,
+    _U,
+    "The upstream began to answer, and sent no token within timeouts.first_byte.",
+    "Reasoning models can be slow to begin: raise timeouts.first_byte, or give the pool an upstream that is faster.",
+)
 IDLE_TIMEOUT: Final = ErrorKind(
     "idle_timeout",
     504,
@@ -169,6 +176,27 @@ STREAM_CUT: Final = ErrorKind(
     _U,
     "The upstream's answer broke off before its end.",
     "What was received so far is incomplete; repeat the call.",
+)
+CIRCUIT_OPEN: Final = ErrorKind(
+    "circuit_open",
+    503,
+    _U,
+    "Every upstream that could take the call has failed too often and is left alone for a while.",
+    "See which and why under /api/upstreams and in llm_sidecar_circuit_breaker_state; repeat the call after Retry-After.",
+)
+OVERLOADED: Final = ErrorKind(
+    "overloaded",
+    503,
+    _S,
+    "More calls than the upstreams' concurrency and the queue take.",
+    "Send fewer calls at once, or raise upstreams.NAME.concurrency, limits.concurrency or the queue's size and wait.",
+)
+WISH_UNMET: Final = ErrorKind(
+    "wish_unmet",
+    503,
+    Origin.POLICY,
+    "No upstream meets what the caller's x-sidecar-* headers ask for.",
+    "Ask for less, or send x-sidecar-urgency: high to be given the nearest.",
 )
 POOL_FULL: Final = ErrorKind(
     "pool_full",
@@ -196,8 +224,8 @@ INTERNAL: Final = ErrorKind(
 ERRORS: Final[tuple[ErrorKind, ...]] = (
     BAD_REQUEST, BAD_TARGET, NO_ROUTE, NOT_UPGRADABLE, WEBSOCKET_REFUSED, BAD_BATCH, NOT_BATCHABLE, TOO_LARGE,
     UNRESOLVED, UNREACHABLE, CONNECT_TIMEOUT, TLS_FAILED, TUNNEL_REFUSED,
-    UPSTREAM_RESET, UPSTREAM_MALFORMED, FIRST_BYTE_TIMEOUT, IDLE_TIMEOUT, TOTAL_TIMEOUT, STREAM_CUT,
-    POOL_FULL, WEBSOCKETS_FULL, BATCH_OVERFLOW, STOPPING, INTERNAL,
+    UPSTREAM_RESET, UPSTREAM_MALFORMED, FIRST_BYTE_TIMEOUT, FIRST_TOKEN_TIMEOUT, IDLE_TIMEOUT, TOTAL_TIMEOUT, STREAM_CUT,
+    CIRCUIT_OPEN, OVERLOADED, WISH_UNMET, POOL_FULL, WEBSOCKETS_FULL, BATCH_OVERFLOW, STOPPING, INTERNAL,
 )  # fmt: skip
 
 

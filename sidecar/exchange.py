@@ -13,6 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from sidecar.decision import Decision
+
 Header = tuple[bytes, bytes]
 Headers = tuple[Header, ...]
 
@@ -37,7 +39,9 @@ class Ending(StrEnum):
     RESET = "reset"  # the upstream closed before it answered
     MALFORMED = "malformed"  # the upstream's bytes are not HTTP
     CUT = "cut"  # the answer broke off before its end
-    REFUSED = "refused"  # declined by our policy or for lack of room
+    UNAVAILABLE = "unavailable"  # no upstream was asked: all that could be have failed too often
+    OVERLOADED = "overloaded"  # no upstream was asked: there was no room
+    REFUSED = "refused"  # declined by our policy
     SIDECAR_FAULT = "sidecar_fault"
 
 
@@ -176,7 +180,13 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     ended: float
     reused: bool
     status: int | None
-    outcome: str  # an Ending's value
+    outcome: str  # an Ending's value, or one of catalogue.ATTEMPT_OUTCOMES_ONLY
+    model: str | None = None  # what this upstream was asked for, where it has a name of its own for it
+    breaker: str = ""  # the state of the breaker that let it through: "closed", "half_open"
+    cause: str | None = None  # why another was made after it, as core.attempt.causes names it
+    waited_s: float = 0.0  # backed off before it
+    hedge: bool = False  # made beside another one
+    decision: Decision | None = None  # where there was a choice
 
 
 class Session(msgspec.Struct, frozen=True, gc=False):
@@ -279,6 +289,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     endless: bool = False  # a stream of what may happen some time: how long it lasted is no latency
     session: Session | None = None  # of a call that became a WebSocket
     said: Said | None = None  # where content is captured; for its one reader, which redacts it
+    pool: str = ""
+    queued_s: float = 0.0  # waited for room at an upstream
+    degraded: str | None = None  # the step below the full policy at which it was served
+    decision: Decision | None = None  # the one that found nobody
 
     @property
     def duration_s(self) -> float:

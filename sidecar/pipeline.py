@@ -133,7 +133,7 @@ class Pipeline:
         if exchange.batched and match.tool is None:
             raise ClientFault(NOT_BATCHABLE)
         exchange.dialect = match.dialect
-        exchange.place = self._places[match.upstream]
+        exchange.place = self._places[match.upstreams[0]]
         wanted = call.wanted
         exchange.deadlines = set_deadlines(self._settings.timeouts, call.accepted, read_timeout(wanted.own) if wanted.own else None)
         if wanted.upgrade:

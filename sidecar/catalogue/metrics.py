@@ -42,6 +42,11 @@ RATELIMIT_KINDS: Final = (
 )  # fmt: skip
 CONTENT_LOSSES: Final = ("queue_full", "too_large", "unreadable", "write_failed", "shutdown")
 BOUNDS: Final = ("model", "response_model", "error_type", "status_code", "http_route", "tool")
+_NO_ATTEMPT: Final = (Ending.CLIENT_FAULT, Ending.UNAVAILABLE)  # of an exchange that asked nobody
+DEGRADATION_STEPS: Final = ("full", "simple", "emergency")
+# What an attempt may come to that an exchange cannot.
+ATTEMPT_OUTCOMES_ONLY: Final = ("hedge_lost",)
+_ATTEMPT_OUTCOMES: Final = (*(ending for ending in ENDINGS if ending not in _NO_ATTEMPT), *ATTEMPT_OUTCOMES_ONLY)
 EXECUTE_TOOL: Final = "execute_tool"  # gen_ai.operation.name
 
 
@@ -144,7 +149,7 @@ WEBSOCKET_MESSAGES: Final = Metric(
 )  # fmt: skip
 ATTEMPTS: Final = Metric(
     "llm_sidecar_attempts_total", Kind.COUNTER, "Attempts against upstreams, by how they ended.", "",
-    (_UPSTREAM, _closed("outcome", *(ending for ending in ENDINGS if ending != Ending.CLIENT_FAULT))),
+    (_UPSTREAM, _closed("outcome", *_ATTEMPT_OUTCOMES)),
 )  # fmt: skip
 UPSTREAM_CONNECTIONS: Final = Metric(
     "llm_sidecar_upstream_connections", Kind.GAUGE, "Open connections to an upstream.", "", (_UPSTREAM, _closed("state", "active", "idle"))

@@ -8,7 +8,15 @@ import pytest
 
 from tests.house.source import Module, functions, imports, modules
 
-VOCABULARY = {"sidecar", "sidecar.errors", "sidecar.exchange", "sidecar.config", "sidecar.catalogue", "sidecar.thresholds"}
+VOCABULARY = {
+    "sidecar",
+    "sidecar.errors",
+    "sidecar.exchange",
+    "sidecar.decision",
+    "sidecar.config",
+    "sidecar.catalogue",
+    "sidecar.thresholds",
+}
 # The path itself: the steps and their order.
 PATH = {"sidecar.batch", "sidecar.pipeline", "sidecar.progress", "sidecar.sealing", "sidecar.sessions"}
 COMPOSITION = {"sidecar.cli", "sidecar.app", "sidecar.demo", "sidecar.__main__"}
@@ -45,7 +53,7 @@ CORE_THIRD_PARTY = {"msgspec"}
 
 def room_of(name: str) -> str:
     """Return the room a module belongs to."""
-    if name in VOCABULARY or name.startswith("sidecar.catalogue."):
+    if name in VOCABULARY or name.startswith(("sidecar.catalogue.", "sidecar.config.")):
         return "vocabulary"
     if name in PATH:
         return "path"

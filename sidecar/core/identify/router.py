@@ -1,9 +1,10 @@
 """Which route takes a path: the longest prefix wins, and is taken off before forwarding."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from sidecar.config import Route, RouteKind
+from sidecar.config import Pool, Route, RouteKind
 from sidecar.core.observe.contract import Dialect, SessionDialect
 from sidecar.core.observe.dialects import OPAQUE, dialect_for
 from sidecar.core.observe.dialects.session_endpoints import session_dialect_for
@@ -14,22 +15,25 @@ _REMEMBERED_MAX: Final = 1024
 
 
 class Match(NamedTuple):
-    """Where a path leads: the route's name, its upstream, what to ask it for, and in which form."""
+    """Where a path leads: the route's name, who may answer, what to ask them for, and in which form."""
 
     route: str
-    upstream: str
+    upstreams: tuple[str, ...]
     path: str  # with the prefix taken off, still starting with "/"
     dialect: Dialect
     template: str  # http.route: the prefix, and the dialect's path where it is known
     prefix: str = "/"
     websocket: bool = True  # the route carries WebSockets
     tool: str | None = None  # on a tool route: the tool's name as the path tells it
+    pool: str = ""  # whose upstreams these are; "" where the route leads to one upstream
+    idempotent: bool = False  # a call that may have been carried out may be made again
 
 
 class Router:
     """Routes by longest prefix. The caller's path is compared as received, never decoded."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route], pools: Mapping[str, Pool] = MappingProxyType({})) -> None:
+        self._pools = pools
         self._routes = sorted(routes, key=lambda route: len(route.prefix), reverse=True)
         self._remembered: dict[tuple[str, str], Match | None] = {}
 
@@ -59,7 +63,11 @@ class Router:
                 else:
                     dialect, shown = dialect_for(method, rest)
                 template = route.prefix + shown[1:]
-                return Match(name_route(route), route.upstream, rest, dialect, template, route.prefix, route.websocket, tool)
+                pool = "" if route.pool is None else route.pool
+                upstreams = self._pools[pool].upstreams if pool else (route.upstream or "",)
+                return Match(
+                    name_route(route), upstreams, rest, dialect, template, route.prefix, route.websocket, tool, pool, route.idempotent
+                )
         return None
 
 

@@ -1,0 +1,111 @@
+"""All settings together, and those that need no room of their own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sidecar.config.content import Content
+from sidecar.config.resilience import Balancing, Breaker, Features, Hedging, Probes, Queue, Retries
+from sidecar.config.units import Duration, Size
+from sidecar.config.upstreams import Pool, Route, Upstream
+
+
+class Ask(StrEnum):
+    """Whether the sidecar may ask for usage on the caller's behalf."""
+
+    AUTO = "auto"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    listen: str = "127.0.0.1:9464"
+    token_file: str | None = None  # who changes anything from elsewhere than this machine needs the token in it
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    connect: Duration = 5.0
+    first_byte: Duration = 60.0
+    idle: Duration = 180.0
+    total: Duration = 600.0
+    keep_alive: Duration = 3630.0  # an idle client's connection; longer than any client's own pool
+    request_head: Duration = 15.0  # a client must have sent its request head by then
+    shutdown: Duration = 30.0
+    # A WebSocket on which neither side sends anything, pings included. The sessions of providers last an hour at most:
+    # one that was silent for all of it is nobody's any more, and one that is not silent is never cut by us.
+    websocket_idle: Duration = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    body: Size = 50 * 1024 * 1024  # larger request bodies are streamed on, unobserved
+    observed: Size = 16 * 1024 * 1024  # of one answer, after decoding
+    line: Size = 1024 * 1024  # one event of a stream; a longer one passes unread
+    head: Size = 64 * 1024  # a response head, trailers included
+    concurrency: int | None = None  # calls at once, of all upstreams together
+    batch: int = 32  # calls of one POST /x-sidecar/batch
+    websockets: int = 1000  # sessions at once; they do not count as connections of their upstream
+    labels: int = 200  # distinct values of one open label; the rest are "other"
+    series: int = 5000  # children of one metric; the rest fall together as "other"
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSettings:
+    ask: Ask = Ask.AUTO
+    estimate: bool = False  # count four characters as a token where the provider reports none; shown as estimated
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    ttl: Duration = 300.0
+    names: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """Traces are on as soon as an OTLP endpoint is known (here or by OTEL_EXPORTER_OTLP_*)."""
+
+    endpoint: str | None = None
+    protocol: str | None = None  # http/protobuf (default) or grpc
+    ratio: float = 1.0
+    slow: Duration = 10.0  # calls slower than this are always kept
+    queue: int = 2048  # spans waiting for export at most
+    cpu_share: float = 0.01  # of one core, spent on building and encoding spans at most
+    propagate: bool = True  # send traceparent to upstreams
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    level: str = "info"
+    format: str = "auto"  # auto: text on a terminal, JSON otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    file: str | None = None  # replaces the built-in price table
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    listen: str = "127.0.0.1:4000"
+    admin: Admin = Admin()
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+    pools: Mapping[str, Pool] = field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
+    balancing: Balancing = field(default_factory=Balancing)
+    retries: Retries = field(default_factory=Retries)
+    hedging: Hedging = field(default_factory=Hedging)
+    breaker: Breaker = field(default_factory=Breaker)
+    probes: Probes = field(default_factory=Probes)
+    queue: Queue = field(default_factory=Queue)
+    features: Features = field(default_factory=Features)
+    timeouts: Timeouts = Timeouts()
+    limits: Limits = Limits()
+    usage: UsageSettings = UsageSettings()
+    content: Content = field(default_factory=Content)
+    dns: Dns = Dns()
+    tracing: Tracing = Tracing()
+    prices: Prices = Prices()
+    log: Log = Log()
+    response_headers: bool = True

@@ -1,0 +1,15 @@
+"""What is read from text: how long, how large."""
+
+from enum import StrEnum
+from typing import Annotated
+
+
+class Unit(StrEnum):
+    """How the text of a number is read."""
+
+    DURATION = "duration"
+    SIZE = "size"
+
+
+Duration = Annotated[float, Unit.DURATION]  # seconds
+Size = Annotated[int, Unit.SIZE]  # bytes
