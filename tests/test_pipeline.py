@@ -124,7 +124,7 @@ async def test_a_providers_refusal_is_passed_on(status: int, ending: Ending, err
         (UpstreamFault(TUNNEL_REFUSED), Ending.CONNECT_FAILED, 502),
         (UpstreamFault(CONNECT_TIMEOUT), Ending.CONNECT_TIMEOUT, 502),
         (UpstreamFault(TOTAL_TIMEOUT), Ending.TOTAL_TIMEOUT, 504),
-        (SidecarFault(POOL_FULL, "full", retry_after_s=1), Ending.REFUSED, 503),
+        (SidecarFault(POOL_FULL, "full", retry_after_s=1), Ending.OVERLOADED, 503),
     ],
     ids=lambda value: value.kind.id if hasattr(value, "kind") else None,
 )
@@ -138,7 +138,7 @@ async def test_an_upstream_that_cannot_be_reached_is_told(fault: Any, ending: En
     assert error_of(client)["message"] == (fault.detail or fault.kind.summary)
     assert (record.ending, record.status, record.error_id, record.error_type) == (ending, status, fault.kind.id, fault.kind.id)
     assert (record.attempts[0].outcome, record.attempts[0].connected) == (ending.value, None)
-    assert (b"Retry-After: 1" in client.head) == (ending is Ending.REFUSED)
+    assert (b"Retry-After: 1" in client.head) == (ending is Ending.OVERLOADED)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ BY_ORIGIN = {
     Origin.CLIENT: {Ending.CLIENT_FAULT},
     Origin.UPSTREAM: {
         Ending.CONNECT_FAILED, Ending.CONNECT_TIMEOUT, Ending.RESET, Ending.MALFORMED, Ending.FIRST_BYTE_TIMEOUT, Ending.IDLE_TIMEOUT,
-        Ending.TOTAL_TIMEOUT, Ending.CUT,
+        Ending.TOTAL_TIMEOUT, Ending.CUT, Ending.UNAVAILABLE,
     },
-    Origin.SIDECAR: {Ending.REFUSED, Ending.SIDECAR_FAULT},
+    Origin.SIDECAR: {Ending.REFUSED, Ending.OVERLOADED, Ending.SIDECAR_FAULT},
     Origin.POLICY: {Ending.REFUSED},
 }  # fmt: skip
 
@@ -24,8 +24,9 @@ def test_every_fault_has_an_ending_of_its_origin(kind: ErrorKind) -> None:
 
 
 def test_only_the_callers_own_mistakes_and_refusals_are_no_service_errors() -> None:
-    """Every fault of an upstream counts as an error of the service."""
-    assert all((end_with_fault(kind) in SERVICE_ERRORS) == (kind.origin is Origin.UPSTREAM or kind.id == "internal") for kind in ERRORS)
+    """Every fault of an upstream counts as an error of the service, and so does that there was no room for a call."""
+    ours = {"internal", "overloaded", "pool_full"}
+    assert all((end_with_fault(kind) in SERVICE_ERRORS) == (kind.origin is Origin.UPSTREAM or kind.id in ours) for kind in ERRORS)
 
 
 @pytest.mark.parametrize(

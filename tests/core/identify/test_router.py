@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.config import BUILT_IN_ROUTES, Route, RouteKind
+from sidecar.config import BUILT_IN_ROUTES, Pool, Route, RouteKind
 from sidecar.core.identify.router import Router, match_session, name_route
 from sidecar.core.observe.dialects import OPAQUE, OPENAI_CHAT, OPENAI_EMBEDDINGS
 
@@ -29,7 +29,14 @@ def test_the_longest_prefix_takes_a_path(path: str, route: str, upstream: str, r
     """The prefix is compared as received, taken off, and the rest is left as it came."""
     match = Router(ROUTES).match("GET", path)
     assert match is not None
-    assert match[:3] == (route, upstream, rest)
+    assert match[:3] == (route, (upstream,), rest)
+
+
+def test_a_route_to_a_pool_leads_to_all_its_upstreams() -> None:
+    """By the pool's name, and in its order."""
+    match = Router((Route("/chat/", pool="both"),), {"both": Pool(("b", "a"))}).match("POST", "/chat/v1/chat/completions")
+    assert match is not None
+    assert (match.upstreams, match.pool) == (("b", "a"), "both")
 
 
 def test_without_a_route_for_all_an_unknown_path_goes_nowhere() -> None:
@@ -115,7 +122,7 @@ def test_a_websocket_has_a_form_of_its_own(path: str, name: str, template: str) 
     match = Router(ROUTES).match("GET", path)
     assert match is not None
     session, dialect = match_session(match)
-    assert (session.dialect.name, session.template, session.upstream) == (name, template, match.upstream)
+    assert (session.dialect.name, session.template, session.upstreams) == (name, template, match.upstreams)
     assert (dialect is None) == (name == "opaque")
 
 
