@@ -84,6 +84,23 @@ def test_a_heading_with_nothing_under_it_is_the_default(name: str) -> None:
         ({"upstreams": {"a": {"provider": "x"}}}, ("upstreams", "a", "url"), "nothing"),
         ({"upstreams": {1: {"url": "http://b"}}}, ("upstreams",), "the name 1, which is not text"),
         ({"upstreams": {"a b": {"url": "http://b"}}}, ("upstreams", "a b"), "a name that cannot be used"),
+        ({"upstreams": {"a": {"url": "http://b", "weight": 0}}}, ("upstreams", "a", "weight"), "0"),
+        ({"upstreams": {"a": {"url": "http://b", "models": []}}}, ("upstreams", "a", "models"), "a list"),
+        ({"upstreams": {"a": {"url": "http://b", "models": {"m": 1}}}}, ("upstreams", "a", "models", "m"), "1"),
+        ({"upstreams": {"a": {"url": "http://b", "models": {"m": "*"}}}}, ("upstreams", "a", "models", "m"), "'*'"),
+        ({"upstreams": {"a": {"url": "http://b", "models": {4: "m"}}}}, ("upstreams", "a", "models"), "the name 4, which is not text"),
+        (
+            {"upstreams": {"a": {"url": "http://b", "models": {"m-*": "m"}}}},
+            ("upstreams", "a", "models", "m-*"),
+            "a name that cannot be used",
+        ),
+        ({"pools": {"p": {}}}, ("pools", "p", "upstreams"), "nothing"),
+        ({"pools": {"p": {"upstreams": None}}}, ("pools", "p", "upstreams"), "an empty list"),
+        ({"pools": {"p": {"upstreams": []}}}, ("pools", "p", "upstreams"), "an empty list"),
+        ({"pools": {"p": {"upstreams": "a"}}}, ("pools", "p", "upstreams"), "'a'"),
+        ({"pools": {"p": {"upstreams": ["a b"]}}}, ("pools", "p", "upstreams", 0), "'a b'"),
+        ({"pools": {"p": {"upstreams": ["a"], "strategy": "random"}}}, ("pools", "p", "strategy"), "'random'"),
+        ({"breaker": {"groups": {"g": {"models": [""]}}}}, ("breaker", "groups", "g", "models", 0), "''"),
         ({True: 1}, (), "the key true, which is not text"),
         ({"lissen": 1}, ("lissen",), "a key that is not known"),
     ],
@@ -102,7 +119,6 @@ def test_all_faults_are_found_at_once() -> None:
         ("listen",),
         ("routes", 0, "prefix"),
         ("routes", 0, "upstream"),
-        ("routes", 1, "upstream"),
         ("timeouts", "idle"),
         ("timeouts", "nope"),
     }
@@ -126,6 +142,20 @@ def test_unknown_keys_come_with_the_known_ones_and_a_suggestion() -> None:
         fault_of({"timeouts": {"totl": 1}}).allowed
         == "connect, first_byte, idle, total, keep_alive, request_head, shutdown, websocket_idle; did you mean total?"
     )
+
+
+def test_an_unknown_choice_comes_with_the_known_ones_and_a_suggestion() -> None:
+    """The choices are told as a sentence would."""
+    allowed = fault_of({"pools": {"p": {"upstreams": ["a"], "strategy": "roundrobin"}}}).allowed
+    assert allowed == "round_robin, weighted, least_connections, performance or adaptive; did you mean round_robin?"
+
+
+def test_models_have_names_of_their_own_kind() -> None:
+    """What callers and providers call a model need be no name of ours."""
+    models = {"gpt-4o:extended": "org/model@2024-08-06", "*": "large model", "x" * 200: "é"}
+    settings, faults = decode(Settings, {"upstreams": {"a": {"url": "http://a", "models": models}}})
+    assert faults == []
+    assert settings is not None and settings.upstreams["a"].models == models
 
 
 @pytest.mark.parametrize(("name", "suggestion"), [("OpenAI", "; did you mean openai?"), ("opnai", "; did you mean openai?"), ("zzz", "")])
