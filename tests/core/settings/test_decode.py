@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.config import Ask, Route, RouteKind, Settings, Timeouts, Upstream
+from sidecar.core.settings.checks import check_together
 from sidecar.core.settings.decode import decode, suggest
 from sidecar.core.settings.tree import Fault
 
@@ -166,7 +167,30 @@ def test_only_like_names_are_suggested(name: str, suggestion: str) -> None:
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 _KEYS = (
-    st.sampled_from(["listen", "admin", "upstreams", "routes", "timeouts", "limits", "url", "prefix", "upstream", "idle", "openai"])
+    st.sampled_from(
+        [
+            "listen",
+            "admin",
+            "upstreams",
+            "routes",
+            "timeouts",
+            "limits",
+            "url",
+            "prefix",
+            "upstream",
+            "idle",
+            "openai",
+            "pools",
+            "upstreams",
+            "models",
+            "breaker",
+            "groups",
+            "pool",
+            "retries",
+            "base",
+            "*",
+        ]
+    )
     | _SCALARS
 )
 
@@ -178,4 +202,4 @@ def test_any_tree_is_settings_or_faults(tree: dict[Any, Any]) -> None:
     """Whatever YAML can say is either good or explained, never an exception."""
     settings, faults = decode(Settings, tree)
     assert isinstance(settings, Settings)
-    assert all(fault.found and fault.allowed for fault in faults)
+    assert all(fault.found and fault.allowed for fault in (*faults, *check_together(tree)))
