@@ -29,12 +29,13 @@ def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
 def find_unreadable(settings: Settings) -> list[ConfigProblem]:
     """Return a problem for each file that settings name and that cannot be used now."""
     problems = []
-    for name, upstream in settings.upstreams.items():
-        if upstream.api_key_file is not None:
+    secrets = {f"upstreams.{name}.api_key_file": upstream.api_key_file for name, upstream in settings.upstreams.items()}
+    for path, file in {**secrets, "admin.token_file": settings.admin.token_file}.items():
+        if file is not None:
             try:
-                read_secret(upstream.api_key_file)
+                read_secret(file)
             except ValueError as error:
-                problems.append(ConfigProblem(f"upstreams.{name}.api_key_file", str(error), "a readable file with one key in it"))
+                problems.append(ConfigProblem(path, str(error), "a readable file with one line in it"))
     content = settings.content
     if content.capture is Capture.FILE and content.file is not None and not Path(content.file).absolute().parent.is_dir():
         problems.append(ConfigProblem("content.file", "a path in no directory that is there", "the path of a file to write"))

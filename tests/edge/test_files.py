@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config import Capture, Content, Prices, Settings, Upstream
+from sidecar.config import Admin, Capture, Content, Prices, Settings, Upstream
 from sidecar.core.settings.explanation import describe
 from sidecar.edge.files import find_unreadable, load, read_secret
 from sidecar.errors import ConfigError
@@ -111,17 +111,20 @@ def test_unreadable_files_are_found_all_at_once(tmp_path: Path) -> None:
             "missing": Upstream("http://a", api_key_file=str(tmp_path / "sk-hunter2")),
             "none": Upstream("http://a"),
         },
+        admin=Admin(token_file=str(tmp_path / "token-hunter2")),
         prices=Prices(file=str(tmp_path / "prices")),
     )
     problems = find_unreadable(settings)
-    assert [problem.path for problem in problems] == ["upstreams.missing.api_key_file", "prices.file"]
+    assert [problem.path for problem in problems] == ["upstreams.missing.api_key_file", "admin.token_file", "prices.file"]
     assert "hunter2" not in str(problems)
 
 
 def test_good_files_have_no_problem(tmp_path: Path) -> None:
     """Nothing is found where nothing is wrong."""
     (tmp_path / "prices").write_text("{}")
-    assert find_unreadable(Settings(prices=Prices(file=str(tmp_path / "prices")))) == []
+    (tmp_path / "token").write_text("secret\n")
+    settings = Settings(admin=Admin(token_file=str(tmp_path / "token")), prices=Prices(file=str(tmp_path / "prices")))
+    assert find_unreadable(settings) == []
 
 
 def test_a_file_to_write_needs_a_directory(tmp_path: Path) -> None:

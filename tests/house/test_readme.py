@@ -9,10 +9,12 @@ import yaml
 
 from sidecar import __version__, catalogue
 from sidecar.cli import main
-from sidecar.config import BUILT_IN_ROUTES, Admin, Limits, Settings, Timeouts
+from sidecar.config import BUILT_IN_ROUTES, Admin, Features, Limits, Pool, Settings, Strategy, Timeouts, Unit, Upstream
 from sidecar.core.identify.batch import BATCH_PATH, read_batch, read_entry
 from sidecar.core.observe.dialects import OPAQUE, dialect_for
 from sidecar.core.settings.environment import read_environment
+from sidecar.core.settings.kinds import members
+from sidecar.core.settings.units import parse_duration
 from sidecar.edge.documents import parse_value
 from sidecar.edge.files import load
 from tests.core.attempt.calls import make_call
@@ -24,6 +26,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # As one line: for sentences that are broken across lines.
 FLAT = re.sub(r"\s+", " ", README)
 CODE = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
+# Of configuration: one by itself, then one with a pool.
+EXAMPLES = [text for language, text in CODE if language == "yaml"]
 SPANS = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
 
 
@@ -73,20 +77,51 @@ def test_metrics_exist() -> None:
 
 
 def test_configuration_is_valid(tmp_path: Path) -> None:
-    """The example loads without a problem."""
-    (example,) = [text for language, text in CODE if language == "yaml"]
-    file = tmp_path / "sidecar.yaml"
-    file.write_text(example, encoding="utf-8")
-    assert load(str(file), {}).settings.upstreams["vllm"].provider == "vllm"
+    """The examples load without a problem."""
+    loaded = []
+    for number, example in enumerate(EXAMPLES):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(example, encoding="utf-8")
+        loaded.append(load(str(file), {}).settings)
+    alone, several = loaded
+    assert alone.upstreams["vllm"].provider == "vllm"
+    assert (several.upstreams["openai"].url, several.upstreams["openai"].weight) == ("https://api.openai.com", 3)
+    assert several.pools["chat"].upstreams == ("openai", "vllm")
+    assert several.upstreams["vllm"].models["*"] and several.breaker.groups["large"].models
 
 
 def test_variables_are_read() -> None:
-    """Each environment variable of ours does what is said of it."""
+    """Each environment variable that is named does what is said of it."""
     named = dict(re.findall(r"\b(LLM_SIDECAR_\w+)=([^\s`]+)", README))
     assert named.keys() == {"LLM_SIDECAR_UPSTREAM", "LLM_SIDECAR_ADMIN_LISTEN", "LLM_SIDECAR__TIMEOUTS__TOTAL"}
-    found, faults = read_environment(named, parse_value)
+    foreign = set(re.findall(r"\b(?:ENABLE_)?(?:OPENROUTER|CIRCUIT_BREAKER)_\w+", README))
+    assert len(foreign) == 6
+    found, faults = read_environment(named | dict.fromkeys(foreign, "1"), parse_value)
     assert faults == []
-    assert {assignment.variable for assignment in found} == named.keys()
+    assert {assignment.variable for assignment in found} == named.keys() | foreign
+
+
+def test_every_setting_of_resilience_is_told_with_its_default() -> None:
+    """No setting is left out, and none has another default than it is told to have."""
+    part = README[README.index("### Several upstreams") :]
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| (.*) \|$", part[: part.index("\n## ")], re.MULTILINE))
+    assert rows.keys() == {"upstreams.NAME", "features", "retries", "breaker", "hedging", "probes", "queue", "balancing"}
+    for section, text in rows.items():
+        value = Upstream("") if section == "upstreams.NAME" else getattr(Settings(), section)
+        names = members(type(value)).keys() - (
+            {"url", "provider", "api_key_file", "keep_alive", "max_age"} if section == "upstreams.NAME" else set()
+        )
+        assert [name for name in sorted(names) if f"`{name}`" not in text] == [], section
+        assert [told for told in re.findall(r"`(\w+)` \([\w.]+\)", text) if told not in names] == [], section
+        for name, told in re.findall(r"`(\w+)` \(([\w.]+)\)", text):
+            default, kind = getattr(value, name), members(type(value))[name].kind
+            expected = parse_duration(told) if kind.scalar is Unit.DURATION else yaml.safe_load(told)
+            assert default == expected, (section, name)
+    on, off = rows["features"].split("Off: ")
+    assert {name: f"`{name}`" in on for name in members(Features)} == {name: getattr(Features(), name) for name in members(Features)}
+    assert {name for name in members(Features) if f"`{name}`" in off} == {"retries", "hedging", "metered_probes"}
+    assert [strategy for strategy in Strategy if f"`{strategy}`" not in part] == []
+    assert f"`{Pool(()).strategy}` (the default)" in part
 
 
 def test_inline_settings_are_valid(tmp_path: Path) -> None:
@@ -124,7 +159,7 @@ def test_numbers_are_the_defaults() -> None:
     assert f"`content.bytes_max` ({content.bytes_max >> 10} KiB)" in FLAT
     assert f"`content.redact.timeout` ({content.redact.timeout * 1000:.0f} ms)" in FLAT
     assert f"`content.cpu_share` ({content.cpu_share * 100:.0f} %)" in FLAT
-    (example,) = [yaml.safe_load(text) for language, text in CODE if language == "yaml"]
+    example = yaml.safe_load(EXAMPLES[0])
     assert example["timeouts"] == {"connect": "5s", "first_byte": "60s", "idle": "180s", "total": "10m"}
     told = Timeouts()
     assert (told.connect, told.first_byte, told.idle, told.total) == (5.0, 60.0, 180.0, 600.0)
@@ -167,7 +202,7 @@ def test_the_accounts_told_are_of_the_exchanges_there_are() -> None:
 
 def test_tools_are_as_told() -> None:
     """The example's tool route is one, the batch is where it is said to be, and its entries can be read."""
-    (example,) = [yaml.safe_load(text) for language, text in CODE if language == "yaml"]
+    example = yaml.safe_load(EXAMPLES[0])
     assert [route["prefix"] for route in example["routes"] if route.get("kind") == "tool"] == ["/tools/weather/"]
     assert f"`POST {BATCH_PATH}` runs up to {Limits().batch} calls of tools (`limits.batch`)" in FLAT
     (batch,) = [text for language, text in CODE if language == "json"]

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sidecar.config import Unit
-from sidecar.core.settings.forms import COUNT, FORMS, NAME, TEXT, Form
+from sidecar.core.settings.forms import COUNT, FORMS, KEYS, NAME, PARTS, TEXT, Form, name_choices
 from sidecar.core.settings.kinds import Kind, Member, members
 from sidecar.core.settings.redaction import show
 from sidecar.core.settings.tree import Fault, KeyPath
@@ -29,13 +29,24 @@ _SCALAR_FORMS: Final[Mapping[Any, Form]] = {
 _NO_FORM: Final = Form("", lambda _: True)
 
 
+class Rules(NamedTuple):
+    """What one setting must look like beyond its type."""
+
+    whole: Form | None = None
+    part: Form | None = None  # each item of a list, each value of a map
+    key: Form = NAME  # each key of a map
+
+
+_NO_RULES: Final = Rules()
+
+
 def decode(section: type[Section], tree: Any) -> tuple[Section | None, list[Fault]]:
     """Return `tree` as a settings dataclass, and all that is wrong with it.
 
     With faults the value is incomplete: faulty parts have their defaults, or are missing.
     """
     decoder = _Decoder()
-    value = decoder.read(Kind(section=section), tree, (), None)
+    value = decoder.read(Kind(section=section), tree, (), _NO_RULES)
     return (None if value is _FAULTY else value), decoder.faults
 
 
@@ -53,16 +64,16 @@ class _Decoder:
         self.faults.append(Fault(path, found, allowed))
         return _FAULTY
 
-    def read(self, kind: Kind, value: Any, path: KeyPath, form: Form | None) -> Any:
+    def read(self, kind: Kind, value: Any, path: KeyPath, rules: Rules) -> Any:
         if value is None and kind.is_optional:
             return None
         if kind.section is not None:
             return self._read_section(kind.section, value, path)
         if kind.entries is not None:
-            return self._read_entries(kind.entries, value, path)
+            return self._read_entries(kind.entries, value, path, rules)
         if kind.items is not None:
-            return self._read_items(kind.items, value, path)
-        return self._read_scalar(kind.scalar, value, path, form)
+            return self._read_items(kind.items, value, path, rules)
+        return self._read_scalar(kind.scalar, value, path, rules.whole)
 
     def _read_section(self, section: type, value: Any, path: KeyPath) -> Any:
         known = members(section)
@@ -84,14 +95,15 @@ class _Decoder:
                 self._fault((*path, key), "a key that is not known", f"{', '.join(known)}{suggest(key, known)}")
 
     def _read_member(self, section: type, member: Member, value: dict[Any, Any], path: KeyPath) -> Any:
-        form = FORMS.get((section, member.name))
+        place = (section, member.name)
+        rules = Rules(FORMS.get(place), PARTS.get(place), KEYS.get(place, NAME))
         if member.name in value:
-            return self.read(member.kind, value[member.name], (*path, member.name), form)
+            return self.read(member.kind, value[member.name], (*path, member.name), rules)
         if member.is_required:
-            return self._fault((*path, member.name), "nothing", (form or _SCALAR_FORMS[member.kind.scalar]).allowed)
+            return self._fault((*path, member.name), "nothing", (rules.whole or _SCALAR_FORMS[member.kind.scalar]).allowed)
         return _FAULTY  # not a fault: left out, so that the dataclass's own default stands
 
-    def _read_entries(self, entry: Kind, value: Any, path: KeyPath) -> Any:
+    def _read_entries(self, entry: Kind, value: Any, path: KeyPath, rules: Rules) -> Any:
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -99,26 +111,29 @@ class _Decoder:
         found: dict[str, Any] = {}
         for key, part in value.items():
             if not isinstance(key, str):
-                self._fault(path, f"the name {show(key)}, which is not text", f"{NAME.allowed}; in quotes where YAML reads something else")
-            elif not NAME.accepts(key):
-                self._fault((*path, key), "a name that cannot be used", NAME.allowed)
-            elif (read := self.read(entry, part, (*path, key), None)) is not _FAULTY:
+                allowed = f"{rules.key.allowed}; in quotes where YAML reads something else"
+                self._fault(path, f"the name {show(key)}, which is not text", allowed)
+            elif not rules.key.accepts(key):
+                self._fault((*path, key), "a name that cannot be used", rules.key.allowed)
+            elif (read := self.read(entry, part, (*path, key), Rules(rules.part))) is not _FAULTY:
                 found[key] = read
         return found
 
-    def _read_items(self, item: Kind, value: Any, path: KeyPath) -> Any:
+    def _read_items(self, item: Kind, value: Any, path: KeyPath, rules: Rules) -> Any:
         if value is None:
-            return ()
+            value = []
         if not isinstance(value, list):
-            return self._fault(path, show(value), "a list")
-        read = [self.read(item, part, (*path, index), None) for index, part in enumerate(value)]
+            return self._fault(path, show(value), rules.whole.allowed if rules.whole else "a list")
+        if not (rules.whole or _NO_FORM).accepts(value):
+            return self._fault(path, "an empty list", (rules.whole or _NO_FORM).allowed)
+        read = [self.read(item, part, (*path, index), Rules(rules.part)) for index, part in enumerate(value)]
         return tuple(part for part in read if part is not _FAULTY)
 
     def _read_scalar(self, scalar: Any, value: Any, path: KeyPath, form: Form | None) -> Any:
         if isinstance(scalar, type) and issubclass(scalar, StrEnum):
             if isinstance(value, str) and value in set(scalar):
                 return scalar(value)
-            return self._fault(path, show(value), " or ".join(scalar))
+            return self._fault(path, show(value), name_choices(scalar) + (suggest(value, scalar) if isinstance(value, str) else ""))
         general = _SCALAR_FORMS[scalar]
         read = convert(scalar, value)
         if read is None or not general.accepts(read) or not (form or _NO_FORM).accepts(read):

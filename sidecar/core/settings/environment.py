@@ -5,12 +5,14 @@ have a short name. Other variables that begin with `LLM_SIDECAR_` are left alone
 `LLM_SIDECAR_PORT` and the like for a Service of our name.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from sidecar.config import Capture, Settings
 from sidecar.core.settings.decode import suggest
+from sidecar.core.settings.forms import ATTEMPTS_MAX
 from sidecar.core.settings.kinds import Kind, members
+from sidecar.core.settings.redaction import show
 from sidecar.core.settings.tree import Fault, KeyPath
 
 PREFIX: Final = "LLM_SIDECAR__"
@@ -24,7 +26,18 @@ _SHORT: Final[Mapping[str, KeyPath]] = {
     UPSTREAM_VARIABLE: ("upstreams", UPSTREAM_NAME, "url"),
 }
 # From elsewhere, in milliseconds.
-_MILLISECONDS: Final[Mapping[str, KeyPath]] = {"OPENROUTER_REQUEST_TIMEOUT": ("timeouts", "total")}
+_MILLISECONDS: Final[Mapping[str, KeyPath]] = {
+    "OPENROUTER_REQUEST_TIMEOUT": ("timeouts", "total"),
+    "OPENROUTER_RETRY_DELAY": ("retries", "base"),
+}
+# From elsewhere, with the type of what they set.
+_FOREIGN: Final[Mapping[str, tuple[KeyPath, type]]] = {
+    "CIRCUIT_BREAKER_THRESHOLD": (("breaker", "consecutive"), int),
+    "ENABLE_OPENROUTER_CIRCUIT_BREAKER": (("features", "breakers"), bool),
+    "ENABLE_OPENROUTER_HEALTH_CHECKS": (("features", "probes"), bool),
+}
+# From elsewhere: repetitions, where `retries.attempts` counts the first one too.
+_RETRIES_VARIABLE: Final = "OPENROUTER_MAX_RETRIES"
 
 _WORDS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _INT_CHARS_MAX: Final = 20
@@ -59,20 +72,22 @@ def read_environment(environ: Mapping[str, str], parse: ParseText) -> tuple[list
     """
     found: list[Assignment] = []
     faults: list[Fault] = []
-    for variable, path in _MILLISECONDS.items():
-        if text := environ.get(variable):
-            found.append(Assignment(path, f"{text}ms" if text.isdecimal() else text, variable))
+    _sort(_read_foreign(environ), found, faults)
     found += [Assignment(path, environ[variable], variable) for variable, path in _SHORT.items() if environ.get(variable)]
     if capture := _CAPTURES.get(environ.get(_CAPTURE_VARIABLE, "").strip().upper()):
         found.append(Assignment(("content", "capture"), str(capture), _CAPTURE_VARIABLE, yields=True))
-    long = [name for name in environ if name.startswith(PREFIX) and environ[name]]
-    for variable in sorted(long):  # a section's name sorts before those of its keys
-        result = _read_long(variable, environ[variable], parse)
+    # A section's name sorts before those of its keys.
+    long = sorted(name for name in environ if name.startswith(PREFIX) and environ[name])
+    _sort((_read_long(variable, environ[variable], parse) for variable in long), found, faults)
+    return found, faults
+
+
+def _sort(results: Iterable[Assignment | Fault], found: list[Assignment], faults: list[Fault]) -> None:
+    for result in results:
         if isinstance(result, Fault):
             faults.append(result)
         else:
             found.append(result)
-    return found, faults
 
 
 def name_trace_endpoint(environ: Mapping[str, str]) -> str | None:
@@ -80,6 +95,23 @@ def name_trace_endpoint(environ: Mapping[str, str]) -> str | None:
     if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER", "").lower() == "none":
         return None
     return next((name for name in _TRACE_ENDPOINTS if environ.get(name)), None)
+
+
+def _read_foreign(environ: Mapping[str, str]) -> Iterator[Assignment | Fault]:
+    for variable, path in _MILLISECONDS.items():
+        if text := environ.get(variable):
+            yield Assignment(path, f"{text}ms" if text.isdecimal() else text, variable)
+    for variable, (path, scalar) in _FOREIGN.items():
+        if text := environ.get(variable):
+            yield Assignment(path, _read_text(scalar, text), variable)
+    if text := environ.get(_RETRIES_VARIABLE):
+        retries = _read_text(int, text)
+        if not isinstance(retries, int) or not 0 <= retries < ATTEMPTS_MAX:
+            yield Fault((_RETRIES_VARIABLE,), show(retries), f"a whole number from 0 to {ATTEMPTS_MAX - 1}")
+            return
+        yield Assignment(("retries", "attempts"), retries + 1, _RETRIES_VARIABLE)
+        if retries:
+            yield Assignment(("features", "retries"), True, _RETRIES_VARIABLE)
 
 
 def _read_long(variable: str, text: str, parse: ParseText) -> Assignment | Fault:
@@ -91,9 +123,10 @@ def _read_long(variable: str, text: str, parse: ParseText) -> Assignment | Fault
             if step not in known:
                 return Fault((variable,), "a variable that is not known", ", ".join(known) + suggest(step, known))
             kind = known[step].kind
-        elif kind.entries is not None and step:
+        elif kind.entries is not None and kind.entries.section is not None and step:
             kind = kind.entries
         else:
+            # Models, too: a variable cannot spell their names.
             return Fault((variable,), "a variable that is not known", "the value above it as a whole, as YAML text")
     return _assign(kind, path, variable, text, parse)
 

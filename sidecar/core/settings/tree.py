@@ -9,7 +9,7 @@ from sidecar.core.settings.redaction import redact
 KeyPath = tuple[str | int, ...]
 
 _PLAIN_KEY: Final = re.compile(r"[\w./-]{1,64}")
-_SHOWN_KEY_CHARS_MAX: Final = 40
+_SHOWN_KEY_CHARS_MAX: Final = 200  # as long as a model's name may be: each has an origin of its own
 
 
 class Fault(NamedTuple):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.config import Ask, Route, RouteKind, Settings, Timeouts, Upstream
+from sidecar.core.settings.checks import check_together
 from sidecar.core.settings.decode import decode, suggest
 from sidecar.core.settings.tree import Fault
 
@@ -84,6 +85,23 @@ def test_a_heading_with_nothing_under_it_is_the_default(name: str) -> None:
         ({"upstreams": {"a": {"provider": "x"}}}, ("upstreams", "a", "url"), "nothing"),
         ({"upstreams": {1: {"url": "http://b"}}}, ("upstreams",), "the name 1, which is not text"),
         ({"upstreams": {"a b": {"url": "http://b"}}}, ("upstreams", "a b"), "a name that cannot be used"),
+        ({"upstreams": {"a": {"url": "http://b", "weight": 0}}}, ("upstreams", "a", "weight"), "0"),
+        ({"upstreams": {"a": {"url": "http://b", "models": []}}}, ("upstreams", "a", "models"), "a list"),
+        ({"upstreams": {"a": {"url": "http://b", "models": {"m": 1}}}}, ("upstreams", "a", "models", "m"), "1"),
+        ({"upstreams": {"a": {"url": "http://b", "models": {"m": "*"}}}}, ("upstreams", "a", "models", "m"), "'*'"),
+        ({"upstreams": {"a": {"url": "http://b", "models": {4: "m"}}}}, ("upstreams", "a", "models"), "the name 4, which is not text"),
+        (
+            {"upstreams": {"a": {"url": "http://b", "models": {"m-*": "m"}}}},
+            ("upstreams", "a", "models", "m-*"),
+            "a name that cannot be used",
+        ),
+        ({"pools": {"p": {}}}, ("pools", "p", "upstreams"), "nothing"),
+        ({"pools": {"p": {"upstreams": None}}}, ("pools", "p", "upstreams"), "an empty list"),
+        ({"pools": {"p": {"upstreams": []}}}, ("pools", "p", "upstreams"), "an empty list"),
+        ({"pools": {"p": {"upstreams": "a"}}}, ("pools", "p", "upstreams"), "'a'"),
+        ({"pools": {"p": {"upstreams": ["a b"]}}}, ("pools", "p", "upstreams", 0), "'a b'"),
+        ({"pools": {"p": {"upstreams": ["a"], "strategy": "random"}}}, ("pools", "p", "strategy"), "'random'"),
+        ({"breaker": {"groups": {"g": {"models": [""]}}}}, ("breaker", "groups", "g", "models", 0), "''"),
         ({True: 1}, (), "the key true, which is not text"),
         ({"lissen": 1}, ("lissen",), "a key that is not known"),
     ],
@@ -102,7 +120,6 @@ def test_all_faults_are_found_at_once() -> None:
         ("listen",),
         ("routes", 0, "prefix"),
         ("routes", 0, "upstream"),
-        ("routes", 1, "upstream"),
         ("timeouts", "idle"),
         ("timeouts", "nope"),
     }
@@ -128,6 +145,20 @@ def test_unknown_keys_come_with_the_known_ones_and_a_suggestion() -> None:
     )
 
 
+def test_an_unknown_choice_comes_with_the_known_ones_and_a_suggestion() -> None:
+    """The choices are told as a sentence would."""
+    allowed = fault_of({"pools": {"p": {"upstreams": ["a"], "strategy": "roundrobin"}}}).allowed
+    assert allowed == "round_robin, weighted, least_connections, performance or adaptive; did you mean round_robin?"
+
+
+def test_models_have_names_of_their_own_kind() -> None:
+    """What callers and providers call a model need be no name of ours."""
+    models = {"gpt-4o:extended": "org/model@2024-08-06", "*": "large model", "x" * 200: "é"}
+    settings, faults = decode(Settings, {"upstreams": {"a": {"url": "http://a", "models": models}}})
+    assert faults == []
+    assert settings is not None and settings.upstreams["a"].models == models
+
+
 @pytest.mark.parametrize(("name", "suggestion"), [("OpenAI", "; did you mean openai?"), ("opnai", "; did you mean openai?"), ("zzz", "")])
 def test_only_like_names_are_suggested(name: str, suggestion: str) -> None:
     """A name that is like none gets no suggestion."""
@@ -136,7 +167,30 @@ def test_only_like_names_are_suggested(name: str, suggestion: str) -> None:
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 _KEYS = (
-    st.sampled_from(["listen", "admin", "upstreams", "routes", "timeouts", "limits", "url", "prefix", "upstream", "idle", "openai"])
+    st.sampled_from(
+        [
+            "listen",
+            "admin",
+            "upstreams",
+            "routes",
+            "timeouts",
+            "limits",
+            "url",
+            "prefix",
+            "upstream",
+            "idle",
+            "openai",
+            "pools",
+            "upstreams",
+            "models",
+            "breaker",
+            "groups",
+            "pool",
+            "retries",
+            "base",
+            "*",
+        ]
+    )
     | _SCALARS
 )
 
@@ -148,4 +202,4 @@ def test_any_tree_is_settings_or_faults(tree: dict[Any, Any]) -> None:
     """Whatever YAML can say is either good or explained, never an exception."""
     settings, faults = decode(Settings, tree)
     assert isinstance(settings, Settings)
-    assert all(fault.found and fault.allowed for fault in faults)
+    assert all(fault.found and fault.allowed for fault in (*faults, *check_together(tree)))

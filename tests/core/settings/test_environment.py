@@ -29,6 +29,19 @@ def read(**environ: str) -> list[Assignment]:
         ("LLM_SIDECAR_UPSTREAM", "http://a", ("upstreams", "default", "url"), "http://a"),
         ("OPENROUTER_REQUEST_TIMEOUT", "30000", ("timeouts", "total"), "30000ms"),
         ("OPENROUTER_REQUEST_TIMEOUT", "soon", ("timeouts", "total"), "soon"),
+        ("OPENROUTER_RETRY_DELAY", "250", ("retries", "base"), "250ms"),
+        ("CIRCUIT_BREAKER_THRESHOLD", "7", ("breaker", "consecutive"), 7),
+        ("CIRCUIT_BREAKER_THRESHOLD", "often", ("breaker", "consecutive"), "often"),
+        ("ENABLE_OPENROUTER_CIRCUIT_BREAKER", "false", ("features", "breakers"), False),
+        ("ENABLE_OPENROUTER_HEALTH_CHECKS", "TRUE", ("features", "probes"), True),
+        ("OPENROUTER_MAX_RETRIES", "0", ("retries", "attempts"), 1),
+        ("LLM_SIDECAR__POOLS__CHAT__STRATEGY", "adaptive", ("pools", "chat", "strategy"), "adaptive"),
+        ("LLM_SIDECAR__POOLS__CHAT__UPSTREAMS", "[a]", ("pools", "chat", "upstreams"), {"parsed": "[a]"}),
+        ("LLM_SIDECAR__UPSTREAMS__OPENAI__MODELS", "{a: b}", ("upstreams", "openai", "models"), {"parsed": "{a: b}"}),
+        ("LLM_SIDECAR__UPSTREAMS__OPENAI__WEIGHT", "2.5", ("upstreams", "openai", "weight"), 2.5),
+        ("LLM_SIDECAR__UPSTREAMS__OPENAI__BREAKER", "open", ("upstreams", "openai", "breaker"), "open"),
+        ("LLM_SIDECAR__BREAKER__GROUPS__LARGE__MODELS", "[a]", ("breaker", "groups", "large", "models"), {"parsed": "[a]"}),
+        ("LLM_SIDECAR__FEATURES__HEDGING", "on", ("features", "hedging"), True),
         ("LLM_SIDECAR__TIMEOUTS__FIRST_BYTE", "5s", ("timeouts", "first_byte"), "5s"),
         ("LLM_SIDECAR__LIMITS__LABELS", "5", ("limits", "labels"), 5),
         ("LLM_SIDECAR__LIMITS__LABELS", "many", ("limits", "labels"), "many"),
@@ -59,6 +72,7 @@ def test_a_variable_sets_its_setting(variable: str, text: str, path: tuple[str, 
         ("LLM_SIDECAR__UPSTREAMS__OPENAI__KEY", "api_key_file"),
         ("LLM_SIDECAR__LISTEN__MORE", "as a whole"),
         ("LLM_SIDECAR__ROUTES__0__PREFIX", "as a whole"),
+        ("LLM_SIDECAR__UPSTREAMS__OPENAI__MODELS__GPT_4O", "as a whole"),
         ("LLM_SIDECAR__", "listen"),
         ("LLM_SIDECAR__UPSTREAMS__", "as a whole"),
     ],
@@ -77,6 +91,23 @@ def test_text_that_cannot_be_parsed_is_a_fault() -> None:
     assert [(fault.path, fault.found, fault.allowed) for fault in faults] == [(("LLM_SIDECAR__ROUTES",), "not good", "a list as YAML text")]
 
 
+def test_retries_from_elsewhere_are_counted_without_the_first_attempt() -> None:
+    """As many attempts and one more, and they are switched on by it."""
+    assert read(OPENROUTER_MAX_RETRIES="3") == [
+        Assignment(("retries", "attempts"), 4, "OPENROUTER_MAX_RETRIES"),
+        Assignment(("features", "retries"), True, "OPENROUTER_MAX_RETRIES"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["-1", "10", "1.5", "many"])
+def test_as_many_retries_as_cannot_be_are_told_as_they_were_written(text: str) -> None:
+    """Not as the attempts that would have come of them."""
+    found, faults = read_environment({"OPENROUTER_MAX_RETRIES": text}, parse)
+    assert found == []
+    assert [fault.path for fault in faults] == [("OPENROUTER_MAX_RETRIES",)]
+    assert text in faults[0].found and faults[0].allowed == "a whole number from 0 to 9"
+
+
 def test_other_variables_are_left_alone() -> None:
     """What Kubernetes makes for a Service of our name, other programs' variables and empty ones set nothing."""
     assert (
@@ -86,7 +117,10 @@ def test_other_variables_are_left_alone() -> None:
             PATH="/bin",
             LLM_SIDECAR_LISTEN="",
             LLM_SIDECAR__LISTEN="",
-            OPENROUTER_MAX_RETRIES="3",
+            ENABLE_OPENROUTER_ADVANCED_CACHING="true",
+            CACHE_DEFAULT_TTL="1000",
+            PERFORMANCE_MONITORING_ENABLED="true",
+            OPENROUTER_MAX_RETRIES="",
         )
         == []
     )

@@ -4,8 +4,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.config import Admin, Content, Log, Prices, Route, Settings, Tracing, Upstream
-from sidecar.core.settings.forms import FORMS, is_base_url, is_name, is_pattern, is_prefix, is_text, split_listen
+from sidecar.config import (
+    Admin,
+    Balancing,
+    Breaker,
+    Content,
+    Features,
+    Hedging,
+    Log,
+    ModelGroup,
+    Pool,
+    Prices,
+    Probes,
+    Queue,
+    Retries,
+    Route,
+    Settings,
+    Tracing,
+    Upstream,
+)
+from sidecar.core.settings.forms import (
+    FORMS,
+    KEYS,
+    PARTS,
+    is_base_url,
+    is_model,
+    is_name,
+    is_pattern,
+    is_prefix,
+    is_probe_path,
+    is_text,
+    name_choices,
+    split_listen,
+)
 from sidecar.core.settings.kinds import members
 
 
@@ -146,7 +177,9 @@ def test_text_is_one_visible_line(text: str, is_good: bool) -> None:
     assert is_text(text) is is_good
 
 
-@pytest.mark.parametrize("section", [Settings, Admin, Upstream, Route, Tracing, Log, Prices])
+@pytest.mark.parametrize(
+    "section", [Settings, Admin, Upstream, Route, Tracing, Log, Prices, Balancing, Retries, Hedging, Breaker, Probes, Queue, Features]
+)
 def test_defaults_have_their_form(section: type) -> None:
     """A default is never something that an operator could not write."""
     for name in members(section):
@@ -157,7 +190,11 @@ def test_defaults_have_their_form(section: type) -> None:
 
 def test_every_form_belongs_to_a_setting() -> None:
     """A rule for a field that is not there would never be applied."""
-    assert all(name in members(section) for section, name in FORMS)
+    assert all(name in members(section) for section, name in (*FORMS, *PARTS, *KEYS))
+    assert {members(section)[name].kind.entries is not None for section, name in KEYS} == {True}
+    for section, name in PARTS:
+        kind = members(section)[name].kind
+        assert kind.entries or kind.items
 
 
 @given(st.text(max_size=40))
@@ -180,3 +217,93 @@ def test_content_is_bounded_by_a_bound_that_makes_sense() -> None:
     """Neither too small for a message nor too large for a collector."""
     accepts = FORMS[Content, "bytes_max"].accepts
     assert [accepts(size_bytes) for size_bytes in (1023, 1024, 2**20, 2**20 + 1)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_good"),
+    [
+        ("gpt-4o", True),
+        ("org/model:tag", True),
+        ("model@20250514", True),
+        ("a model", True),
+        ("模型", True),
+        ("x" * 200, True),
+        ("x" * 201, False),
+        ("", False),
+        (" a", False),
+        ("a\n", False),
+        ("a\u200b", False),
+    ],
+)
+def test_models_are_named_as_providers_name_them(name: str, is_good: bool) -> None:
+    """Visible, on one line, not endless."""
+    assert is_model(name) is is_good
+
+
+@pytest.mark.parametrize(
+    ("path", "is_good"),
+    [
+        ("/", True),
+        ("/health", True),
+        ("/openai/models?api-version=2024-10-21", True),
+        ("health", False),
+        ("", False),
+        ("/a b", False),
+        ("/a#b", False),
+        ("/a/../b", False),
+        ("/%2e%2e/b", False),
+        ("/a\\b", False),
+        ("http://h/health", False),
+        ("/a\n", False),
+    ],
+)
+def test_probe_paths_can_be_sent_as_they_are(path: str, is_good: bool) -> None:
+    """A target in origin form, and nothing that could lead elsewhere."""
+    assert is_probe_path(path) is is_good
+
+
+_EXTREMES = [-1, -0.0, 0, 0.001, 0.5, 1, 1.001, 10, 11, 100_000, 100_001, 1_000_000, 1_000_001]
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "least", "most"),
+    [
+        (Upstream, "weight", 0.001, 1_000_000),
+        (Upstream, "quality", 0, 1),
+        (Balancing, "window", 1, 100_000),
+        (Balancing, "learning_rate", 0.001, 1),
+        (Balancing, "threshold", 0, 1),
+        (Balancing, "ejection_max", 0, 1),
+        (Balancing, "panic", 0, 1),
+        (Retries, "attempts", 1, 10),
+        (Retries, "budget_share", 0, 1),
+        (Retries, "budget_floor", 0, 1_000_000),
+        (Hedging, "percentile", 0.001, 0.5),
+        (Hedging, "share_max", 0, 1),
+        (Breaker, "error_share", 0.001, 1),
+        (Breaker, "slow_share", 0.001, 1),
+        (Queue, "size", 0, 1_000_000),
+    ],
+)
+def test_numbers_have_their_bounds(section: type, name: str, least: float, most: float) -> None:
+    """Shares are shares, and nothing is negative."""
+    accepts = FORMS[section, name].accepts
+    assert [number for number in _EXTREMES if accepts(number)] == [number for number in _EXTREMES if least <= number <= most]
+
+
+def test_lists_that_need_something_in_them_say_so() -> None:
+    """A pool of nobody, or a group of nothing, is a mistake."""
+    for place in ((Pool, "upstreams"), (ModelGroup, "models")):
+        assert not FORMS[place].accepts([]) and FORMS[place].accepts(["a"])
+
+
+def test_only_a_star_alone_stands_for_other_models() -> None:
+    """As a pattern it would be taken for one, and never match; and nobody's model is called so."""
+    assert [name for name in ("*", "gpt-*", "a") if KEYS[Upstream, "models"].accepts(name)] == ["*", "a"]
+    assert [name for name in ("*", "gpt-*", "a") if PARTS[Upstream, "models"].accepts(name)] == ["gpt-*", "a"]
+
+
+def test_choices_are_named_as_a_sentence_would() -> None:
+    """Commas, and an or before the last."""
+    assert name_choices(["a", "b", "c"]) == "a, b or c"
+    assert name_choices(iter(["a", "b"])) == "a or b"

@@ -24,6 +24,10 @@ from sidecar.core.settings.redaction import DOTS, redact, show
         ("https://api.openai.com/v1", "https://api.openai.com/v1"),
         ("127.0.0.1:4000", "127.0.0.1:4000"),
         ("/run/secrets/openai", "/run/secrets/openai"),
+        ("/v1/models?key=abc", f"/v1/models?{DOTS}"),
+        ("claude-opus-4@20250514", "claude-opus-4@20250514"),
+        ("user:pass@20250514", f"{DOTS}@20250514"),
+        ("https://tok@20250514", f"https://{DOTS}@20250514"),
         ("task-force-alpha", "task-force-alpha"),
     ],
 )

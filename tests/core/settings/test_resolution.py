@@ -61,7 +61,17 @@ def test_origins_tell_default_file_and_environment_apart() -> None:
 
 def test_origins_cover_every_setting() -> None:
     """No setting is without an origin."""
-    loaded = load({"upstreams": {"a.b": {"url": "http://a"}}})
+    models = {"*": "m", "a:b": "m", "x@20250514": "m", "y@20250514": "m", "v" * 199 + "1": "m", "v" * 199 + "2": "m"}
+    loaded = load(
+        {
+            "upstreams": {"a.b": {"url": "http://a", "models": models}, "openai": {"weight": 2}},
+            "pools": {"p": {"upstreams": ["a.b", "openai"]}},
+            "routes": [{"prefix": "/p/", "pool": "p"}],
+            "breaker": {"groups": {"g": {"models": ["a*"]}}},
+        }
+    )
+    assert loaded.origins["pools.p.upstreams[1]"] == "file:2"
+    assert (loaded.origins["upstreams.openai.weight"], loaded.origins["upstreams.openai.url"]) == ("file:1", "default")
     assert len(loaded.origins) == len(list(walk(loaded.settings)))
 
 

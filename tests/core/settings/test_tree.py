@@ -15,7 +15,9 @@ from sidecar.core.settings.tree import KeyPath, spell
         (("upstreams", "a b"), "upstreams.'a b'"),
         (("a\nb",), r"'a\nb'"),
         (("sk-abcdefgh1234",), "'••••'"),
-        (("x" * 100,), "'" + "x" * 40 + "'"),
+        (("x" * 300,), "'" + "x" * 200 + "'"),
+        (("upstreams", "a", "models", "org/model:tag"), "upstreams.a.models.'org/model:tag'"),
+        (("upstreams", "a", "models", "claude-opus-4@20250514"), "upstreams.a.models.'claude-opus-4@20250514'"),
     ],
 )
 def test_paths_are_spelt_as_operators_write_them(path: KeyPath, text: str) -> None:
