@@ -122,7 +122,8 @@ class BreakerModel:
         """Calls, failures and slow calls of the last ten buckets, and failures in a row. Only a closed one counts."""
         results = self.spell.results if self.spell.state is State.CLOSED else []
         width = Fraction(self.settings.window / 10)
-        verdicts = [verdict for at, verdict in results if Fraction(now) // width - Fraction(at) // width < 10]
+        first = Fraction(now) // width - 9
+        verdicts = [verdict for at, verdict in results if Fraction(at) // width >= first]
         row = 0
         for _, verdict in results:
             row = row + 1 if verdict is Verdict.FAILURE else 0

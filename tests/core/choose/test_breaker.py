@@ -31,48 +31,75 @@ KINDS = st.builds(
     probes=st.integers(1, 3),
     successes=st.integers(1, 4),
 )
-# Results that a real upstream gives: mostly of one kind for a while.
-VERDICTS = st.sampled_from([SUCCESS, SUCCESS, FAILURE, FAILURE, FAILURE, SLOW, IGNORED])
+VERDICTS = st.sampled_from([SUCCESS, SUCCESS, FAILURE, FAILURE, SLOW, IGNORED])
+# What upstreams do: this and that, or one and the same for a while.
+RUNS = st.lists(VERDICTS, min_size=1, max_size=8) | st.builds(lambda verdict, times: [verdict] * times, VERDICTS, st.integers(2, 8))
+HELD = st.sampled_from([Force.OPEN, Force.CLOSED, Force.DISABLED])
 
 
 class BreakerMachine(RuleBasedStateMachine):
     """Any interleaving of calls, results, probes, forces and time."""
 
-    @initialize(
-        kind=KINDS, force=st.sampled_from([Force.AUTO] * 9 + [Force.OPEN, Force.CLOSED, Force.DISABLED]), began=st.integers(0, 2**30)
-    )
+    @initialize(kind=KINDS, force=st.just(Force.AUTO) | st.sampled_from(Force), began=st.integers(0, 2**30))
     def begin(self, kind: BreakerSettings, force: Force, began: int) -> None:
         """Make the two, equal."""
         self.now = began / 64
         self.told: list[Transition] = []
         self.lent: list[tuple[Permit, Lent]] = []
-        mine, theirs = iter(DRAWS * 50), iter(DRAWS * 50)
+        mine, theirs = iter(DRAWS * 200), iter(DRAWS * 200)
         self.breaker = Breaker("up", "default", kind, force, lambda: next(mine), self.told.append)
         self.model = BreakerModel(kind, force, lambda: next(theirs))
 
-    @rule()
-    def acquire(self) -> None:
+    def acquire(self) -> bool:
         """Somebody wants to call."""
         permit, lent = self.breaker.acquire(self.now), self.model.acquire(self.now)
         assert (permit is None) == (lent is None)
-        if permit is not None and lent is not None:
-            assert permit.is_probe == (lent.spell.state is HALF_OPEN)
-            self.lent.append((permit, lent))
+        if permit is None or lent is None:
+            return False
+        assert permit.is_probe == (lent.spell.state is HALF_OPEN)
+        self.lent.append((permit, lent))
+        return True
 
-    @rule(which=st.integers(0, 2**16), verdict=VERDICTS)
     def settle(self, which: int, verdict: Verdict) -> None:
-        """A call ends, in any order: one that was given before the last three states, too."""
-        if self.lent:
-            permit, lent = self.lent.pop(which % len(self.lent))
-            self.breaker.settle(permit, verdict, self.now)
-            self.model.settle(lent, verdict, self.now)
+        """One of the calls in progress ends."""
+        permit, lent = self.lent.pop(which)
+        self.breaker.settle(permit, verdict, self.now)
+        self.model.settle(lent, verdict, self.now)
 
-    @rule(verdicts=st.lists(VERDICTS, min_size=1, max_size=8))
+    @rule(callers=st.integers(1, 5))
+    def begin_calls(self, callers: int) -> None:
+        """Some want to call at once."""
+        for _ in range(callers):
+            self.acquire()
+
+    @rule(which=st.integers(0, 2**16), verdicts=RUNS)
+    def end_calls(self, which: int, verdicts: list[Verdict]) -> None:
+        """Calls end, in any order: ones that were let through three states ago, too."""
+        for verdict in verdicts[: len(self.lent)]:
+            self.settle(which % len(self.lent), verdict)
+
+    @rule(verdicts=RUNS)
     def call(self, verdicts: list[Verdict]) -> None:
         """Calls one after the other."""
         for verdict in verdicts:
-            self.acquire()
-            self.settle(len(self.lent) - 1, verdict)
+            if self.acquire():
+                self.settle(-1, verdict)
+
+    @rule(verdicts=RUNS)
+    def fail_and_come_back(self, verdicts: list[Verdict]) -> None:
+        """As many failures as open any, then calls as soon as its time is over."""
+        self.call([FAILURE] * 6)
+        self.wait_for_the_open_time()
+        self.call(verdicts)
+
+    @rule(force=HELD, verdicts=RUNS, released=st.booleans())
+    def hold(self, force: Force, verdicts: list[Verdict], released: bool) -> None:
+        """An operator holds it for a while: calls that were on their way and calls that come end in the meantime."""
+        self.force(force)
+        self.call(verdicts)
+        self.end_calls(0, verdicts)
+        if released:
+            self.force(Force.AUTO)
 
     @rule(passed=st.integers(1, 64 * 40))
     def wait(self, passed: int) -> None:
@@ -96,9 +123,9 @@ class BreakerMachine(RuleBasedStateMachine):
         self.breaker.note_probe(succeeded, self.now)
         self.model.note_probe(succeeded, self.now)
 
-    @rule(force=st.sampled_from([Force.AUTO] * 5 + [Force.OPEN, Force.CLOSED, Force.DISABLED]))
+    @rule(force=st.just(Force.AUTO) | st.sampled_from(Force))
     def force(self, force: Force) -> None:
-        """An operator says something, mostly that it be left to itself."""
+        """An operator says something."""
         self.breaker.force(force, self.now)
         self.model.force(force, self.now)
 
@@ -119,8 +146,9 @@ class BreakerMachine(RuleBasedStateMachine):
 
 
 TestBreakerMachine = BreakerMachine.TestCase
-# 200 runs by default; 10,000 with HYPOTHESIS_PROFILE=deep.
-TestBreakerMachine.settings = hypothesis_settings(max_examples=hypothesis_settings().max_examples * 2, stateful_step_count=50)
+# As many runs as of everything else by default; 10,000 with HYPOTHESIS_PROFILE=deep.
+EXAMPLES = hypothesis_settings().max_examples
+TestBreakerMachine.settings = hypothesis_settings(max_examples=EXAMPLES if EXAMPLES < 5_000 else 10_000, stateful_step_count=50)
 
 
 class Bench:
@@ -271,7 +299,7 @@ def test_a_thousand_racers(seed: int) -> None:
         inside -= 1
 
     racers = [race() for _ in range(1000)]
-    while racers:
+    for _ in range(5_000):
         chance.shuffle(racers)
         racers = [racer for racer in racers if next(racer, 0) is None]
     assert (most, entered, inside) == (3, 1000, 0)
