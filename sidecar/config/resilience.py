@@ -55,7 +55,7 @@ class Breaker:
     window: Duration = 60.0
     slow: Duration = 30.0  # a first token, or an answer's head, that took longer
     slow_share: float = 1.0  # of the calls in the window, from calls_min on
-    open: Duration = 30.0  # the first time; twice as long each time it opens again without having been closed in between
+    open: Duration = 30.0  # the first time; twice as long each time it opens again, and half for each open_max that it was closed
     open_max: Duration = 60.0
     probes: int = 3  # calls at once while half-open
     successes: int = 3  # that close it

@@ -10,6 +10,8 @@ import yaml
 from sidecar import __version__, catalogue
 from sidecar.cli import main
 from sidecar.config import BUILT_IN_ROUTES, Admin, Features, Limits, Pool, Settings, Strategy, Timeouts, Unit, Upstream
+from sidecar.config import BUILT_IN_ROUTES, Admin, Force, Limits, Settings, Timeouts, Upstream
+from sidecar.core.choose.breaker import JITTER
 from sidecar.core.identify.batch import BATCH_PATH, read_batch, read_entry
 from sidecar.core.observe.dialects import OPAQUE, dialect_for
 from sidecar.core.settings.environment import read_environment
@@ -164,6 +166,18 @@ def test_numbers_are_the_defaults() -> None:
     told = Timeouts()
     assert (told.connect, told.first_byte, told.idle, told.total) == (5.0, 60.0, 180.0, 600.0)
     assert f"Version {__version__}" in README
+
+
+def test_breakers_are_as_told() -> None:
+    """The numbers by which a breaker moves are the defaults, and an upstream can hold it in the states that are named."""
+    told = Settings().breaker
+    assert f"on {told.consecutive} failures in a row" in FLAT
+    assert told.error_share == 0.5 and f"half of at least {told.calls_min} calls of the last {told.window:.0f} s have failed" in FLAT
+    assert told.slow_share == 1.0 and f"all were slow to begin ({told.slow:.0f} s)" in FLAT
+    assert f"stays open for {told.open:.0f} s, then {told.open_max:.0f} s, and up to a tenth longer" in FLAT
+    assert (JITTER, told.open_max / told.open) == (0.1, 2.0)
+    assert f"{told.probes} calls at once are let through: one failure opens it again, {told.successes} successes close it" in FLAT
+    assert {Force(name) for name in ("open", "closed", "disabled")} == set(Force) - {Upstream("http://up.test").breaker}
 
 
 def test_base_urls_lead_somewhere() -> None:
