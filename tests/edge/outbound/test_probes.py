@@ -8,11 +8,14 @@ from itertools import pairwise
 
 import pytest
 
-from sidecar.config import Features, Probing, Settings, Upstream
+from sidecar.config import Dns, Features, Probing, Settings, Upstream
 from sidecar.config import Probes as ProbeSettings
 from sidecar.core.choose.places import read_places
+from sidecar.edge.clock import SystemClock
 from sidecar.edge.outbound.probes import Probes
+from sidecar.edge.outbound.upstreams import Upstreams
 from sidecar.errors import FIRST_BYTE_TIMEOUT, UpstreamFault
+from tests.edge.sockets import serving
 from tests.edge.virtual import VirtualLoop
 
 Answer = int | None | Exception
@@ -66,10 +69,14 @@ class Neighbourhood:
         with self.loop.entered():
             self.probes.start()
 
+    async def stop_probing(self) -> None:
+        """Stop; when that is done, no probe is under way any more."""
+        await self.probes.stop()
+        assert self.under_way == 0
+
     def stop(self) -> None:
         """Stop, and see that nothing is left."""
-        self.loop.run_until_complete(self.probes.stop())
-        assert self.under_way == 0
+        self.loop.run_until_complete(self.stop_probing())
         assert asyncio.all_tasks(self.loop) == set()
         self.loop.close()
 
@@ -170,7 +177,7 @@ def test_stopping_ends_a_probe_under_way() -> None:
     town.start()
     town.pass_by(1)
     assert town.under_way == 2
-    town.loop.run_until_complete(town.probes.stop())
+    town.loop.run_until_complete(town.stop_probing())
     town.pass_by(100)
     town.stop()
     assert (town.notes, town.counts, len(town.knocks)) == ([], [], 2)
@@ -188,3 +195,29 @@ def test_all_of_it_can_be_switched_off() -> None:
         assert probes.names == names
     town.loop.close()
     loop.close()
+
+
+async def test_a_recovery_is_noticed_over_real_sockets() -> None:
+    """An upstream that is ill and gets well again; its pool has no connection for it, before and after."""
+    status = 503
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
+
+    notes: asyncio.Queue[tuple[str, bool]] = asyncio.Queue()
+    clock = SystemClock()
+    async with serving(serve) as port, asyncio.timeout(10):
+        upstreams = {"a": Upstream(f"http://127.0.0.1:{port}", provider="vllm", connections=1)}
+        settings = Settings(upstreams=upstreams, probes=ProbeSettings(interval=0.02, timeout=5.0))
+        places = read_places(upstreams, {})
+        way = Upstreams(upstreams, places, Dns(), clock, {}, head_bytes_max=4096)
+        probes = Probes(settings, places, way, clock, random.random, lambda name, healthy, now: notes.put_nowait((name, healthy)))
+        probes.start()
+        assert await notes.get() == ("a", False)
+        status = 200
+        while not (await notes.get())[1]:
+            pass
+        assert way.count_connections() == {"a": (0, 0)}
+        await probes.stop()
+        way.close()
