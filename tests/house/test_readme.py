@@ -9,24 +9,13 @@ import yaml
 
 from sidecar import __version__, catalogue
 from sidecar.cli import main
-from sidecar.config import BUILT_IN_ROUTES, Admin, Force, Limits, Settings, Timeouts
-from sidecar.core.choose.forcing import read_force
-from sidecar.core.choose.places import NOWHERE
-from sidecar.core.choose.views import BreakerView, UpstreamView
+from sidecar.config import BUILT_IN_ROUTES, Admin, Limits, Settings, Timeouts
 from sidecar.core.identify.batch import BATCH_PATH, read_batch, read_entry
 from sidecar.core.observe.dialects import OPAQUE, dialect_for
-from sidecar.core.reckon.exchanges import show_choice, show_exchange
-from sidecar.core.reckon.moments import Present
-from sidecar.core.reckon.upstreams import show_upstream
 from sidecar.core.settings.environment import read_environment
-from sidecar.decision import Candidate, Decision
 from sidecar.edge.documents import parse_value
 from sidecar.edge.files import load
-from sidecar.edge.inbound.api import make_changes, make_comparison, make_history
-from sidecar.edge.telemetry.recent import CALLS_MAX, DECISIONS_MAX, FAILED_MAX, Recent
 from tests.core.attempt.calls import make_call
-from tests.edge.outbound.doubles import FakeClock
-from tests.edge.telemetry.records import make_record
 from tests.house.source import ROOT
 from tests.promql import list_series
 from tests.rig.exchanges import list_exchanges
@@ -187,29 +176,3 @@ def test_tools_are_as_told() -> None:
         read_entry(entry, 0, outer, None, None, now=0.0, now_ns=0)[0] for entry in read_batch(outer.headers, batch.encode(), Limits().batch)
     ]
     assert [call.method for call in calls] == ["POST", "GET"]
-
-
-def test_the_admin_port_is_as_told() -> None:
-    """Each path is answered, each member that is named is there, and the numbers are the ones in force."""
-    part = README[README.index("## Ask it") : README.index("## Kubernetes")]
-    pages = [*make_history(Recent()), *make_comparison(Settings(), {}, FakeClock(), lambda now: [], dict), *make_changes(["NAME"], print)]
-    assert re.findall(r"^\| `(?:GET|POST) ([^`]+)` \|", part, re.MULTILINE) == [
-        "/api/upstreams",
-        "/api/decisions",
-        "/debug/exchanges",
-        pages[-1],
-    ]
-    assert set(re.findall(r"^\| `GET ([^`]+)`", part, re.MULTILINE)) == set(pages[:-1])
-    rows = {path: set(re.findall(r"`(\w+)`", row)) for path, row in re.findall(r"^\| `GET ([^`]+)` \|(.*)\|$", part, re.MULTILINE)}
-    decision = Decision("", "", "", None, "", (Candidate("", None, None, None, None, 0, None),))
-    shown = show_choice(make_record(), decision, 0.0)
-    assert rows["/api/decisions"] <= {*shown, *shown["candidates"][0], "null"}
-    view = UpstreamView("x", True, None, "", (BreakerView("", ""),), 0, 0, 0, 0, 0, None, None, None, 0, 0, None, None)
-    told = show_upstream(view, NOWHERE, {}, None, Present(0.0, 0))
-    assert rows["/api/upstreams"] <= {*told, *told["breakers"][0]}
-    assert rows["/debug/exchanges"] <= {*show_exchange(make_record()), "calls", "failed"}
-    assert f"the last {CALLS_MAX} `calls` and, apart, the last {FAILED_MAX} `failed` ones" in part
-    assert f"the last {DECISIONS_MAX} choices of pools" in part
-    assert {force.value for force in Force} <= set(re.findall(r"`(\w+)`", part))
-    assert read_force(re.findall(r"-d '([^']+)'", part)[0].encode()) is Force.OPEN
-    assert f"`probes.interval` ({Settings().probes.interval:.0f} s)" in part
