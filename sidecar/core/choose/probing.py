@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from sidecar import __version__
 from sidecar.config import BUILT_IN_ROUTES, BUILT_IN_UPSTREAMS, Probing, Settings, Upstream
 from sidecar.core.choose.places import Place
+from sidecar.core.choose.views import ProbeView
 from sidecar.core.identify.providers import HOSTED, UNKNOWN, name_provider
 
 SUCCEEDED: Final = "succeeded"
@@ -35,16 +36,6 @@ class Probe(NamedTuple):
 
     upstream: str
     request: bytes  # a GET without a body; b"" where a connection says all there is to know
-
-
-class ProbeView(NamedTuple):
-    """The last probe of an upstream."""
-
-    at: float  # when it began
-    took_s: float
-    problem: str | None  # an error id, or "status_503"; None where it went well
-    failures: int  # in a row, up to now
-    healthy: bool | None  # what the probes come to; None: not known yet
 
 
 def plan_probes(settings: Settings, places: Mapping[str, Place]) -> tuple[Probe, ...]:

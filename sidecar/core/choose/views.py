@@ -35,3 +35,13 @@ class UpstreamView(NamedTuple):
     failures: int  # of these
     ejected_until: float | None  # set aside for failing more than the others
     held_until: float | None  # it asked for a pause (Retry-After)
+
+
+class ProbeView(NamedTuple):
+    """The last probe of an upstream."""
+
+    at: float  # when it began
+    took_s: float
+    problem: str | None  # an error id, or "status_503"; None where it went well
+    failures: int  # in a row, up to now
+    healthy: bool | None  # what the probes come to; None: not known yet

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sidecar.core.choose.places import Place
-from sidecar.core.choose.probing import ProbeView
-from sidecar.core.choose.views import BreakerView, UpstreamView
+from sidecar.core.choose.views import BreakerView, ProbeView, UpstreamView
 from sidecar.core.reckon.decisions import round_or_none
 from sidecar.core.reckon.moments import Present, show_moment
 

@@ -10,8 +10,7 @@ from aiohttp import web
 from sidecar.config import Force, Settings
 from sidecar.core.choose.forcing import read_force
 from sidecar.core.choose.places import Place
-from sidecar.core.choose.probing import ProbeView
-from sidecar.core.choose.views import UpstreamView
+from sidecar.core.choose.views import ProbeView, UpstreamView
 from sidecar.core.reckon.exchanges import show_choice, show_exchange
 from sidecar.core.reckon.moments import Present
 from sidecar.core.reckon.upstreams import show_upstream

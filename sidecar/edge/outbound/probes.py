@@ -6,7 +6,8 @@ from typing import Final, Protocol
 
 from sidecar.config import Settings
 from sidecar.core.choose.places import Place
-from sidecar.core.choose.probing import FAILED, SUCCEEDED, Probe, ProbeHistory, ProbeView, plan_probes
+from sidecar.core.choose.probing import FAILED, SUCCEEDED, Probe, ProbeHistory, plan_probes
+from sidecar.core.choose.views import ProbeView
 from sidecar.edge.tasks import spawn
 from sidecar.errors import INTERNAL, UpstreamFault
 from sidecar.ports import Clock

@@ -2,8 +2,7 @@
 
 from sidecar.config import Upstream
 from sidecar.core.choose.places import read_place
-from sidecar.core.choose.probing import ProbeView
-from sidecar.core.choose.views import BreakerView, UpstreamView
+from sidecar.core.choose.views import BreakerView, ProbeView, UpstreamView
 from sidecar.core.reckon.moments import Present
 from sidecar.core.reckon.upstreams import show_address, show_upstream
 

@@ -10,8 +10,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from sidecar.config import Force, Pool, Settings, Upstream
 from sidecar.core.choose.places import read_places
-from sidecar.core.choose.probing import ProbeView
-from sidecar.core.choose.views import BreakerView, UpstreamView
+from sidecar.core.choose.views import BreakerView, ProbeView, UpstreamView
 from sidecar.decision import Candidate, Decision
 from sidecar.edge.inbound.admin import Respond
 from sidecar.edge.inbound.api import make_changes, make_comparison, make_history
