@@ -22,6 +22,7 @@ from sidecar.edge.clock import SystemClock
 from sidecar.edge.documents import read_document
 from sidecar.edge.files import read_secret
 from sidecar.edge.inbound.admin import AdminServer, has_fast_parser
+from sidecar.edge.inbound.api import make_history
 from sidecar.edge.inbound.pages import make_pages
 from sidecar.edge.inbound.server import DataServer
 from sidecar.edge.outbound.upstreams import Upstreams
@@ -34,6 +35,7 @@ from sidecar.edge.telemetry.lag import sample_lag
 from sidecar.edge.telemetry.logs import EventLog, set_up
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.edge.telemetry.otlp import read_ratio
+from sidecar.edge.telemetry.recent import Recent
 from sidecar.edge.telemetry.tracer import Tracer, start_tracing
 from sidecar.errors import ConfigError, ConfigProblem
 from sidecar.exchange import Said
@@ -67,6 +69,7 @@ class Sidecar:
         self._clock = SystemClock()
         self._random = random.Random(os.urandom(32))
         self._places = read_places(settings.upstreams, _read_keys(settings))
+        self._token = None if settings.admin.token_file is None else _read_token(settings.admin.token_file)
         self._prices = load_prices(settings)
         self._meter = Meter(settings.limits, settings.upstreams, version=__version__, python=platform.python_version())
         self._router = Router(settings.routes, settings.pools)
@@ -79,6 +82,7 @@ class Sidecar:
             head_bytes_max=settings.limits.head,
             draw=self._random.random,
         )
+        self._recent = Recent()
         self._tracer: Tracer | None = None
         self._writer: ContentWriter | None = None
         self._data: DataServer | None = None
@@ -99,7 +103,7 @@ class Sidecar:
             self._meter.families.create_routes(prefixes)
             metrics = Guarded("metrics", self._meter, self._meter, self._log, together=_COUNTED_TOGETHER)
             self._meter.before_scrape(metrics.flush)
-            sinks: list[Sink] = [Complaints(self._log), metrics, *self._sinks]
+            sinks: list[Sink] = [Complaints(self._log), metrics, self._recent, *self._sinks]
             if self._tracer is not None:
                 sinks.append(Guarded("traces", self._tracer, self._meter, self._log))
             if self._writer is not None:
@@ -113,7 +117,7 @@ class Sidecar:
             self.data_url = await _listen(self._data.start, settings.listen, "listen")
             shown = [(route.prefix, _show_target(settings, route)) for route in settings.routes]
             pages = make_pages(Exposition(self._meter), lambda: self._ready, shown, lambda: self.data_url)
-            self._admin = AdminServer(pages)
+            self._admin = AdminServer({**pages, **make_history(self._recent)}, token=self._token)
             self.admin_url = await _listen(self._admin.start, settings.admin.listen, "admin.listen")
         except BaseException:
             await self.stop(grace_s=0)
@@ -210,6 +214,13 @@ def _read_keys(settings: Settings) -> dict[str, str]:
                 problem = ConfigProblem(f"upstreams.{name}.api_key_file", str(error), "a readable file with one line")
                 raise ConfigError("start", [problem]) from None
     return keys
+
+
+def _read_token(path: str) -> str:
+    try:
+        return read_secret(path)
+    except ValueError as error:
+        raise ConfigError("start", [ConfigProblem("admin.token_file", str(error), "a readable file with one line")]) from None
 
 
 async def _listen(start: Callable[[str, int], Coroutine[Any, Any, tuple[str, int]]], address: str, setting: str) -> str:

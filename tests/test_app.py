@@ -59,7 +59,11 @@ async def test_it_carries_measures_and_stops() -> None:
             assert (await client.get(f"{sidecar.data_url}/v1/models")).json() == {}
             assert (await client.get(f"{sidecar.admin_url}/-/ready")).status_code == 200
             scrape = (await client.get(f"{sidecar.admin_url}/metrics")).text
+            told = (await client.get(f"{sidecar.admin_url}/debug/exchanges")).json()
+            assert (await client.get(f"{sidecar.admin_url}/api/decisions")).json() == {"decisions": []}
         await sidecar.stop()
+        assert [(call["id"], call["ending"]) for call in told["calls"]] == [(sink.records[0].id, "completed")]
+        assert told["failed"] == []
         assert [record.ending for record in sink.records] == [Ending.COMPLETED]
         assert len({record.id for record in sink.records}) == 1
         assert len(sink.records[0].id) == 16
@@ -107,6 +111,20 @@ async def test_a_port_in_use_leaves_nothing_half_started(which: str) -> None:
         if which == "admin.listen":
             with pytest.raises(ConnectionError):
                 await asyncio.open_connection("127.0.0.1", int(sidecar.data_url.rpartition(":")[2]))
+
+
+def test_a_token_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """Before a port is open that nobody could change anything by; one that can be read is fine."""
+    file = tmp_path / "token"
+    for text in (None, "", "two\nlines"):
+        if text is not None:
+            file.write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigError) as raised:
+            Sidecar(settings_for(admin=Admin("127.0.0.1:0", str(file))), {})
+        assert [problem.path for problem in raised.value.problems] == ["admin.token_file"]
+        assert str(file) not in str(raised.value)
+    file.write_text("secret\n", encoding="utf-8")
+    Sidecar(settings_for(admin=Admin("127.0.0.1:0", str(file))), {})
 
 
 async def test_an_address_of_version_six_is_shown_in_brackets() -> None:

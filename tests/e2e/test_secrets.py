@@ -125,7 +125,8 @@ async def test_no_secret_comes_out(tmp_path: Path) -> None:
             refusals = await go_wrong(side.url)
             await asyncio.sleep(1.5)
             async with httpx.AsyncClient(base_url=side.admin_url) as client:
-                pages = {path: (await client.get(path + QUERY)).content for path in ("/", "/metrics", "/-/healthy", "/-/ready", "/nowhere")}
+                paths = ("/", "/metrics", "/-/healthy", "/-/ready", "/nowhere", "/debug/exchanges", "/api/decisions", "/api/upstreams")
+                pages = {path: (await client.get(path + QUERY)).content for path in paths}
                 accept = {"accept": "application/openmetrics-text; version=1.0.0"}
                 pages["openmetrics"] = (await client.get("/metrics", headers=accept)).content
             program = side.program

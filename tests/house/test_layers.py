@@ -44,7 +44,7 @@ IMPORTERS_OF_COMPOSITION = {
 # What core may use: no clock, no chance, no input or output, no concurrency, no logging.
 CORE_STANDARD_LIBRARY = {
     "base64", "binascii", "bisect", "codecs", "collections", "collections.abc", "copy", "dataclasses", "datetime", "difflib", "enum",
-    "fnmatch",
+    "fnmatch", "hmac",
     "functools", "hashlib", "heapq", "ipaddress", "itertools", "json", "math", "operator", "re", "string", "struct", "types", "typing",
     "unicodedata", "urllib.parse", "zlib",
 }  # fmt: skip

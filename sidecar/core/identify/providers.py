@@ -25,6 +25,8 @@ _BY_SUFFIX: Final = (
     (".amazonaws.com", "aws.bedrock"),
 )
 UNKNOWN: Final = "unknown"
+# Services on hosts of their own: what is called there is billed.
+HOSTED: Final = frozenset({*_BY_HOST.values(), *(name for _, name in _BY_SUFFIX)})
 
 # Known to answer `stream_options.include_usage` with one extra chunk, and to send none without it.
 ANSWERS_USAGE: Final = frozenset({"openai", "azure.ai.openai", "vllm", "groq", "deepseek", "x_ai"})

@@ -11,7 +11,10 @@ os.environ.setdefault("FROZENLIST_NO_EXTENSIONS", "1")
 
 from aiohttp import http_parser, web
 
+from sidecar.core.identify.operators import Visitor, is_loopback, refuse_change
+
 Respond = Callable[[web.BaseRequest], Awaitable[web.Response]]
+Change = Callable[[bytes], web.Response]  # of a request's body; raises ValueError with a sentence that says what is allowed
 
 # Operators' pages hold names of models and tenants: no cache keeps them, no frame shows them.
 _HEADERS: Final = {
@@ -23,6 +26,8 @@ _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
 }
 _KEEP_ALIVE_S: Final = 75.0
+_BODY_BYTES_MAX: Final = 16 * 1024
+_BODY_S: Final = 10.0
 
 
 def has_fast_parser() -> bool:
@@ -34,18 +39,25 @@ def has_fast_parser() -> bool:
 
 
 class AdminServer:
-    """Serves `paths`: path → answer to GET and HEAD."""
+    """Serves `paths`: path → answer to GET and HEAD, and `changes`: path → what a POST does.
 
-    def __init__(self, paths: Mapping[str, Respond]) -> None:
+    Who may change something is told by `core.identify.operators`; `token` is what `admin.token_file` holds.
+    """
+
+    def __init__(self, paths: Mapping[str, Respond], changes: Mapping[str, Change] | None = None, *, token: str | None = None) -> None:
         self._paths = paths
+        self._changes = changes or {}
+        self._token = token
+        self._is_local = False
         self._web = web.Server(self._handle, access_log=None, keepalive_timeout=_KEEP_ALIVE_S)
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen; return the address. Raises OSError."""
         self._server = await asyncio.get_running_loop().create_server(self._web, host, port, reuse_address=True)
-        bound = self._server.sockets[0].getsockname()
-        return bound[0], bound[1]
+        names = [socket.getsockname() for socket in self._server.sockets]
+        self._is_local = all(is_loopback(name[0]) for name in names)
+        return names[0][0], names[0][1]
 
     async def stop(self) -> None:
         """Stop at once."""
@@ -54,12 +66,55 @@ class AdminServer:
         await self._web.shutdown(0.5)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        respond = self._paths.get(request.path)
-        if respond is None:
-            response = web.Response(status=404, text="404: not found\n" + "".join(f"{path}\n" for path in self._paths))
-        elif request.method not in ("GET", "HEAD"):
-            response = web.Response(status=405, text="405: only GET and HEAD\n", headers={"Allow": "GET, HEAD"})
-        else:
+        respond, change = self._paths.get(request.path), self._changes.get(request.path)
+        if respond is not None and request.method in ("GET", "HEAD"):
             response = await respond(request)
+        elif change is not None and request.method == "POST":
+            response = await self._change(request, change)
+        elif respond is None and change is None:
+            response = web.Response(status=404, text="404: not found\n" + "".join(f"{path}\n" for path in (*self._paths, *self._changes)))
+        else:
+            allowed = [*(("GET", "HEAD") if respond is not None else ()), *(("POST",) if change is not None else ())]
+            text = f"405: only {' and '.join(allowed)}\n"
+            response = web.Response(status=405, text=text, headers={"Allow": ", ".join(allowed)})
         response.headers.update(_HEADERS)
         return response
+
+    async def _change(self, request: web.BaseRequest, change: Change) -> web.Response:
+        fields = request.headers
+        visitor = Visitor(*(fields.getall(name, ()) for name in ("Authorization", "Host", "Origin", "Content-Type")))
+        refusal = refuse_change(visitor, self._token, is_local=self._is_local)
+        if refusal is not None:
+            response = _tell(refusal.status, refusal.message)
+            if refusal.status == 401:
+                response.headers["WWW-Authenticate"] = "Bearer"
+        else:
+            try:
+                return change(await _read_body(request))
+            except ValueError as error:
+                response = _tell(400, str(error))
+            except TimeoutError:
+                response = _tell(408, f"The body must be here within {_BODY_S:g} s.")
+            except _TooLargeError:
+                response = _tell(413, f"The body must be no longer than {_BODY_BYTES_MAX} bytes.")
+        response.force_close()  # what is left of the body is read by nobody
+        return response
+
+
+class _TooLargeError(Exception):
+    """A body that is longer than any that is meant."""
+
+
+async def _read_body(request: web.BaseRequest) -> bytes:
+    """Return the request's body. Raises _TooLargeError, TimeoutError."""
+    body = b""
+    async with asyncio.timeout(_BODY_S):
+        async for piece in request.content.iter_any():
+            body += piece
+            if len(body) > _BODY_BYTES_MAX:
+                raise _TooLargeError
+    return body
+
+
+def _tell(status: int, message: str) -> web.Response:
+    return web.json_response({"error": message}, status=status)

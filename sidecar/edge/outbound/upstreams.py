@@ -8,6 +8,7 @@ from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.choose.places import Place
 from sidecar.edge.outbound.dial import Dialler
 from sidecar.edge.outbound.dns import Resolver
+from sidecar.edge.outbound.knock import knock
 from sidecar.edge.outbound.pool import Pool
 from sidecar.edge.outbound.relay import Relay
 from sidecar.edge.outbound.watch import Watch
@@ -32,9 +33,11 @@ class Upstreams:
         self._clock = clock
         self._watch = Watch(clock.now)
         resolver = Resolver(dns)
+        self._head_bytes_max = head_bytes_max
         self._pools: dict[str, Pool] = {}
+        self._diallers: dict[str, Dialler] = {}
         for name, upstream in settings.items():
-            dialler = Dialler(places[name], resolver, environ)
+            dialler = self._diallers[name] = Dialler(places[name], resolver, environ)
             self._pools[name] = Pool(name, upstream, dialler, clock, head_bytes_max=head_bytes_max, draw=draw)
 
     async def reach(self, name: str, deadlines: Deadlines, *, fresh: bool) -> Relay:
@@ -55,6 +58,13 @@ class Upstreams:
                 raise
             now = self._clock.now()
         return Relay(connection, deadlines, self._clock.now, self._watch, now)
+
+    async def knock(self, name: str, request: bytes, timeout_s: float) -> int | None:
+        """Return the status of the answer to `request`, None where there is none to send. Raises UpstreamFault within `timeout_s`.
+
+        On a connection of its own, which takes no room from calls and is closed afterwards.
+        """
+        return await knock(self._diallers[name], request, self._clock.now, head_bytes_max=self._head_bytes_max, timeout_s=timeout_s)
 
     def count_connections(self) -> dict[str, tuple[int, int]]:
         """Return idle and busy connections by upstream."""

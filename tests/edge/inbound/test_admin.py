@@ -1,14 +1,16 @@
 """The admin port."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 from aiohttp import http_parser, web
 
-from sidecar.edge.inbound.admin import AdminServer, has_fast_parser
+from sidecar.edge.inbound.admin import AdminServer, Change, has_fast_parser
+
+JSON = {"Content-Type": "application/json"}
 
 
 async def greet(request: web.BaseRequest) -> web.Response:
@@ -21,14 +23,43 @@ async def fail(request: web.BaseRequest) -> web.Response:
     raise ZeroDivisionError("a secret")
 
 
+class Switch:
+    """Something to change."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    def change(self, body: bytes) -> web.Response:
+        """Take note of a body; refuse a bad one."""
+        if body == b"bad":
+            raise ValueError("allowed: anything but bad")
+        self.bodies.append(body)
+        return web.Response(text="changed")
+
+
 @asynccontextmanager
-async def serving() -> AsyncIterator[httpx.AsyncClient]:
-    """Serve two paths."""
-    server = AdminServer({"/hello": greet, "/fail": fail})
-    host, port = await server.start("127.0.0.1", 0)
-    async with httpx.AsyncClient(base_url=f"http://{host}:{port}", trust_env=False) as client:
+async def serving(
+    changes: Mapping[str, Change] | None = None, *, token: str | None = None, listen: str = "127.0.0.1"
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve two paths to read, and some to write."""
+    server = AdminServer({"/hello": greet, "/fail": fail}, changes, token=token)
+    _, port = await server.start(listen, 0)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
         yield client
     await server.stop()
+
+
+async def send(client: httpx.AsyncClient, *pieces: bytes) -> bytes:
+    """Send raw bytes; return the head that comes back."""
+    reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+    try:
+        async with asyncio.timeout(5):
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+            return await reader.readuntil(b"\r\n\r\n")
+    finally:
+        writer.close()
 
 
 @pytest.mark.parametrize(
@@ -62,6 +93,102 @@ async def test_a_page_that_breaks_tells_nothing_of_it(caplog: pytest.LogCaptureF
         response = await client.get("/fail")
         assert response.status_code == 500
         assert "secret" not in response.text
+
+
+async def test_programs_of_this_machine_change_things() -> None:
+    """By POST with JSON; reading the same path, or another method, is refused with the right one."""
+    switch = Switch()
+    async with serving({"/switch": switch.change, "/hello": switch.change}) as client:
+        response = await client.post("/switch", content=b"{}", headers=JSON)
+        assert (response.status_code, response.text) == (200, "changed")
+        assert response.headers["Cache-Control"] == "private, no-store"
+        for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):
+            refused = await client.request(method, "/switch", headers=JSON)
+            assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
+            assert not any(name.startswith("access-control") for name in refused.headers)
+        assert (await client.put("/hello", headers=JSON)).headers["Allow"] == "GET, HEAD, POST"
+        assert (await client.get("/hello")).text == "hello "
+        assert (await client.post("/hello", content=b"2", headers=JSON)).status_code == 200
+        assert "/switch\n" in (await client.get("/other")).text
+    assert switch.bodies == [b"{}", b"2"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"Content-Type": "text/plain"}, 415), ({}, 415), (JSON | {"Origin": "http://evil.test"}, 403), (JSON | {"Origin": "null"}, 403),
+     (JSON | {"Host": "evil.test:9464"}, 403), (JSON | {"Host": "evil.test", "Origin": "http://evil.test"}, 403)],
+)  # fmt: skip
+async def test_pages_change_nothing(headers: dict[str, str], status: int) -> None:
+    """What a browser lets a page send unasked, and what a page can do under a name of its own."""
+    switch = Switch()
+    async with serving({"/switch": switch.change}) as client:
+        response = await client.post("/switch", content=b"{}", headers=headers)
+        assert response.status_code == status
+        assert response.json()["error"]
+    assert switch.bodies == []
+
+
+async def test_two_hosts_are_none() -> None:
+    """Whoever stands in between may have looked at the other one."""
+    switch = Switch()
+    async with serving({"/switch": switch.change}) as client:
+        fields = b"Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+        answer = await send(client, b"POST /switch HTTP/1.1\r\nHost: localhost\r\nHost: evil.test\r\n" + fields)
+        assert answer.split(b" ")[1] in (b"400", b"403")
+        assert (await send(client, b"POST /switch HTTP/1.1\r\nHost: localhost\r\n" + fields)).split(b" ")[1] == b"200"
+    assert switch.bodies == [b"{}"]
+
+
+async def test_from_elsewhere_a_token_is_needed() -> None:
+    """On all addresses nothing can be changed without one; with one, it is asked for even on loopback."""
+    switch = Switch()
+    changes = {"/switch": switch.change}
+    async with serving(changes, listen="0.0.0.0") as client:
+        assert (await client.post("/switch", content=b"{}", headers=JSON)).status_code == 403
+    for listen in ("0.0.0.0", "127.0.0.1"):
+        async with serving(changes, token="secret", listen=listen) as client:
+            refused = await client.post("/switch", content=b"{}", headers=JSON)
+            assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+            assert "secret" not in refused.text
+            right = await client.post("/switch", content=b"{}", headers={"Authorization": "Bearer secret", "Host": "pod.svc"})
+            assert right.status_code == 200
+            assert (await client.get("/hello")).status_code == 200
+    assert switch.bodies == [b"{}"] * 2
+
+
+async def test_bad_input_is_told_what_is_allowed() -> None:
+    """400 with the sentence, as JSON."""
+    switch = Switch()
+    async with serving({"/switch": switch.change}) as client:
+        response = await client.post("/switch", content=b"bad", headers=JSON)
+        assert (response.status_code, response.json()) == (400, {"error": "allowed: anything but bad"})
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_body_is_bounded(told: bool) -> None:
+    """Whether or not its length is told; the rest of it is not read, and the connection is closed."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(64):
+            yield b" " * 1024
+
+    switch = Switch()
+    async with serving({"/switch": switch.change}) as client:
+        response = await client.post("/switch", content=b" " * 65536 if told else pieces(), headers=JSON)
+        assert response.status_code == 413
+        assert response.headers["Connection"] == "close"
+        assert (await client.post("/switch", content=b" " * 16384, headers=JSON)).status_code == 200
+    assert switch.bodies == [b" " * 16384]
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for ever, at least."""
+    monkeypatch.setattr("sidecar.edge.inbound.admin._BODY_S", 0.05)
+    switch = Switch()
+    async with serving({"/switch": switch.change}) as client:
+        head = b"POST /switch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        assert (await send(client, head)).split(b" ")[1] == b"408"
+    assert switch.bodies == []
 
 
 async def test_a_port_in_use_is_told_and_a_stopped_one_is_free() -> None:

@@ -104,6 +104,20 @@ async def test_a_busy_upstream_is_waited_for_within_the_limit_of_connecting() ->
         upstreams.close()
 
 
+async def test_a_knock_takes_no_room_from_calls() -> None:
+    """With all connections busy it is answered all the same, on one of its own, and none is left over."""
+    async with serving() as (url, counts):
+        upstreams = make(url, connections=1)
+        held = await upstreams.reach("up", limits(), fresh=False)
+        assert await upstreams.knock("up", b"GET / HTTP/1.1\r\nHost: up\r\n\r\n", 5.0) == 200
+        assert upstreams.count_connections() == {"up": (0, 1)}
+        assert counts == [0, 1]
+        held.release()
+        assert await upstreams.knock("up", b"", 5.0) is None
+        assert upstreams.count_connections() == {"up": (0, 0)}
+        upstreams.close()
+
+
 async def test_nobody_there_is_unreachable() -> None:
     """A closed port."""
     async with serving() as (url, _):

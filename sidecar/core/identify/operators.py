@@ -1,0 +1,86 @@
+"""Whether somebody who wants to change something by the admin port may.
+
+A web page that an operator has open can send requests to ports of the operator's machine. What it cannot do unasked is to
+send `application/json` to another origin (the Fetch standard, CORS-safelisted request headers), or to name a host in `Host`
+that is not its own: a page whose name was made to resolve to this machine (DNS rebinding) still says that name.
+"""
+
+import hmac
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import NamedTuple
+
+_SCHEME = "bearer"
+
+
+class Visitor(NamedTuple):
+    """What a request says of whoever sends it: every value of each field."""
+
+    authorization: Sequence[str]
+    host: Sequence[str]
+    origin: Sequence[str]
+    content_type: Sequence[str]
+
+
+class Refusal(NamedTuple):
+    """Why not, and what would do: an HTTP status and a sentence."""
+
+    status: int
+    message: str
+
+
+def refuse_change(visitor: Visitor, token: str | None, *, is_local: bool) -> Refusal | None:
+    """Return why a visitor may not change anything; None where it may.
+
+    `token`: what `admin.token_file` holds. `is_local`: the admin port listens on loopback only.
+    """
+    if token is not None:
+        if _has_token(visitor.authorization, token):
+            return None
+        return Refusal(401, "This needs the header Authorization: Bearer TOKEN, with the token of admin.token_file.")
+    if not is_local:
+        return Refusal(403, "The admin port is not on loopback: changes need a token, which the setting admin.token_file names.")
+    if len(visitor.host) != 1 or not _is_local_name(visitor.host[0]):
+        return Refusal(403, "The Host header must name this machine: localhost, or an address of loopback.")
+    if any(origin.lower() != f"http://{visitor.host[0].lower()}" for origin in visitor.origin):
+        return Refusal(403, "Pages of other origins may change nothing here.")
+    if [_media_type(value) for value in visitor.content_type] != ["application/json"]:
+        return Refusal(415, "The body must be sent as Content-Type: application/json.")
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address, as sockets tell it, is reached from this machine only."""
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _has_token(authorization: Sequence[str], token: str) -> bool:
+    if len(authorization) != 1:
+        return False
+    scheme, _, given = authorization[0].partition(" ")
+    # Compared in the same time whatever is wrong with it, as bytes: the comparison of strings takes ASCII only.
+    is_right = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode("ascii"))
+    return is_right and scheme.lower() == _SCHEME
+
+
+def _is_local_name(authority: str) -> bool:
+    if authority.startswith("["):
+        name, bracket, port = authority[1:].partition("]")
+        if not bracket or (port and not _is_port(port)):
+            return False
+        return is_loopback(name)
+    name, colon, port = authority.partition(":")
+    if colon and not _is_port(colon + port):
+        return False
+    return name.lower() == "localhost" or is_loopback(name)
+
+
+def _is_port(text: str) -> bool:
+    return text[1:].isdecimal() and text[0] == ":"
+
+
+def _media_type(value: str) -> str:
+    return value.partition(";")[0].strip().lower()

@@ -1,0 +1,96 @@
+"""Active probes: upstreams are asked now and then whether they live, so that a recovery is noticed without risking a call."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from sidecar.config import Settings
+from sidecar.core.choose.places import Place
+from sidecar.core.choose.probing import FAILED, SUCCEEDED, Probe, ProbeHistory, plan_probes
+from sidecar.core.choose.views import ProbeView
+from sidecar.edge.tasks import spawn
+from sidecar.errors import INTERNAL, UpstreamFault
+from sidecar.ports import Clock
+
+# Intervals are shorter by up to this share, so that many sidecars, or many upstreams, do not stay in step. Never longer:
+# a recovery is to be noticed within one interval.
+_SPREAD: Final = 0.1
+_SERVER_ERROR: Final = 500
+
+
+class Knocker(Protocol):
+    """The way to the upstreams."""
+
+    async def knock(self, name: str, request: bytes, timeout_s: float) -> int | None:
+        """Return the status of the answer to `request`, None where it is empty. Raises UpstreamFault within `timeout_s`."""
+        ...
+
+
+class Probes:
+    """Probes each upstream that is to be probed, in a task of its own.
+
+    `note` is told what probes say of an upstream's health (name, healthy, moment): after each success, and from the second
+    failure in a row on. `count` is told of each probe (name, one of core.choose.probing.OUTCOMES).
+    """
+
+    def __init__(
+        self, settings: Settings, places: Mapping[str, Place], upstreams: Knocker, clock: Clock, draw: Callable[[], float],
+        note: Callable[[str, bool, float], None], count: Callable[[str, str], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._interval_s = settings.probes.interval
+        self._timeout_s = settings.probes.timeout
+        self._probes = plan_probes(settings, places)
+        self._histories = {probe.upstream: ProbeHistory() for probe in self._probes}
+        self._upstreams = upstreams
+        self._clock = clock
+        self._draw = draw
+        self._note = note
+        self._count = count
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Who is probed."""
+        return tuple(self._histories)
+
+    def describe(self) -> dict[str, ProbeView | None]:
+        """Return the last probe of each upstream that is probed; None: it was not its turn yet."""
+        return {name: history.last for name, history in self._histories.items()}
+
+    def start(self) -> None:
+        """Probe from now on."""
+        self._tasks = [spawn(self._repeat(probe), name=f"probe {probe.upstream}") for probe in self._probes]
+
+    async def stop(self) -> None:
+        """Probe no more; return when no probe is under way."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _repeat(self, probe: Probe) -> None:
+        await asyncio.sleep(self._interval_s * self._draw())
+        while True:
+            due = self._clock.now() + self._interval_s * (1 - _SPREAD * self._draw())
+            await self._probe(probe)
+            await asyncio.sleep(max(0.0, due - self._clock.now()))
+
+    async def _probe(self, probe: Probe) -> None:
+        began = self._clock.now()
+        problem = await self._ask(probe)
+        now = self._clock.now()
+        verdict = self._histories[probe.upstream].note(began, now - began, problem)
+        if self._count is not None:
+            self._count(probe.upstream, SUCCEEDED if problem is None else FAILED)
+        if verdict is not None:
+            self._note(probe.upstream, verdict, now)
+
+    async def _ask(self, probe: Probe) -> str | None:
+        """Return what is wrong; None where the upstream lives."""
+        try:
+            status = await self._upstreams.knock(probe.upstream, probe.request, self._timeout_s)
+        except UpstreamFault as fault:
+            return fault.kind.id
+        except Exception:  # whatever else it was, the upstream has not answered, and probing goes on
+            return INTERNAL.id
+        return None if status is None or status < _SERVER_ERROR else f"status_{status}"
