@@ -9,8 +9,7 @@ import yaml
 
 from sidecar import __version__, catalogue
 from sidecar.cli import main
-from sidecar.config import BUILT_IN_ROUTES, Admin, Features, Limits, Pool, Settings, Strategy, Timeouts, Unit, Upstream
-from sidecar.config import BUILT_IN_ROUTES, Admin, Force, Limits, Settings, Timeouts, Upstream
+from sidecar.config import BUILT_IN_ROUTES, Admin, Features, Force, Limits, Pool, Settings, Strategy, Timeouts, Unit, Upstream
 from sidecar.core.choose.breaker import JITTER
 from sidecar.core.identify.batch import BATCH_PATH, read_batch, read_entry
 from sidecar.core.observe.dialects import OPAQUE, dialect_for
