@@ -69,6 +69,7 @@ class Sidecar:
         self._places = read_places(settings.upstreams, _read_keys(settings))
         self._prices = load_prices(settings)
         self._meter = Meter(settings.limits, settings.upstreams, version=__version__, python=platform.python_version())
+        self._meter.resilience.prepare(settings)
         self._router = Router(settings.routes, settings.pools)
         self._upstreams = Upstreams(
             settings.upstreams,

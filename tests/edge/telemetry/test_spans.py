@@ -8,7 +8,8 @@ from sidecar.config import BUILT_IN_UPSTREAMS, Upstream
 from sidecar.core.observe.contents.capture import Composer
 from sidecar.core.observe.dialects import ANTHROPIC_MESSAGES, OPENAI_CHAT
 from sidecar.core.observe.redaction import Redactor
-from sidecar.edge.telemetry.spans import Span, SpanBuilder, SpanKind, count_spans
+from sidecar.edge.telemetry.span import Span, SpanKind
+from sidecar.edge.telemetry.spans import SpanBuilder, count_spans
 from sidecar.exchange import Asked, Cost, Ending, Record, Said, Session, Spoken, Usage, UsageSource
 from tests.edge.telemetry.records import ACCEPTED_NS, TRACE, make_attempt, make_record, make_seen, make_streamed
 
