@@ -28,7 +28,8 @@ DEGRADATION_STEPS: Final = ("full", "simple", "emergency")
 SHED_REASONS: Final = ("queue_full", "too_long", "gave_up")
 RETRY_AFTER_PROBLEMS: Final = ("capped", "unreadable")
 PROBE_OUTCOMES: Final = ("succeeded", "failed")
-WISHES: Final = ("max_response_time", "min_quality", "min_reliability", "prefer", "exclude")
+# Wishes that can leave nobody to choose: who is not preferred is chosen where no other is left.
+WISHES: Final = ("max_response_time", "min_quality", "min_reliability", "exclude")
 FEATURES: Final = tuple(feature.name for feature in fields(Features))
 QUEUE_EDGES: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
 
@@ -96,7 +97,7 @@ DEGRADED: Final = Metric(
     (Label.closed("step", *DEGRADATION_STEPS[1:]),),
 )  # fmt: skip
 WISHES_REFUSED: Final = Metric(
-    "llm_sidecar_wishes_refused_total", Kind.COUNTER, "Exchanges refused because no upstream meets what the caller wished.", "",
+    "llm_sidecar_wishes_refused_total", Kind.COUNTER, "Exchanges refused because no upstream meets what the caller wished; by each wish that one failed to meet.", "",
     (Label.closed("wish", *WISHES),),
 )  # fmt: skip
 UPSTREAM_HEALTHY: Final = Metric(

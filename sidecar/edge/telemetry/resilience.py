@@ -8,6 +8,7 @@ from sidecar.config import Features, Settings
 from sidecar.core.choose.views import UpstreamView
 from sidecar.edge.telemetry.families import Families
 from sidecar.edge.telemetry.instruments import Counter, Gauge
+from sidecar.errors import WISH_UNMET
 from sidecar.exchange import Attempt, Ending, Record
 
 _STATES: Final = {state: number for number, state in enumerate(catalogue.BREAKER_STATES)}
@@ -111,10 +112,6 @@ class Resilience:
         """Count a hedge that was due and not made, because of the budget or its share of all calls."""
         self._families.hedges.child("refused").value += 1
 
-    def note_wish_refused(self, wish: str) -> None:
-        """Count an exchange refused because nobody meets `wish`, one of catalogue.WISHES."""
-        self._families.wishes_refused.child(wish).value += 1
-
     def note_probe(self, upstream: str, outcome: str) -> None:
         """Count an active probe, by one of catalogue.PROBE_OUTCOMES."""
         self._families.probes.child(upstream, outcome).value += 1
@@ -128,6 +125,10 @@ class Resilience:
             families.shed.child(record.shed).value += 1
         if record.degraded is not None:
             families.degraded.child(record.degraded).value += 1
+        if record.error_id == WISH_UNMET.id and record.decision is not None:
+            reasons = {candidate.reason for candidate in record.decision.candidates}
+            for wish in catalogue.WISHES:
+                families.wishes_refused.child(wish).value += wish in reasons
         failed: Attempt | None = None
         for attempt in record.attempts:
             if attempt.outcome == catalogue.HEDGE_LOST and attempt.cost is not None:

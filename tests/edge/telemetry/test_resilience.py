@@ -8,6 +8,7 @@ import pytest
 from sidecar import catalogue
 from sidecar.config import Breaker, Features, Limits, ModelGroup, Pool, Settings, Upstream
 from sidecar.core.choose.views import BreakerView, UpstreamView
+from sidecar.decision import Candidate, Decision
 from sidecar.edge.telemetry.instruments import Counter, Family, Gauge
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.exchange import Cost, Ending, Record
@@ -129,18 +130,16 @@ def test_a_breakers_changes_are_counted(meter: Meter) -> None:
 
 
 def test_what_is_told_from_elsewhere_is_counted(meter: Meter) -> None:
-    """Pauses not given, hedges not made, wishes not met, probes, an empty budget, who waits."""
+    """Pauses not given, hedges not made, probes, an empty budget, who waits."""
     for problem in ("capped", "unreadable", None):
         meter.resilience.note_retry_after(problem)
     meter.resilience.note_hedge_refused()
-    meter.resilience.note_wish_refused("min_quality")
     meter.resilience.note_probe("a", "failed")
     meter.resilience.budget_exhausted.add()
     meter.resilience.queued.set(4)
     families = meter.families
     assert counted(families.retry_after_ignored) == {'reason="capped"': 1, 'reason="unreadable"': 1}
     assert counted(families.hedges) == {'outcome="refused"': 1}
-    assert counted(families.wishes_refused) == {'wish="min_quality"': 1}
     assert counted(families.probes) == {'upstream="a",outcome="failed"': 1}
     assert families.retry_budget_exhausted.child().value == 1
     assert families.queued.child().value == 4
@@ -219,6 +218,17 @@ def test_degradation_is_counted(meter: Meter) -> None:
     meter.observe(make_record(pool="chat", degraded="emergency"))
     meter.observe(make_record(pool="chat"))
     assert counted(meter.families.degraded) == {'step="simple"': 1, 'step="emergency"': 1}
+
+
+def test_wishes_that_nobody_met_are_counted(meter: Meter) -> None:
+    """Each that spoke against an upstream, once for a call; and only where it was refused for them."""
+    unmet = ("min_quality", "min_quality", "max_response_time", "circuit_open", None)
+    candidates = tuple(Candidate(f"u{number}", None, None, None, None, 0, reason) for number, reason in enumerate(unmet))
+    decision = Decision("chat", "performance", "full", None, "wish_unmet", candidates)
+    refused = {"upstream": "", "attempts": (), "ending": Ending.REFUSED, "status": 503, "decision": decision}
+    meter.observe(make_record(**refused, error_id="wish_unmet"))
+    meter.observe(make_record(**refused, error_id="circuit_open"))
+    assert counted(meter.families.wishes_refused) == {'wish="min_quality"': 1, 'wish="max_response_time"': 1}
 
 
 def test_an_ordinary_call_does_not_come_here(meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
