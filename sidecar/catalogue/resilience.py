@@ -97,7 +97,8 @@ DEGRADED: Final = Metric(
     (Label.closed("step", *DEGRADATION_STEPS[1:]),),
 )  # fmt: skip
 WISHES_REFUSED: Final = Metric(
-    "llm_sidecar_wishes_refused_total", Kind.COUNTER, "Exchanges refused because no upstream meets what the caller wished, by each wish that was not met.", "",
+    "llm_sidecar_wishes_refused_total", Kind.COUNTER,
+    "Exchanges refused because no upstream meets what the caller wished, by each wish that was not met.", "",
     (Label.closed("wish", *WISHES),),
 )  # fmt: skip
 UPSTREAM_HEALTHY: Final = Metric(
