@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.config import Log
 from sidecar.edge.telemetry.announcements import Announcements
-from sidecar.edge.telemetry.logs import set_up
+from sidecar.edge.telemetry.logs import EventLog, set_up
 from tests.edge.telemetry.test_resilience import Moved, State
 
 
@@ -62,3 +62,12 @@ def test_health_is_told_when_it_changes(announcements: Announcements, stream: io
         {"level": "warning", "event": "upstream_unhealthy", "upstream": "a"},
         {"level": "info", "event": "upstream_healthy", "upstream": "a"},
     ]
+
+
+def test_an_upstream_may_fail_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Each change is news, whatever was told before: to hold repeats back is the log's affair."""
+    announcements = Announcements(EventLog("info"))
+    for healthy in (False, True, False, True, True):
+        announcements.note_health("a", healthy, 1.0)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["upstream_unhealthy", "upstream_healthy", "upstream_unhealthy", "upstream_healthy"]

@@ -163,6 +163,19 @@ def test_the_same_again_is_a_retry_and_another_a_failover(meter: Meter) -> None:
     }
 
 
+def test_each_step_of_a_way_through_a_pool_is_counted(meter: Meter) -> None:
+    """From the upstream before, not from the first."""
+    meter.observe(
+        make_tried(
+            {"upstream": "a", "outcome": "reset", "cause": "reset"},
+            {"upstream": "b", "outcome": "connect_failed", "cause": "never_sent"},
+            {"upstream": "c"},
+        )
+    )
+    assert counted(meter.families.failovers) == {'from="a",to="b"': 1, 'from="b",to="c"': 1}
+    assert counted(meter.families.retries) == {}
+
+
 def test_the_last_failure_is_followed_by_nothing(meter: Meter) -> None:
     """A cause that nobody acted on is no retry."""
     meter.observe(make_tried({"upstream": "a", "outcome": "upstream_error", "cause": "server_error", "status": 503}))
