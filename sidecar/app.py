@@ -72,6 +72,7 @@ class Sidecar:
         self._token = None if settings.admin.token_file is None else _read_token(settings.admin.token_file)
         self._prices = load_prices(settings)
         self._meter = Meter(settings.limits, settings.upstreams, version=__version__, python=platform.python_version())
+        self._meter.resilience.prepare(settings)
         self._router = Router(settings.routes, settings.pools)
         self._upstreams = Upstreams(
             settings.upstreams,

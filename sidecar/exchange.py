@@ -3,8 +3,7 @@
 Times are seconds on the monotonic clock unless the name ends in `_ns` (wall clock, nanoseconds
 since the epoch). What was not measured is `None`, never 0.
 
-These are made for every call, so they are msgspec structs: a tenth of the cost of a dataclass, and
-none of them takes part in a reference cycle.
+Made for every call, so msgspec structs: a tenth of a dataclass's cost, and in no reference cycle.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,8 +44,7 @@ class Ending(StrEnum):
     SIDECAR_FAULT = "sidecar_fault"
 
 
-# Errors of the service: what error ratios count. A client's own mistake and a client that hung up
-# are not among them; a provider's 429 is the provider not serving, but has its own alert.
+# What error ratios count: not a client's own mistake, nor one that hung up; a provider's 429 has an alert of its own.
 SERVICE_ERRORS: Final = frozenset(Ending) - {
     Ending.COMPLETED, Ending.CLIENT_GONE, Ending.CLIENT_FAULT, Ending.REJECTED, Ending.RATE_LIMITED, Ending.REFUSED,
 }  # fmt: skip
@@ -187,6 +185,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     waited_s: float = 0.0  # backed off before it
     hedge: bool = False  # made beside another one
     decision: Decision | None = None  # where there was a choice
+    cost: Cost | None = None  # of one that lost, where it is known: the record's own is that of the answer
 
 
 class Session(msgspec.Struct, frozen=True, gc=False):
@@ -293,6 +292,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     queued_s: float = 0.0  # waited for room at an upstream
     degraded: str | None = None  # the step below the full policy at which it was served
     decision: Decision | None = None  # the one that found nobody
+    shed: str | None = None  # why there was no room for it: one of catalogue.SHED_REASONS
 
     @property
     def duration_s(self) -> float:

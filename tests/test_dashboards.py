@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.catalogue import BREAKER_STATES
 from sidecar.exchange import SERVICE_ERRORS
 from sidecar.thresholds import ERROR_RATIO, LATENCY_P95, OUTPUT_TOKENS_PER_SECOND, RATELIMIT_REMAINING, TIME_TO_FIRST_TOKEN_P95
 from tests.promql import SERVER_METRICS, find_unknown, read_names
@@ -47,9 +48,11 @@ def limits(panel: Json) -> list[float]:
     return [step["value"] for step in steps if step["value"] is not None]
 
 
-def test_there_is_a_board() -> None:
-    """The board that people look at first exists, under an address that does not change."""
-    assert BOARDS["overview.json"]["uid"] == "llm-sidecar-overview"
+def test_there_are_boards() -> None:
+    """The one that people look at first and those it leads to exist, under addresses that do not change."""
+    assert {name: board["uid"] for name, board in BOARDS.items()} == {
+        "overview.json": "llm-sidecar-overview", "resilience.json": "llm-sidecar-resilience",
+    }  # fmt: skip
 
 
 @every_board
@@ -136,8 +139,9 @@ def test_queries_are_of_the_chosen_targets(board: Json) -> None:
 @every_board
 def test_latency_panels_lead_to_traces(board: Json) -> None:
     """Where a board shows quantiles of latency or of the first token over time, exemplars are asked for once per panel."""
-    for title in ("Latency", "Time to first token"):
-        panel = next(panel for panel in panels(board) if panel["title"] == title)
+    shown = [panel for panel in panels(board) if panel["title"] in ("Latency", "Time to first token")]
+    assert len(shown) == (2 if board is BOARDS["overview.json"] else 0)
+    for panel in shown:
         assert [target.get("exemplar", False) for target in panel["targets"]].count(True) == 1
 
 
@@ -163,6 +167,25 @@ def test_colours_change_at_the_thresholds() -> None:
         "Error ratio by tool": [ERROR_RATIO.critical],
         "Firing alerts": [1],
     }  # fmt: skip
+    shown = {panel["title"]: limits(panel) for panel in panels(BOARDS["resilience.json"])}
+    assert shown["Error ratio"] == errors
+
+
+@every_board
+def test_states_have_words_and_colours(board: Json) -> None:
+    """A timeline of states shows each as a word, in the colour of its number."""
+    for panel in (panel for panel in panels(board) if panel["type"] == "state-timeline"):
+        defaults = panel["fieldConfig"]["defaults"]
+        words = {int(number): word["color"] for mapping in defaults["mappings"] for number, word in mapping["options"].items()}
+        colours = [step["color"] for step in defaults["thresholds"]["steps"]]
+        assert list(words) == list(range(len(words))) and list(words.values()) == colours, panel["title"]
+
+
+def test_states_of_breakers_are_the_catalogues() -> None:
+    """The words of the timeline are the states, in the order of their numbers."""
+    panel = next(panel for panel in panels(BOARDS["resilience.json"]) if panel["title"] == "Circuit breaker state")
+    (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
+    assert tuple(word["text"].replace("-", "_") for word in mapping["options"].values()) == BREAKER_STATES
 
 
 @pytest.mark.parametrize(

@@ -9,4 +9,5 @@ or changed only after a deprecation.
 from sidecar.catalogue.events import *
 from sidecar.catalogue.kinds import *
 from sidecar.catalogue.metrics import *
+from sidecar.catalogue.resilience import *
 from sidecar.catalogue.spans import *

@@ -13,7 +13,14 @@ SINK_FAILED: Final = LogEvent("sink_failed", "error", "A reader failed to take a
 SPAN_EXPORT_FAILED: Final = LogEvent("span_export_failed", "warning", "The collector did not take spans; they are lost.", 60.0)
 SPANS_LOST: Final = LogEvent("spans_dropped", "warning", "More spans than can be exported; the rest are lost.", 60.0)
 CONTENT_LOST: Final = LogEvent("content_dropped", "warning", "Captured content could not be written; it is lost.", 60.0)
+# One line each for the breaker of an upstream and a group of models.
+BREAKER_OPENED: Final = LogEvent("circuit_breaker_opened", "warning", "An upstream failed too often; it is left alone for a while.", 10.0)
+BREAKER_HALF_OPENED: Final = LogEvent("circuit_breaker_half_opened", "info", "A few calls find out whether the upstream is back.", 10.0)
+BREAKER_CLOSED: Final = LogEvent("circuit_breaker_closed", "info", "The upstream is back; it gets calls as before.", 10.0)
+FOUND_UNHEALTHY: Final = LogEvent("upstream_unhealthy", "warning", "An upstream no longer answers its probes.", 60.0)
+FOUND_HEALTHY: Final = LogEvent("upstream_healthy", "info", "An upstream answers its probes again.", 60.0)
 LIBRARY: Final = LogEvent("library", "warning", "What a library logged.", 60.0)
 LOG_EVENTS: Final = (
-    STARTED, STOPPING, STOPPED, EXCHANGE_FAILED, OBSERVER_FAILED, SINK_FAILED, SPAN_EXPORT_FAILED, SPANS_LOST, CONTENT_LOST, LIBRARY,
+    STARTED, STOPPING, STOPPED, EXCHANGE_FAILED, OBSERVER_FAILED, SINK_FAILED, SPAN_EXPORT_FAILED, SPANS_LOST, CONTENT_LOST,
+    BREAKER_OPENED, BREAKER_HALF_OPENED, BREAKER_CLOSED, FOUND_UNHEALTHY, FOUND_HEALTHY, LIBRARY,
 )  # fmt: skip

@@ -28,6 +28,21 @@ class Label(NamedTuple):
     values: tuple[str, ...] = ()
     bound: str = ""  # of an open one: labels of the same bound share their limit
 
+    @classmethod
+    def closed(cls, name: str, *values: str) -> "Label":
+        """Return a label that has these values and no others."""
+        return cls(name, LabelKind.CLOSED, values)
+
+    @classmethod
+    def known(cls, name: str) -> "Label":
+        """Return a label whose values come from configuration or the build."""
+        return cls(name, LabelKind.KNOWN)
+
+    @classmethod
+    def open(cls, name: str, bound: str) -> "Label":
+        """Return a label whose values come from the traffic."""
+        return cls(name, LabelKind.OPEN, bound=bound)
+
 
 class Metric(NamedTuple):
     """One metric family. `unit` is OpenMetrics' word; buckets are upper edges, without +Inf."""

@@ -3,7 +3,8 @@
 from typing import Final
 
 from sidecar import thresholds
-from sidecar.catalogue.kinds import Kind, Label, LabelKind, Metric
+from sidecar.catalogue.kinds import Kind, Label, Metric
+from sidecar.catalogue.resilience import ATTEMPT_OUTCOMES_ONLY, RESILIENCE_METRICS
 from sidecar.exchange import Ending, UsageSource
 
 
@@ -43,25 +44,11 @@ RATELIMIT_KINDS: Final = (
 CONTENT_LOSSES: Final = ("queue_full", "too_large", "unreadable", "write_failed", "shutdown")
 BOUNDS: Final = ("model", "response_model", "error_type", "status_code", "http_route", "tool")
 _NO_ATTEMPT: Final = (Ending.CLIENT_FAULT, Ending.UNAVAILABLE)  # of an exchange that asked nobody
-DEGRADATION_STEPS: Final = ("full", "simple", "emergency")
-# What an attempt may come to that an exchange cannot.
-ATTEMPT_OUTCOMES_ONLY: Final = ("hedge_lost",)
 _ATTEMPT_OUTCOMES: Final = (*(ending for ending in ENDINGS if ending not in _NO_ATTEMPT), *ATTEMPT_OUTCOMES_ONLY)
 EXECUTE_TOOL: Final = "execute_tool"  # gen_ai.operation.name
 
 
-def _closed(name: str, *values: str) -> Label:
-    return Label(name, LabelKind.CLOSED, values)
-
-
-def _known(name: str) -> Label:
-    return Label(name, LabelKind.KNOWN)
-
-
-def _open(name: str, bound: str) -> Label:
-    return Label(name, LabelKind.OPEN, bound=bound)
-
-
+_closed, _known, _open = Label.closed, Label.known, Label.open
 _ROUTE, _UPSTREAM, _PROVIDER, _MODEL = _known("route"), _known("upstream"), _known("provider"), _open("model", "model")
 _ERROR_TYPE = _open("error_type", "error_type")
 _GENAI = (
@@ -216,7 +203,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     REQUESTS, BATCHED, TIME_TO_FIRST_TOKEN, TOKENS_PER_SECOND, TOKENS, USAGE_RECORDS, COST, UNPRICED, OVERHEAD, IN_FLIGHT,
     WEBSOCKETS, WEBSOCKET_DURATION, WEBSOCKET_MESSAGES, ATTEMPTS, UPSTREAM_CONNECTIONS, RATELIMIT_REMAINING, RATELIMIT_LIMIT, REPLAYED,
     LABEL_OVERFLOW, SPANS_EXPORTED, SPANS_DROPPED, OBSERVER_FAILURES, UNREADABLE, UNREAD, CONTENT_DROPPED, CONTENT_WITHHELD, SINK_FAILURES,
-    LOOP_LAG, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, BUILD_INFO,
+    LOOP_LAG, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, BUILD_INFO, *RESILIENCE_METRICS,
 )  # fmt: skip
 # Read from the operating system at each scrape (Linux).
 PROCESS_METRICS: Final[tuple[Metric, ...]] = (

@@ -11,6 +11,20 @@ def _attributes(type_: str, *names: str) -> tuple[Attribute, ...]:
 
 _OUTCOME: Final = (*_attributes("string", "error.type"), *_attributes("int", "http.response.status_code"))
 _SERVER: Final = (*_attributes("string", "server.address"), *_attributes("int", "server.port"))
+# Of the span of a call and of its logical GenAI call alike.
+_WAY: Final = (
+    Attribute("llm_sidecar.pool", "string", "The pool whose upstreams the call could be given to."),
+    Attribute("llm_sidecar.degraded", "string", "The step below the full policy at which the call was served: simple or emergency."),
+    Attribute("llm_sidecar.queue.wait", "double", "Seconds the call waited for room at an upstream."),
+)
+# Of each attempt for which there was a choice, and of a call for which there was nobody to choose.
+_DECISION: Final = (
+    Attribute("llm_sidecar.decision.strategy", "string", "The pool's strategy."),
+    Attribute("llm_sidecar.decision.step", "string", "At which step of the policy: full, simple or emergency."),
+    Attribute("llm_sidecar.decision.reason", "string", "Why it was decided so, in a few words."),
+    Attribute("llm_sidecar.decision.score", "double", "What the chosen upstream scored: the higher the better."),
+    Attribute("llm_sidecar.decision.alternatives", "string[]", "The other upstreams: why each could not be chosen, or what it scored."),
+)
 SERVER_SPAN: Final = Span(
     "server", "SERVER", "{http.request.method} {http.route}", "Every exchange of a kept trace.",
     (*_attributes("string", "http.request.method", "http.request.method_original", "http.route", "url.path", "url.scheme"), *_OUTCOME,
@@ -23,6 +37,9 @@ SERVER_SPAN: Final = Span(
      Attribute("llm_sidecar.websocket.close_code", "int", "The code of a WebSocket's first Close frame."),
      Attribute("llm_sidecar.websocket.messages.to_upstream", "int", "Messages of a WebSocket's client."),
      Attribute("llm_sidecar.websocket.messages.to_client", "int", "Messages of a WebSocket's server."),
+     *_WAY,
+     Attribute("llm_sidecar.queue.shed", "string", "Why there was no room for the call, as in llm_sidecar_shed_requests_total."),
+     *_DECISION,
      Attribute("llm_sidecar.overhead.request", "double", "Seconds the sidecar added before the request was sent on."),
      Attribute("llm_sidecar.overhead.response", "double", "Seconds the sidecar added to the answer.")),
 )  # fmt: skip
@@ -52,6 +69,7 @@ GENAI_SPAN: Final = Span(
      Attribute("llm_sidecar.request.service_tier", "string", "The service tier asked for, of providers other than OpenAI."),
      Attribute("llm_sidecar.response.service_tier", "string", "The service tier that served the call, of providers other than OpenAI."),
      *(Attribute(name, "string", f"JSON; only where content.capture is spans, redacted and bounded: {what}.") for name, what in CONTENT),
+     *_WAY,
      Attribute("llm_sidecar.usage.estimated_input_tokens", "int", "An estimate, where the provider reported no usage."),
      Attribute("llm_sidecar.usage.estimated_output_tokens", "int", "An estimate, where the provider reported no usage."),
      Attribute("llm_sidecar.usage.source", "string", "Where the token counts came from: reported, estimated or absent."),
@@ -69,6 +87,13 @@ ATTEMPT_SPAN: Final = Span(
      Attribute("llm_sidecar.upstream", "string", "The upstream's name."),
      Attribute("llm_sidecar.attempt.outcome", "string", "How the attempt ended, as in llm_sidecar_attempts_total."),
      Attribute("llm_sidecar.connection.reused", "boolean", "Whether the connection had carried a call before."),
+     Attribute("llm_sidecar.circuit_breaker.state", "string", "Of the breaker that let the attempt through: closed or half_open."),
+     Attribute("llm_sidecar.attempt.model", "string", "What the model is called at this upstream, where that is another name."),
+     Attribute("llm_sidecar.attempt.hedge", "boolean", "True where the attempt was made beside another one."),
+     Attribute("llm_sidecar.attempt.backoff", "double", "Seconds waited before the attempt."),
+     Attribute("llm_sidecar.attempt.cause", "string", "What was wrong with it, as in llm_sidecar_retries_total, where another was made."),
+     Attribute("llm_sidecar.attempt.cost_usd", "double", "What the attempt cost, in US dollars, where it lost and that is known."),
+     *_DECISION,
      Attribute("llm_sidecar.attempt.time_to_connection", "double", "Seconds until a connection was there."),
      Attribute("llm_sidecar.attempt.time_to_head", "double", "Seconds until the response head had arrived.")),
 )  # fmt: skip

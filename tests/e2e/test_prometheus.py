@@ -25,7 +25,9 @@ WITH_EXEMPLARS = (
 # What this traffic cannot show, and why; each has labels whose values are not known before.
 SILENT = {
     "gen_ai_execute_tool_duration_seconds": "no tool is called",
+    "llm_sidecar_circuit_breaker_group_state": "no groups of models are configured",
     "llm_sidecar_content_withheld_total": "no pattern of one's own is configured",
+    "llm_sidecar_failovers_total": "no pool is configured",
     "llm_sidecar_replayed_answers_total": "no broker repeats an answer",
     "llm_sidecar_websocket_session_duration_seconds": "no session is begun",
 }

@@ -18,7 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from sidecar.edge.telemetry.otlp import Export
 from sidecar.edge.telemetry.protobuf import encode_request, encode_span, read_rejected
-from sidecar.edge.telemetry.spans import Span
+from sidecar.edge.telemetry.span import Span
 
 SCOPE: Final = "llm-sidecar"
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.41.0"  # the last version with the GenAI names we emit

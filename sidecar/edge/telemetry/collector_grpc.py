@@ -16,8 +16,8 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 
 from sidecar.edge.telemetry.collector import SCHEMA_URL, SCOPE, Outcome
 from sidecar.edge.telemetry.otlp import Export
-from sidecar.edge.telemetry.spans import Span
-from sidecar.edge.telemetry.spans import SpanKind as Kind
+from sidecar.edge.telemetry.span import Span
+from sidecar.edge.telemetry.span import SpanKind as Kind
 
 _KINDS = {Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT}
 

@@ -1,7 +1,8 @@
 """Every metric of the catalogue, live: one family each, and what exists before any traffic."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import permutations
 
 from sidecar import catalogue
 from sidecar.catalogue import Metric
@@ -52,6 +53,7 @@ class Families:
         self.reload_successful = self._gauges(catalogue.RELOAD_SUCCESSFUL)
         self.reload_timestamp = self._gauges(catalogue.RELOAD_TIMESTAMP)
         self.build_info = self._gauges(catalogue.BUILD_INFO)
+        self._add_resilience()
         self._create_closed()
 
     @property
@@ -61,18 +63,51 @@ class Families:
 
     def create_upstreams(self, upstreams: Iterable[str]) -> None:
         """Create the series of these upstreams at 0."""
-        outcomes, states = (metric.labels[1].values for metric in (catalogue.ATTEMPTS, catalogue.UPSTREAM_CONNECTIONS))
+        of_one = (self.breaker_state, self.breaker_rejected, self.upstream_pending)
+        of_two = (self.attempts, self.upstream_connections, self.breaker_openings, self.probes)
         for upstream in upstreams:
-            for outcome in outcomes:
-                self.attempts.child(upstream, outcome)
-            for state in states:
-                self.upstream_connections.child(upstream, state)
+            for family in of_one:
+                family.child(upstream)
+            for family in of_two:
+                for value in family.metric.labels[1].values:
+                    family.child(upstream, value)
+            for before, after in permutations(catalogue.BREAKER_STATES, 2):
+                self.breaker_transitions.child(upstream, before, after)
+
+    def create_pools(self, pools: Iterable[Sequence[str]]) -> None:
+        """Create the series of going from one upstream to another within each of these pools, at 0."""
+        for upstreams in pools:
+            for before, after in permutations(upstreams, 2):
+                self.failovers.child(before, after)
 
     def create_routes(self, routes: Iterable[str]) -> None:
         """Create the series of these routes that other labels do not divide further, at 0."""
         for route in routes:
             for direction in catalogue.WEBSOCKET_MESSAGES.labels[1].values:
                 self.websocket_messages.child(route, direction)
+
+    def _add_resilience(self) -> None:
+        self.breaker_state = self._gauges(catalogue.BREAKER_STATE)
+        self.breaker_group_state = self._gauges(catalogue.BREAKER_GROUP_STATE)
+        self.breaker_transitions = self._counters(catalogue.BREAKER_TRANSITIONS)
+        self.breaker_openings = self._counters(catalogue.BREAKER_OPENINGS)
+        self.breaker_rejected = self._counters(catalogue.BREAKER_REJECTED)
+        self.retries = self._counters(catalogue.RETRIES)
+        self.retry_budget_exhausted = self._counters(catalogue.RETRY_BUDGET_EXHAUSTED)
+        self.retry_after_ignored = self._counters(catalogue.RETRY_AFTER_IGNORED)
+        self.failovers = self._counters(catalogue.FAILOVERS)
+        self.hedges = self._counters(catalogue.HEDGES)
+        self.hedge_cost = self._counters(catalogue.HEDGE_COST)
+        self.queued = self._gauges(catalogue.QUEUED)
+        self.queue_wait = self._histograms(catalogue.QUEUE_WAIT)
+        self.shed = self._counters(catalogue.SHED)
+        self.degraded = self._counters(catalogue.DEGRADED)
+        self.wishes_refused = self._counters(catalogue.WISHES_REFUSED)
+        self.upstream_healthy = self._gauges(catalogue.UPSTREAM_HEALTHY)
+        self.upstream_concurrency_limit = self._gauges(catalogue.UPSTREAM_CONCURRENCY_LIMIT)
+        self.upstream_pending = self._gauges(catalogue.UPSTREAM_PENDING)
+        self.probes = self._counters(catalogue.PROBES)
+        self.feature_enabled = self._gauges(catalogue.FEATURE_ENABLED)
 
     def _create_closed(self) -> None:
         # A rate over a series that was born at 1 misses the first event: begin at 0.

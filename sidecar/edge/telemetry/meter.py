@@ -9,6 +9,7 @@ from sidecar.edge.telemetry.families import Families
 from sidecar.edge.telemetry.instruments import Counter, Gauge, Histogram, TracePoint
 from sidecar.edge.telemetry.labels import LabelBounds
 from sidecar.edge.telemetry.ratelimits import RateLimits
+from sidecar.edge.telemetry.resilience import Resilience
 from sidecar.edge.telemetry.series import Series, SeriesKey
 from sidecar.exchange import Record, Session, UsageSource
 
@@ -45,6 +46,7 @@ class Meter:
         self._kept: dict[tuple[object, ...], Series] = {}
         self._attempts: dict[tuple[str, str], Counter] = {}
         self._limits = RateLimits(families)
+        self.resilience = Resilience(families)
         self._refreshers: list[Callable[[], None]] = []
 
     def spans_dropped(self, reason: str) -> Counter:
@@ -99,6 +101,8 @@ class Meter:
             self._batched.value += 1
         if series.http is not None:
             self._observe_answer(record, series, series.http)
+        if len(record.attempts) != 1 or record.queued_s or record.degraded is not None:
+            self.resilience.observe(record)
         for counter in series.overflow:  # last: what was made on the way may have had no room
             counter.value += 1
 

@@ -10,7 +10,7 @@ from struct import Struct
 from typing import Final
 
 from sidecar.catalogue import CONTENT
-from sidecar.edge.telemetry.spans import Span, Value
+from sidecar.edge.telemetry.span import Span, Value
 
 _DOUBLE: Final = Struct("<d").pack
 _FIXED64: Final = Struct("<Q").pack

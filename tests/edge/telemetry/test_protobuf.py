@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from sidecar.catalogue import CONTENT
 from sidecar.edge.telemetry.protobuf import encode_request, encode_span, read_rejected
-from sidecar.edge.telemetry.spans import Attributes, Span, SpanKind, Value
+from sidecar.edge.telemetry.span import Attributes, Span, SpanKind, Value
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 values = st.one_of(

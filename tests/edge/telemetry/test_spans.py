@@ -8,7 +8,9 @@ from sidecar.config import BUILT_IN_UPSTREAMS, Upstream
 from sidecar.core.observe.contents.capture import Composer
 from sidecar.core.observe.dialects import ANTHROPIC_MESSAGES, OPENAI_CHAT
 from sidecar.core.observe.redaction import Redactor
-from sidecar.edge.telemetry.spans import Span, SpanBuilder, SpanKind, count_spans
+from sidecar.decision import Candidate, Decision
+from sidecar.edge.telemetry.span import Span, SpanKind
+from sidecar.edge.telemetry.spans import SpanBuilder, count_spans
 from sidecar.exchange import Asked, Cost, Ending, Record, Said, Session, Spoken, Usage, UsageSource
 from tests.edge.telemetry.records import ACCEPTED_NS, TRACE, make_attempt, make_record, make_seen, make_streamed
 
@@ -21,6 +23,10 @@ ANTHROPIC_ASKED = ANTHROPIC_MESSAGES.ask(
     b'{"model":"m","max_tokens":5,"top_k":3,"stop_sequences":["a"],"output_config":{"effort":"low"},"service_tier":"standard_only"}',
     "/v1/messages",
 )
+DECISION = Decision(
+    "chat", "performance", "full", "a", "best",
+    (Candidate("a", 0.5, 1.0, 1.0, None, 0, None), Candidate("b", None, None, None, None, 0, "circuit_open")),
+)  # fmt: skip
 TYPES = {"string": str, "int": int, "double": float, "boolean": bool, "string[]": (list, tuple)}
 
 
@@ -209,6 +215,14 @@ def test_unknown_methods_are_other() -> None:
         make_record(method="BREW", ending=Ending.CUT, error_type="stream_cut", attempts=(make_attempt(), make_attempt())),
         make_streamed(seen=make_seen(service_tier="default", first_chunk=101.0)),
         make_record(session=Session(100.5, 1000, 2, 3), status=101),
+        make_record(
+            pool="chat", queued_s=0.5, degraded="simple", shed="gave_up", decision=DECISION,
+            attempts=(
+                make_attempt(
+                    model="m", breaker="closed", cause="reset", waited_s=0.1, hedge=True, decision=DECISION, cost=Cost(1.5, "table")
+                ),
+            ),
+        ),
         make_streamed(dialect="anthropic_messages", asked=ANTHROPIC_ASKED, seen=make_seen(service_tier="standard")),
     ],
 )  # fmt: skip

@@ -17,7 +17,8 @@ from sidecar.edge.telemetry.collector import Outcome
 from sidecar.edge.telemetry.logs import EventLog, set_up
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.edge.telemetry.otlp import Export
-from sidecar.edge.telemetry.spans import Span, SpanBuilder
+from sidecar.edge.telemetry.span import Span
+from sidecar.edge.telemetry.spans import SpanBuilder
 from sidecar.edge.telemetry.tracer import Tracer, start_tracing
 from sidecar.exchange import Record, Said
 from tests.edge.telemetry.records import make_record
