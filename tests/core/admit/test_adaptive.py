@@ -86,9 +86,11 @@ def test_the_limit_finds_the_capacity(capacity: int) -> None:
 
 
 def test_an_upstream_that_was_overloaded_from_the_start_is_found_out() -> None:
-    """The first measurement was taken in the queue of an upstream with five slots; the later ones are not."""
-    course = simulate(Slots(200, adaptive=True), queued(5, 0.2), seconds=300)
-    assert mean(course.limits[150:]) < 12
+    """The first measurement was taken in the queue of an upstream with five slots; the next one, soon after, is not."""
+    upstream = queued(5, 0.2)
+    course = simulate(Slots(200, adaptive=True), lambda in_use, now: upstream(max(in_use, 40 if now < 3 else 0), now), seconds=300)
+    assert mean(course.limits[40:60]) < 12
+    assert mean(course.limits[60:]) < 12
 
 
 def test_a_changed_upstream_is_measured_again() -> None:
@@ -150,8 +152,9 @@ def test_going_down_spares_every_second_slot() -> None:
     while slots.in_use < slots.limit:
         slots.take(now)
     before = slots.limit
-    for _ in range(300):
-        now += 0.01
+    now += 20.0
+    for _ in range(20):
+        now += 0.1
         slots.note_first_token(9.0, now)
     assert slots.limit == before == slots.in_use
     given = 0
@@ -162,6 +165,21 @@ def test_going_down_spares_every_second_slot() -> None:
             given += 1
     assert given == 30
     assert slots.limit == before - 30
+
+
+def test_only_calls_that_met_the_limit_speak_of_it() -> None:
+    """First tokens of calls that began before the limit changed are left out: they tell of what was before."""
+    gradient = Gradient(100)
+    now = 100.0
+    for _ in range(20):
+        now += 0.1
+        gradient.note(1.0, 20, now)
+    grown = gradient.limit
+    assert grown > 20
+    for _ in range(200):
+        now += 0.004
+        gradient.note(5.0, grown, now)
+    assert gradient.limit == grown
 
 
 def test_first_tokens_that_took_no_time_do_no_harm() -> None:
