@@ -1,7 +1,6 @@
 """Waiting for room at an upstream: every way out of it gives up the place in the queue, or the slot."""
 
 import asyncio
-from collections.abc import Callable
 
 from sidecar.core.admit.admission import Admission
 from sidecar.core.admit.queue import GAVE_UP, Shed, Ticket
@@ -9,13 +8,20 @@ from sidecar.errors import OVERLOADED, SidecarFault
 from sidecar.ports import Clock
 
 
-class Queueing:
-    """Calls that wait, each with a future. `note_shed` is told why a call was turned away."""
+class NoRoom(SidecarFault):
+    """A call that was turned away (`overloaded`): when to come again, and why, as one of catalogue.SHED_REASONS."""
 
-    def __init__(self, admission: Admission, clock: Clock, note_shed: Callable[[str], None]) -> None:
+    def __init__(self, shed: Shed) -> None:
+        super().__init__(OVERLOADED, retry_after_s=shed.retry_after_s)
+        self.reason = shed.reason
+
+
+class Queueing:
+    """Calls that wait, each with a future."""
+
+    def __init__(self, admission: Admission, clock: Clock) -> None:
         self._admission = admission
         self._clock = clock
-        self._note_shed = note_shed
         self._waiters: dict[int, asyncio.Future[None]] = {}
         admission.wake = self.released
 
@@ -28,20 +34,20 @@ class Queueing:
     async def wait(self, upstreams: tuple[str, ...], urgency: int, deadline_at: float) -> str:
         """Wait until one of these upstreams has room; return the one whose slot is now the caller's, to be released by it.
 
-        Raises SidecarFault(overloaded) with when to come again.
+        Raises NoRoom.
         """
         ticket = self._admission.enqueue(upstreams, urgency, self._clock.now(), deadline_at)
         if isinstance(ticket, Shed):
-            raise self._refuse(ticket)
+            raise NoRoom(ticket)
         if ticket.upstream is None:
             await self._until_woken(ticket)
         if ticket.upstream is not None:
             return ticket.upstream
         if ticket.shed is not None:
-            raise self._refuse(ticket.shed)
+            raise NoRoom(ticket.shed)
         now = self._clock.now()
         self._admission.leave(ticket, now)
-        raise self._refuse(Shed(self._admission.retry_after_s(upstreams, urgency, now), GAVE_UP))
+        raise NoRoom(Shed(self._admission.retry_after_s(upstreams, urgency, now), GAVE_UP))
 
     async def _until_woken(self, ticket: Ticket) -> None:
         loop = asyncio.get_running_loop()
@@ -55,10 +61,6 @@ class Queueing:
         finally:
             timer.cancel()
             del self._waiters[ticket.number]
-
-    def _refuse(self, shed: Shed) -> SidecarFault:
-        self._note_shed(shed.reason)
-        return SidecarFault(OVERLOADED, retry_after_s=shed.retry_after_s)
 
 
 def _finish(waiter: asyncio.Future[None]) -> None:

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from sidecar.catalogue import SHED_REASONS
 from sidecar.config import Queue, Settings, Upstream
 from sidecar.core.admit.admission import Admission
-from sidecar.errors import OVERLOADED, SidecarFault
-from sidecar.queueing import Queueing
+from sidecar.errors import OVERLOADED
+from sidecar.queueing import NoRoom, Queueing
 from tests.edge.virtual import VirtualLoop, turn
 
 MEDIUM, HIGH = 1, 2
@@ -23,7 +24,6 @@ class Place(NamedTuple):
     loop: VirtualLoop
     admission: Admission
     queueing: Queueing
-    shed: list[str]
 
     def wait(self, urgency: int = MEDIUM, deadline_at: float = NEVER) -> asyncio.Task[str]:
         """Let a call wait."""
@@ -33,10 +33,9 @@ class Place(NamedTuple):
 def play(main: Callable[[Place], Coroutine[Any, Any, None]], *, slots: int = 1, size: int = 1000, wait: float = 3.0) -> Place:
     """Run a play on virtual time; afterwards nothing may be in use and nobody wait."""
     loop = VirtualLoop()
-    shed: list[str] = []
     settings = Settings(upstreams={"up": Upstream("http://up.test", concurrency=slots)}, queue=Queue(size, wait))
     admission = Admission(settings)
-    place = Place(loop, admission, Queueing(admission, loop, shed.append), shed)
+    place = Place(loop, admission, Queueing(admission, loop))
     try:
         loop.run_until_complete(main(place))
     finally:
@@ -45,12 +44,13 @@ def play(main: Callable[[Place], Coroutine[Any, Any, None]], *, slots: int = 1, 
     return place
 
 
-async def refusal(call: Awaitable[str]) -> SidecarFault:
-    """Return how a call was refused."""
-    with pytest.raises(SidecarFault) as raised:
+async def refusal(call: Awaitable[str]) -> tuple[str, float | None]:
+    """Return why a call was refused, and when it may come again."""
+    with pytest.raises(NoRoom) as raised:
         await call
     assert raised.value.kind is OVERLOADED
-    return raised.value
+    assert raised.value.reason in SHED_REASONS
+    return raised.value.reason, raised.value.retry_after_s
 
 
 def test_a_slot_that_comes_free_wakes_the_first() -> None:
@@ -69,7 +69,7 @@ def test_a_slot_that_comes_free_wakes_the_first() -> None:
         assert await second == "up"
         place.admission.release("up", place.loop.now())
 
-    assert play(main).shed == []
+    play(main)
 
 
 def test_where_there_is_room_nobody_waits() -> None:
@@ -92,14 +92,13 @@ def test_who_has_waited_long_enough_is_told() -> None:
         place.admission.take("up", place.loop.now())
         began = place.loop.now()
         patient, hasty = place.wait(), place.wait(deadline_at=began + 0.5)
-        await refusal(hasty)
+        assert (await refusal(hasty))[0] == "gave_up"
         assert place.loop.now() - began == pytest.approx(0.5, abs=0.01)
-        fault = await refusal(patient)
+        assert await refusal(patient) == ("gave_up", 3.0)
         assert place.loop.now() - began == pytest.approx(3.0, abs=0.01)
-        assert fault.retry_after_s == 3.0
         place.admission.release("up", place.loop.now())
 
-    assert play(main).shed == ["gave_up", "gave_up"]
+    play(main)
 
 
 def test_who_cannot_wait_is_told_at_once() -> None:
@@ -110,13 +109,13 @@ def test_who_cannot_wait_is_told_at_once() -> None:
         began = place.loop.now()
         waiting = place.wait()
         await turn()
-        assert (await refusal(place.queueing.wait(("up",), MEDIUM, NEVER))).retry_after_s == 3.0
-        await refusal(place.queueing.wait(("up",), HIGH, began))
+        assert await refusal(place.queueing.wait(("up",), MEDIUM, NEVER)) == ("queue_full", 3.0)
+        assert await refusal(place.queueing.wait(("up",), HIGH, began)) == ("too_long", 3.0)
         assert place.loop.now() == began
         place.admission.release("up", began)
         place.admission.release(await waiting, began)
 
-    assert play(main, size=1).shed == ["queue_full", "too_long"]
+    play(main, size=1)
 
 
 def test_who_makes_room_for_a_more_urgent_one_is_told() -> None:
@@ -127,11 +126,11 @@ def test_who_makes_room_for_a_more_urgent_one_is_told() -> None:
         medium = place.wait()
         await turn()
         high = place.wait(HIGH)
-        assert (await refusal(medium)).retry_after_s == 3.0
+        assert await refusal(medium) == ("queue_full", 3.0)
         place.admission.release("up", place.loop.now())
         place.admission.release(await high, place.loop.now())
 
-    assert play(main, size=1).shed == ["queue_full"]
+    play(main, size=1)
 
 
 def test_a_caller_that_leaves_gives_up_its_place() -> None:
@@ -228,7 +227,7 @@ def overload(times: float, *, seconds: float, random_holds: bool) -> Overload:
         else:
             try:
                 await place.queueing.wait(("up",), MEDIUM, came + 600)
-            except SidecarFault as fault:
+            except NoRoom as fault:
                 assert fault.retry_after_s is not None
                 retries.append(fault.retry_after_s)
                 if place.loop.now() > came:
