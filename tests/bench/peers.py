@@ -125,7 +125,7 @@ _SIDECAR = """\
 listen: 127.0.0.1:{port}
 admin: {{listen: "127.0.0.1:{admin_port}"}}
 upstreams:
-  openai: {{url: "http://127.0.0.1:{upstream_port}", provider: openai, connections: {most}}}
+  openai: {{url: "http://127.0.0.1:{upstream_port}", provider: openai, {limits}}}
 """
 
 
@@ -135,13 +135,17 @@ def _clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(foreign)}
 
 
-def _untraced(site: Site) -> Recipe:
-    """The sidecar with metrics but no trace exporter."""
+def find_sidecar(site: Site, limits: str) -> Recipe:
+    """The sidecar with metrics but no trace exporter, `limits` being settings of its upstream."""
     file = site.directory / "sidecar.yaml"
-    file.write_text(_SIDECAR.format(port=site.port, admin_port=site.admin_port, upstream_port=site.upstream_port, most=_CONNECTIONS_MAX))
+    file.write_text(_SIDECAR.format(port=site.port, admin_port=site.admin_port, upstream_port=site.upstream_port, limits=limits))
     path = os.pathsep.join(filter(None, (str(_REPOSITORY), os.environ.get("PYTHONPATH"))))
     environment = _clean_environment() | {"PYTHONPATH": path}
     return Recipe((sys.executable, "-m", "sidecar", "run", "--config", str(file)), "/openai", environment)
+
+
+def _untraced(site: Site) -> Recipe:
+    return find_sidecar(site, f"connections: {_CONNECTIONS_MAX}")
 
 
 def _sidecar(site: Site) -> Recipe:

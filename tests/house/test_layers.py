@@ -18,7 +18,7 @@ VOCABULARY = {
     "sidecar.thresholds",
 }
 # The path itself: the steps and their order.
-PATH = {"sidecar.batch", "sidecar.pipeline", "sidecar.progress", "sidecar.sealing", "sidecar.sessions"}
+PATH = {"sidecar.batch", "sidecar.pipeline", "sidecar.progress", "sidecar.queueing", "sidecar.sealing", "sidecar.sessions"}
 COMPOSITION = {"sidecar.cli", "sidecar.app", "sidecar.demo", "sidecar.__main__"}
 
 # For each room: the rooms it may import, itself included.
