@@ -194,9 +194,9 @@ def test_failures_in_a_row_open_it_at_the_last_of_them() -> None:
 
 
 def test_the_share_opens_it_exactly_at_the_limit() -> None:
-    """Eleven of twenty are 0.55, which floating point would miss by multiplication; ten of nineteen are not."""
+    """55 of 100 are 0.55, which floating point would miss by multiplication; 54 of 99 are not."""
     bench = Bench(consecutive=100, calls_min=1, error_share=0.55)
-    bench.call(*[SUCCESS] * 9, *[FAILURE, IGNORED] * 10, now=1.0)
+    bench.call(*[SUCCESS] * 45, *[FAILURE] * 54, now=1.0)
     assert bench.breaker.state(1.0) is CLOSED
     bench.call(FAILURE, now=1.0)
     assert bench.moves == [(CLOSED, OPEN, "error_share")]
