@@ -194,9 +194,9 @@ def test_failures_in_a_row_open_it_at_the_last_of_them() -> None:
 
 
 def test_the_share_opens_it_exactly_at_the_limit() -> None:
-    """Nine of thirty are 0.3, which floating point would miss by multiplication; eight of thirty are not."""
-    bench = Bench(calls_min=30, error_share=0.3)
-    bench.call(*[SUCCESS, SUCCESS, FAILURE] * 8, *[SUCCESS] * 5, now=1.0)
+    """55 of 100 are 0.55, which floating point would miss by multiplication; 54 of 99 are not."""
+    bench = Bench(consecutive=100, calls_min=1, error_share=0.55)
+    bench.call(*[SUCCESS] * 45, *[FAILURE] * 54, now=1.0)
     assert bench.breaker.state(1.0) is CLOSED
     bench.call(FAILURE, now=1.0)
     assert bench.moves == [(CLOSED, OPEN, "error_share")]
@@ -299,7 +299,7 @@ def test_a_thousand_racers(seed: int) -> None:
         inside -= 1
 
     racers = [race() for _ in range(1000)]
-    for _ in range(5_000):
+    for _ in range(2_000):
         chance.shuffle(racers)
         racers = [racer for racer in racers if next(racer, 0) is None]
     assert (most, entered, inside) == (3, 1000, 0)
@@ -384,6 +384,18 @@ def test_long_open_times_are_forgotten(closed_s: float, lasts_s: float) -> None:
     bench.call(*[SUCCESS] * 3, now=now)
     now += closed_s
     assert bench.open(now) - now == lasts_s
+
+
+def test_no_more_is_forgotten_than_was_lengthened() -> None:
+    """However often it opened at the cap, four doublings make the longest time, and four times open_max undo them."""
+    bench = Bench()
+    now = bench.open(0.0)
+    for _ in range(20):
+        bench.call(FAILURE, now=now)
+        now += bench.breaker.retry_after_s(now)
+    bench.call(*[SUCCESS] * 3, now=now)
+    now += 240.0
+    assert bench.open(now) - now == 4.0
 
 
 @pytest.mark.parametrize(("draw", "lasts_s"), [(0.0, 4.0), (0.5, 4.2), (0.999, 4.3996)])
