@@ -2,6 +2,7 @@
 
 import re
 
+from sidecar.catalogue import BREAKER_REASONS, OPENING_REASONS
 from sidecar.core.choose.transitions import REASONS, TRANSITIONS, Event, State, draw_diagram
 from tests.house.source import ROOT
 
@@ -18,12 +19,10 @@ def test_every_event_moves_something_and_nothing_stays() -> None:
     assert {before for before, _ in TRANSITIONS} == {move.after for move in TRANSITIONS.values()} == set(State)
 
 
-def test_reasons_are_a_closed_list() -> None:
-    """As metrics, log lines and alerts know them."""
-    assert set(REASONS) == {
-        "consecutive_failures", "error_share", "slow_share", "open_time_over", "probe_succeeded", "probe_failed", "enough_successes",
-        "forced", "released",
-    }  # fmt: skip
+def test_reasons_are_those_of_the_catalogue() -> None:
+    """What metrics and log lines may say is what the table says, of all moves and of openings."""
+    assert set(REASONS) == set(BREAKER_REASONS)
+    assert {move.reason for move in TRANSITIONS.values() if move.after is State.OPEN} == set(OPENING_REASONS)
 
 
 def test_the_diagram_has_every_row() -> None:
