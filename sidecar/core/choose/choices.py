@@ -1,7 +1,6 @@
 """Who gets a call, once it is known who could take it: trials, slow starts, wishes, and what is done where nobody is fit."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from sidecar.config import Force, Strategy
@@ -18,8 +17,6 @@ FULL: Final = "full"
 SIMPLE: Final = "simple"
 EMERGENCY: Final = "emergency"
 
-_NO_SCORES: Final[Mapping[int, float]] = MappingProxyType({})
-
 
 class Choice(NamedTuple):
     """Who was chosen, why, by which degree of policy, and what was compared."""
@@ -28,7 +25,7 @@ class Choice(NamedTuple):
     why: str
     step: str = FULL
     strategy: str | None = None  # None: no strategy had a say
-    scores: Mapping[int, float] = _NO_SCORES  # by place in the roster
+    scores: Sequence[float | None] | None = None  # by place in the roster
 
 
 def choose(roster: Roster, found: Screening, needs: Needs, draw: Callable[[], float], now: float, *, step: str = FULL) -> Choice | None:
@@ -75,12 +72,23 @@ def _choose_fit(roster: Roster, found: Screening, needs: Needs, draw: Callable[[
     if trial is not None:
         found.why[trial.place] = None
         return Choice(trial, reasons.TRIAL, step)
-    fit = _leave_out_starters(roster, found, fit, draw, now)
+    if now < roster.starters_until:
+        fit = _leave_out_starters(roster, found, fit, draw, now)
     if len(fit) == 1:
         return Choice(fit[0], reasons.ONLY, step, roster.strategy)
     picked = (pick if step == FULL else pick_in_turn)(roster, fit, wishes, now)
     strategy = roster.strategy if step == FULL else Strategy.ROUND_ROBIN
-    return Choice(picked.seat, picked.why, step, strategy, {seat.place: score for seat, score in zip(fit, picked.scores, strict=True)})
+    return Choice(picked.seat, picked.why, step, strategy, _order(roster, fit, picked.scores))
+
+
+def _order(roster: Roster, seats: Sequence[Seat], scores: Sequence[float]) -> Sequence[float | None]:
+    """Return scores by place in the roster; None for those that did not take part."""
+    if len(scores) == len(roster.seats):
+        return scores
+    ordered: list[float | None] = [None] * len(roster.seats)
+    for seat, score in zip(seats, scores, strict=True):
+        ordered[seat.place] = score
+    return ordered
 
 
 def _find_trial(trials: list[Seat], needs: Needs, now: float, *, is_needed: bool) -> Seat | None:

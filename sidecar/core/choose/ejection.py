@@ -36,6 +36,7 @@ def judge_seat(seat: Seat, now: float) -> bool:
         seat.ejections = 0
     seat.ejections += 1
     seat.ejected_until = now + first_s * min(seat.ejections, GROWTH_MAX)
+    seat.roster.expect_starters(seat.ejected_until)
     return True
 
 
@@ -45,15 +46,13 @@ def _fails_in_a_row(seat: Seat) -> bool:
 
 def _stands_out(seat: Seat, now: float) -> bool:
     """Whether its share of failures is far above that of the others together."""
-    seat.standing.track.forget_old(now)
-    calls, failures = seat.standing.track.count_recent()
+    calls, failures = seat.standing.track.count_recent(now)
     if calls < CALLS_MIN:
         return False
     others_calls = others_failures = 0
     for other in seat.roster.seats:
         if other is not seat:
-            other.standing.track.forget_old(now)
-            of_calls, of_failures = other.standing.track.count_recent()
+            of_calls, of_failures = other.standing.track.count_recent(now)
             others_calls += of_calls
             others_failures += of_failures
     return others_calls >= CALLS_MIN and failures / calls >= others_failures / others_calls + SHARE_ABOVE

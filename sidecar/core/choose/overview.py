@@ -54,6 +54,6 @@ def _find_flaw(post: Post, states: Sequence[State], ejected_until: float, now: f
 def _sum_up(standings: Sequence[Standing], now: float) -> tuple[int, int, float]:
     """Return calls, failures and seconds of all windows."""
     for standing in standings:
-        standing.track.forget_old(now)
+        standing.track.sum_up(now)
     tracks = [standing.track for standing in standings]
     return sum(track.calls for track in tracks), sum(track.failures for track in tracks), sum(track.total_s for track in tracks)

@@ -23,8 +23,7 @@ class Seat:
 
     def share(self, slow_start_s: float, now: float) -> float:
         """Return the share of its calls that it is given, 0.1 to 1: less than 1 for a while after it has come back."""
-        standing = self.standing
-        returned_at = max(standing.returned_at, standing.post.returned_at)
+        returned_at = self.standing.returned_at
         if returned_at < self.ejected_until <= now:
             returned_at = self.ejected_until
         since_s = now - returned_at
@@ -34,7 +33,7 @@ class Seat:
 class Roster:
     """The upstreams of a pool, as to one group of models."""
 
-    __slots__ = ("balancing", "favourite", "pool", "seats", "strategy", "turn")
+    __slots__ = ("balancing", "favourite", "pool", "seats", "starters_until", "strategy", "turn")
 
     def __init__(self, pool: str, strategy: Strategy, standings: Sequence[Standing], balancing: Balancing) -> None:
         self.pool = pool
@@ -42,9 +41,14 @@ class Roster:
         self.balancing = balancing
         self.turn = 0  # choices so far
         self.favourite: Seat | None = None  # of the adaptive strategy
+        self.starters_until = NEVER  # nobody is in slow start from then on
         self.seats = tuple(Seat(self, place, standing) for place, standing in enumerate(standings))
 
     def give_turn(self, seat: Seat) -> None:
         """Note who was chosen."""
         self.turn += 1
         seat.turn = self.turn
+
+    def expect_starters(self, returns_at: float) -> None:
+        """Note that somebody comes back: what is told here need not be looked for at every choice."""
+        self.starters_until = max(self.starters_until, returns_at + self.balancing.slow_start)

@@ -29,6 +29,8 @@ from sidecar.decision import Candidate, Decision
 
 EMERGENCY_EVERY_S: Final = 1.0
 
+_make: Final = tuple.__new__
+
 _CLOSED: Final = State.CLOSED
 _FAILURE, _IGNORED = Verdict.FAILURE, Verdict.IGNORED
 _NOTHING_AGAINST: Final = NO_NEEDS[1:6]
@@ -57,7 +59,7 @@ class Routing:
         """Return who is to be asked, and why. Where it is nobody, the reason is circuit_open, no_room, wish_unmet or exhausted."""
         if not match_pool and len(upstreams) == 1 and needs[1:6] == _NOTHING_AGAINST:
             name = upstreams[0]
-            if self._breakers.find(name, needs.model).admits(now) and self._admission.has_room(name):
+            if self._breakers.find(name, needs[0]).admits(now) and self._admission.has_room(name):
                 return self._alone[name]
         roster = self._find_roster(match_pool, upstreams, needs.model)
         found = screen(roster, needs, self._holds, self._admission, now)
@@ -144,7 +146,12 @@ class Routing:
                 standing.come_back(now)
         elif verdict is not _IGNORED:
             breaker.note_probe(verdict is not _FAILURE, now)
-        self._learn(grant, verdict, now, response_time_s)
+        if response_time_s is None or verdict is _FAILURE or verdict is _IGNORED:
+            self._note_nothing(grant, verdict is _FAILURE, now)
+            return
+        standing.note_answer(response_time_s, now)
+        if post.is_down:
+            self._raise_up(post, now)
 
     def retry_after_s(self, upstreams: Sequence[str], needs: Needs, now: float) -> float:
         """Return the seconds until one of these may be asked again: 0 or more."""
@@ -166,27 +173,24 @@ class Routing:
             post.is_down = True
         self._breakers.note_probe(upstream, succeeded, now)
 
-    def _learn(self, grant: Grant, verdict: Verdict, now: float, response_time_s: float | None) -> None:
+    def _note_nothing(self, grant: Grant, failed: bool, now: float) -> None:
+        """Learn from an attempt that came to no answer."""
         standing = grant.standing
-        took_s = now - grant.began
-        if verdict is _FAILURE:
-            standing.note_failure(took_s, now)
+        if failed:
+            standing.note_failure(now - grant.began, now)
             for seat in standing.seats:
                 judge_seat(seat, now)
-        elif verdict is not _IGNORED and response_time_s is not None:
-            standing.note_answer(response_time_s, now)
-            if standing.post.is_down:
-                self._raise_up(standing.post, now)
-            return
-        if took_s < self._balancing.penalty and standing.seats:
-            standing.post.haunt(grant.began + self._balancing.penalty)
+        elif standing.seats:
+            standing.note_nothing(now)
+        penalty_until = grant.began + self._balancing.penalty
+        if penalty_until > now and standing.seats:
+            standing.post.haunt(penalty_until)
 
     def _raise_up(self, post: Post, now: float) -> None:
         if post.is_down:
             post.is_down = False
-            post.returned_at = now
             for standing in self._standings[post.name].values():
-                standing.forget()
+                standing.come_back(now)
 
     def _choose_nearest(self, roster: Roster, found: Screening, needs: Needs, now: float) -> Choice | None:
         """Choose among those who miss the fewest of an urgent call's wishes."""
@@ -226,13 +230,13 @@ class Routing:
 
 def _show(roster: Roster, found: Screening, choice: Choice | None, now: float) -> tuple[Candidate, ...]:
     """Return every upstream as it was seen."""
-    scores = {} if choice is None else choice.scores
+    scores = None if choice is None else choice.scores
     shown = []
-    for seat, why in zip(roster.seats, found.why, strict=True):
-        standing = seat.standing
-        track, post = standing.track, standing.post
-        track.forget_old(now)
-        shown.append(
-            Candidate(post.name, scores.get(seat.place), track.mean_s, track.reliability, post.quality, post.pending, why)
-        )  # fmt: skip
+    for place, seat in enumerate(roster.seats):
+        track, post = seat.standing.track, seat.standing.post
+        if now >= track.stale_at:
+            track.sum_up(now)
+        score = None if scores is None else scores[place]
+        # As Candidate(…) does, at half the price: there are many, and they are made for every call.
+        shown.append(_make(Candidate, (post.name, score, track.mean_s, track.reliability, post.quality, post.pending, found.why[place])))
     return tuple(shown)

@@ -5,7 +5,7 @@
 | response time | least time to an answer ÷ its own | the window, or live |
 | reliability | calls that did not fail ÷ calls | the window, or live |
 | quality | as configured | |
-| load | its weight ÷ (calls pending there + 1), ÷ the greatest of these | now |
+| load | weight * share of calls answered lately ÷ (calls pending + 1), ÷ the greatest of these | now |
 | history | (response time + reliability) ÷ 2 | the last `balancing.window` calls, ten minutes at most |
 | live | (response time + reliability) ÷ 2 | each call has the weight of `balancing.learning_rate`; a minute at most |
 | wishes | mean of how well each stated wish is met: 1 - expected ÷ wished time; quality; reliability | the window |
@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from sidecar.core.choose.rosters import Seat
-from sidecar.core.identify.wishes import Wishes
+from sidecar.core.choose.standings import LIVE_S
+from sidecar.core.identify.wishes import NO_WISHES, Wishes
 
 PERFORMANCE: Final = (0.4, 0.3, 0.3)  # response time, reliability, quality
 ADAPTIVE: Final = (0.25, 0.30, 0.30, 0.15)  # load, history, live, wishes
@@ -38,15 +39,20 @@ def score_performance(seats: Sequence[Seat], now: float) -> list[float]:
 
 def score_adaptive(seats: Sequence[Seat], wishes: Wishes, now: float) -> list[float]:
     """Return each one's 0.25 * load + 0.30 * history + 0.30 * live + 0.15 * wishes."""
-    of_load, of_history, of_live, of_wishes = ADAPTIVE
+    of_load, of_history, of_live, of_wishes = ADAPTIVE[0], ADAPTIVE[1] / 2, ADAPTIVE[2] / 2, ADAPTIVE[3]
     times, reliabilities = _measure(seats, now)
-    live = [seat.standing.live(now) for seat in seats]
-    live_times = compare_times([live_s for live_s, _ in live])
+    since = now - LIVE_S
+    standings = [seat.standing for seat in seats]
+    live_times = compare_times([standing.live_s if standing.live_at > since else None for standing in standings])
+    live_works = fill_unknown([standing.works if standing.live_at > since else None for standing in standings])
     loads = compare_loads(seats, now)
-    met = _rate_wishes(seats, wishes)
+    met = None if wishes is NO_WISHES else _rate_wishes(seats, wishes)
     return [
-        of_load * load + of_history * (time + reliability) / 2 + of_live * (live_time + works) / 2 + of_wishes * rated
-        for load, time, reliability, live_time, (_, works), rated in zip(loads, times, reliabilities, live_times, live, met, strict=True)
+        of_load * loads[at]
+        + of_history * (times[at] + reliabilities[at])
+        + of_live * (live_times[at] + live_works[at])
+        + of_wishes * (1.0 if met is None else met[at])
+        for at in range(len(seats))
     ]
 
 
@@ -56,12 +62,20 @@ def compare_times(times_s: Sequence[float | None]) -> list[float]:
     if not known:
         return [1.0] * len(times_s)
     least_s = min(known)
+    if len(known) == len(times_s) and least_s > 0:
+        return [least_s / time_s for time_s in known]
     return fill_unknown([None if time_s is None else least_s / time_s if time_s > least_s else 1.0 for time_s in times_s])
 
 
 def compare_loads(seats: Sequence[Seat], now: float) -> list[float]:
-    """Return each one's weight ÷ (calls pending + 1), ÷ the greatest of these."""
-    free = [seat.standing.post.weight / (seat.standing.post.load(now) + 1) for seat in seats]
+    """Return each one's weight and share of calls answered ÷ (calls pending + 1), ÷ the greatest of these."""
+    since = now - LIVE_S
+    free = []
+    for seat in seats:
+        standing = seat.standing
+        post = standing.post
+        worth = post.weight * standing.usefulness if standing.used_at > since else post.weight
+        free.append(worth / ((post.load(now) if post.ghosts else post.pending) + 1))
     most = max(free)
     return [one / most for one in free] if most > 0 else [1.0] * len(free)
 
@@ -81,7 +95,8 @@ def _measure(seats: Sequence[Seat], now: float) -> tuple[list[float], list[float
     reliabilities: list[float | None] = []
     for seat in seats:
         track = seat.standing.track
-        track.forget_old(now)
+        if now >= track.stale_at:
+            track.sum_up(now)
         times_s.append(track.answer_s)
         reliabilities.append(track.reliability)
     return compare_times(times_s), fill_unknown(reliabilities)

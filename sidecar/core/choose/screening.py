@@ -35,26 +35,31 @@ def screen(roster: Roster, needs: Needs, holds: Holds, admission: Admission, now
     """Sort a pool's upstreams by whether they could take a call."""
     found = Screening([], [], [], [], [], [], [], [], [], all(seat.standing.breaker.state(now) is _OPEN for seat in roster.seats))
     is_picky, refused, model, credential = needs[1:6] != _PLAIN, _list_refused(roster, needs), needs.model, needs.credential
+    has_room, until_of, fit, whys = admission.has_room, holds.until, found.fit, found.why
     left = 0
     for seat in roster.seats:
         standing = seat.standing
-        post, breaker = standing.post, standing.breaker
-        state = breaker.state(now)
-        admits = state is _CLOSED or breaker.admits(now)
-        is_aside = post.is_down or seat.ejected_until > now
-        until = holds.until((post.name, model, "" if post.credential else credential), now)
+        post = standing.post
+        state = standing.breaker.state(now)
+        is_aside = seat.ejected_until > now or post.is_down
+        until = until_of((post.name, model, "" if post.credential else credential), now)
+        why = find_obstacle(standing, needs, refused, now) if is_picky else None
+        admits = state is _CLOSED or standing.breaker.admits(now)
         if admits and not is_aside and until is None:
             left += 1
-        why = find_obstacle(standing, needs, refused, now) if is_picky else None
+            if why is None and state is _CLOSED and has_room(post.name):  # as nearly always
+                fit.append(seat)
+                whys.append(None)
+                continue
         if why is not None:
             if admits and why in reasons.ESTIMATED_WISHES:
                 found.unmet.append(seat)
-            found.why.append(why)
+            whys.append(why)
         elif not admits:
             found.cut_off.append(seat)
-            found.why.append(reasons.CIRCUIT_OPEN)
+            whys.append(reasons.CIRCUIT_OPEN)
         else:
-            found.why.append(_place(found, seat, until, admission.has_room(post.name), is_trial=state is not _CLOSED, is_aside=is_aside))
+            whys.append(_place(found, seat, until, has_room(post.name), is_trial=state is not _CLOSED, is_aside=is_aside))
     if found.aside and left < roster.balancing.panic * len(roster.seats):
         _panic(found)
     return found
@@ -114,7 +119,8 @@ def find_obstacle(standing: Standing, needs: Needs, refused: frozenset[str], now
 def list_unmet(standing: Standing, wishes: Wishes, now: float) -> list[str]:
     """Return the wishes that an upstream is not expected to meet. What is unknown is held against nobody."""
     track = standing.track
-    track.forget_old(now)
+    if now >= track.stale_at:
+        track.sum_up(now)
     quality, mean_s, reliability = standing.post.quality, track.mean_s, track.reliability
     unmet = []
     if wishes.max_response_time_s is not None and mean_s is not None and mean_s > wishes.max_response_time_s:

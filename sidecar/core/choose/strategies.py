@@ -4,13 +4,15 @@
 |---|---|---|
 | round_robin | who was chosen longest ago | |
 | weighted | smooth weighted round robin, as nginx: each gains its weight, the richest is chosen and pays what all have gained | |
-| least_connections | fewest calls pending, ÷ weight and live reliability | weighted |
+| least_connections | fewest calls pending, ÷ weight and the share of calls answered lately | weighted |
 | performance | the best score; who is within `balancing.threshold` of it is as good | who was chosen longest ago |
 | adaptive | who was chosen last, unless another's score is better by more than `balancing.threshold` | who was chosen longest ago |
 
 The last two go by what they know, and so have to find out: who has never been asked, or has come back, is asked at once; and every
-tenth choice goes to the one that was asked longest ago, if that is more than a minute. Everywhere a failed call counts as one that
-took the penalty, and as pending until the penalty is over: to fail fast never pays.
+tenth choice goes to the one that was asked longest ago, if that is more than a minute.
+
+To fail fast never pays: a failed call counts as one that took the penalty, a call that was not answered as pending until the penalty
+is over, and where few calls are answered, few pending ones are no recommendation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +23,13 @@ from sidecar.config import Strategy
 from sidecar.core.choose import reasons
 from sidecar.core.choose.rosters import Roster, Seat
 from sidecar.core.choose.scores import score_adaptive, score_performance
-from sidecar.core.choose.standings import NEVER
+from sidecar.core.choose.standings import LIVE_S, NEVER
 from sidecar.core.identify.wishes import Wishes
 
 EXPLORE_EVERY: Final = 10  # choices
 EXPLORE_AFTER_S: Final = 60.0  # without a call
-_WORKS_MIN: Final = 0.01
 _SAME: Final = 1e-9
+_NOT_WANTED: Final = float("-inf")
 
 
 class Pick(NamedTuple):
@@ -62,16 +64,15 @@ def _pick_weighted(roster: Roster, seats: Sequence[Seat], wishes: Wishes, now: f
 
 
 def _pick_least_pending(roster: Roster, seats: Sequence[Seat], wishes: Wishes, now: float) -> Pick:
-    """Choose who has the fewest calls pending. Scores: minus these, by weight and reliability."""
+    """Choose who has the fewest calls pending. Scores: minus these, ÷ weight and usefulness."""
     scores = []
+    since = now - LIVE_S
     for seat in seats:
-        post = seat.standing.post
-        load = post.load(now)
-        if load:
-            worth = post.weight * max(_WORKS_MIN, seat.standing.live(now)[1])
-            scores.append(-load / worth if worth > 0 else float("-inf"))
-        else:
-            scores.append(0.0 if post.weight > 0 else float("-inf"))
+        standing = seat.standing
+        post = standing.post
+        load = post.load(now) if post.ghosts else post.pending
+        worth = post.weight * standing.usefulness if standing.used_at > since else post.weight
+        scores.append(-load / worth if worth > 0 else _NOT_WANTED)
     best = max(scores)
     equals = [seat for seat, score in zip(seats, scores, strict=True) if score >= best - _SAME]
     chosen = equals[0] if len(equals) == 1 else _pick_weighted(roster, equals, wishes, now).seat
@@ -114,7 +115,7 @@ def _find_unknown(roster: Roster, seats: Sequence[Seat], now: float) -> Seat | N
     for seat in seats:
         asked_at = seat.standing.asked_at
         if asked_at == NEVER or asked_at < seat.ejected_until <= now:
-            return seat
+            return seat  # has never been asked, or not since it came back
         if asked_at < oldest_at:
             oldest, oldest_at = seat, asked_at
     return oldest if roster.turn % EXPLORE_EVERY == 0 else None

@@ -4,6 +4,8 @@ from collections import deque
 from typing import Final
 
 BUCKETS: Final = 10
+_AT_ONCE: Final = float("-inf")
+_NEVER: Final = float("inf")
 BUCKET_S: Final = 60.0  # with few calls a bucket ends by time, so that nothing is remembered for longer than ten of these
 
 
@@ -22,69 +24,78 @@ class _Bucket:
 class Track:
     """The last `window` calls, in buckets of a tenth of them, and no older than ten minutes.
 
-    A failed call is noted with a time of penalty, not with the time that it took: who fails fast does not look fast.
+    A failed call is noted with a time of penalty, not with the time that it took: who fails fast does not look fast. What it
+    all comes to is worked out by `sum_up`, and is as of `stale_at` no longer right; None where nothing was measured.
     """
 
-    __slots__ = ("_bucket_calls_max", "_buckets", "calls", "failures", "total_s")
+    __slots__ = (
+        "_bucket_calls_max",
+        "_buckets",
+        "_latest",
+        "answer_s",
+        "calls",
+        "failures",
+        "mean_s",
+        "reliability",
+        "stale_at",
+        "total_s",
+    )
 
     def __init__(self, window: int) -> None:
         self._bucket_calls_max = max(1, window // BUCKETS)
         self._buckets: deque[_Bucket] = deque()
-        self.calls = 0
-        self.failures = 0
-        self.total_s = 0.0  # of all calls, penalties included
+        self.forget()
 
     def note(self, took_s: float, failed: bool, now: float) -> None:
         """Count a call. `took_s`: seconds until its answer began, or its penalty."""
-        self.forget_old(now)
-        buckets = self._buckets
-        if not buckets or buckets[-1].calls >= self._bucket_calls_max or now - buckets[-1].began >= BUCKET_S:
-            if len(buckets) == BUCKETS:
-                self._forget_oldest()
-            buckets.append(_Bucket(now))
-        bucket = buckets[-1]
+        bucket = self._latest
+        if bucket is None or bucket.calls >= self._bucket_calls_max or now - bucket.began >= BUCKET_S:
+            bucket = self._open(now)
         bucket.latest = now
         bucket.calls += 1
         bucket.total_s += took_s
-        self.calls += 1
-        self.total_s += took_s
         if failed:
             bucket.failures += 1
-            self.failures += 1
+        self.stale_at = _AT_ONCE
 
     def forget(self) -> None:
         """Forget everything: what was there before says nothing of what has come back."""
         self._buckets.clear()
-        self.calls = self.failures = 0
-        self.total_s = 0.0
+        self._latest: _Bucket | None = None
+        self.sum_up(0.0)
 
-    def forget_old(self, now: float) -> None:
-        """Forget what is too old to tell anything of today."""
-        while self._buckets and now - self._buckets[0].latest >= BUCKETS * BUCKET_S:
-            self._forget_oldest()
+    def sum_up(self, now: float) -> None:
+        """Forget what is too old to tell anything of today, and work out what the rest comes to."""
+        self._forget_old(now)
+        buckets = self._buckets
+        self.calls = calls = sum(bucket.calls for bucket in buckets)
+        self.failures = failures = sum(bucket.failures for bucket in buckets)
+        self.total_s = sum(bucket.total_s for bucket in buckets)  # of all calls, penalties included
+        # How long a call takes, penalties included; how long it takes to have an answer, if failed calls are made again
+        # (all time spent, by answers given); and the share of calls that did not fail, 0 to 1.
+        self.mean_s = self.total_s / calls if calls else None
+        self.answer_s = self.total_s / max(1, calls - failures) if calls else None
+        self.reliability = 1.0 - failures / calls if calls else None
+        self.stale_at = buckets[0].latest + BUCKETS * BUCKET_S if buckets else _NEVER
 
-    @property
-    def mean_s(self) -> float | None:
-        """How long a call takes, penalties included; None where nothing was measured."""
-        return self.total_s / self.calls if self.calls else None
-
-    @property
-    def answer_s(self) -> float | None:
-        """How long it takes to have an answer, if failed calls are made again: all time spent, by answers given."""
-        return self.total_s / max(1, self.calls - self.failures) if self.calls else None
-
-    @property
-    def reliability(self) -> float | None:
-        """The share of calls that did not fail, 0 to 1; None where nothing was measured."""
-        return 1.0 - self.failures / self.calls if self.calls else None
-
-    def count_recent(self) -> tuple[int, int]:
+    def count_recent(self, now: float) -> tuple[int, int]:
         """Return calls and failures of the two latest buckets: what changed lately does not drown in what was before."""
+        self._forget_old(now)
         latest = list(self._buckets)[-2:]
         return sum(bucket.calls for bucket in latest), sum(bucket.failures for bucket in latest)
 
-    def _forget_oldest(self) -> None:
-        gone = self._buckets.popleft()
-        self.calls -= gone.calls
-        self.failures -= gone.failures
-        self.total_s = sum(bucket.total_s for bucket in self._buckets)  # not subtracted: nothing drifts
+    def _forget_old(self, now: float) -> None:
+        buckets = self._buckets
+        while buckets and now - buckets[0].latest >= BUCKETS * BUCKET_S:
+            buckets.popleft()
+            self.stale_at = _AT_ONCE
+        if not buckets:
+            self._latest = None
+
+    def _open(self, now: float) -> _Bucket:
+        self._forget_old(now)
+        if len(self._buckets) == BUCKETS:
+            self._buckets.popleft()
+        self._latest = bucket = _Bucket(now)
+        self._buckets.append(bucket)
+        return bucket
