@@ -174,7 +174,9 @@ def test_after_an_ejection_what_was_before_counts_no_longer() -> None:
     decision = rig.decide()
     assert (decision.upstream, decision.reason) == ("a", reasons.EXPLORED)
     rig.call()
-    assert rig.seat_of("a").standing.consecutive == 0
+    track = rig.seat_of("a").standing.track
+    track.sum_up(rig.now)
+    assert (track.calls, track.failures) == (1, 0)
     assert rig.decide().reason != reasons.EXPLORED
 
 
@@ -257,6 +259,12 @@ class Balancer(RuleBasedStateMachine):
                 grant = rig.routing.begin(decision, NO_NEEDS, rig.now)
                 assert grant is not None
                 rig.settle(grant, Verdict.FAILURE, None)
+
+    @rule()
+    def break_down(self) -> None:
+        """Nothing works any more."""
+        for name in NAMES:
+            self.fail(name, 5)
 
     @rule(seconds=st.floats(0.0, 40.0))
     def wait(self, seconds: float) -> None:

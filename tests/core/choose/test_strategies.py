@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sidecar.config import Balancing, Strategy
 from sidecar.core.choose import reasons
+from sidecar.core.choose.needs import NO_NEEDS
 from sidecar.core.choose.strategies import pick, pick_in_turn
 from sidecar.core.choose.verdicts import Verdict
 from sidecar.core.identify.wishes import NO_WISHES
@@ -103,6 +104,25 @@ def test_who_was_slow_and_is_no_longer_is_found_out(strategy: Strategy) -> None:
     simulate(rig, {"a": steady(1.0), "b": steady(4.0)}, calls=500, every_s=0.5)
     counts = simulate(rig, {"a": steady(1.0), "b": steady(0.2)}, calls=3600, every_s=0.5)
     assert counts["b"] > 1800
+
+
+@pytest.mark.parametrize("strategy", MEASURING)
+def test_who_was_not_asked_for_a_minute_is_asked_now_and_then(strategy: Strategy) -> None:
+    """One call of ten at most, and only one a minute: to find out costs little."""
+    rig = Rig(plain("a", "b"), strategy)
+    for name, time_s in (("a", 1.0), ("b", 5.0)):
+        rig.call_at(name, response_time_s=time_s)
+    assert {rig.call() for _ in range(20)} == {"a"}
+    rig.now += 60.1
+    told = []
+    for _ in range(40):
+        decision = rig.decide()
+        grant = rig.routing.begin(decision, NO_NEEDS, rig.now)
+        assert grant is not None
+        rig.settle(grant, response_time_s={"a": 1.0, "b": 5.0}[grant.upstream])
+        told.append((decision.upstream, decision.reason))
+    assert told.count(("b", reasons.EXPLORED)) == 1
+    assert [name for name, _ in told].count("b") == 1
 
 
 def test_adaptive_stays_with_who_is_good_enough() -> None:
