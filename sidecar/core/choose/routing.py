@@ -24,7 +24,7 @@ from sidecar.core.choose.standings import NEVER, Post, Standing
 from sidecar.core.choose.transitions import State
 from sidecar.core.choose.verdicts import Verdict
 from sidecar.core.choose.views import UpstreamView
-from sidecar.core.identify.wishes import NO_WISHES, Urgency
+from sidecar.core.identify.wishes import Urgency, Wishes
 from sidecar.decision import Candidate, Decision
 
 EMERGENCY_EVERY_S: Final = 1.0
@@ -195,7 +195,7 @@ class Routing:
     def _choose_nearest(self, roster: Roster, found: Screening, needs: Needs, now: float) -> Choice | None:
         """Choose among those who miss the fewest of an urgent call's wishes."""
         missed = {seat.place: len(list_unmet(seat.standing, needs.wishes, now)) for seat in found.unmet}
-        relaxed = needs._replace(wishes=NO_WISHES._replace(exclude=needs.wishes.exclude, urgency=Urgency.HIGH))
+        relaxed = needs._replace(wishes=Wishes(exclude=needs.wishes.exclude, urgency=Urgency.HIGH))
         able = screen(roster, relaxed, self._holds, self._admission, now)
         if not able.fit:
             return choose(roster, able, relaxed, self._draw, now, step=SIMPLE)

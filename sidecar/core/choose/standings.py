@@ -2,10 +2,8 @@
 
 Calls there, and whether its probe answers, are known of an upstream as a whole. How fast and how reliable it is, is known of
 each upstream and group of models (that of its breaker): what fails or is slow for one group says nothing of another. There
-are as many standings as breakers, and each takes a few hundred bytes, however many calls there are.
+are as many standings as breakers, and each takes two kilobytes at most, however many calls there are.
 """
-
-from __future__ import annotations
 
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
