@@ -7,6 +7,7 @@ what the caller has said. Nothing here raises, whatever the bytes are.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from sidecar.core.observe.salvage import parse_leniently
@@ -51,8 +52,7 @@ def _find_errors(body: bytes, is_error: bool) -> Iterator[Any]:
         value = parse_leniently(body)
     except ValueError:
         # Not one JSON value: a stream of events or of lines, or no JSON at all.
-        held = [line for line in body.splitlines() if b'"error"' in line]
-        for line in held[:_LINES_MAX]:
+        for line in islice((line for line in body.splitlines() if b'"error"' in line), _LINES_MAX):
             try:
                 value = parse_leniently(line.removeprefix(b"data:"))
             except ValueError:
