@@ -300,6 +300,7 @@ def test_what_the_caller_said_decides_nothing() -> None:
         "instructions": "safety system",
     }
     assert classify_answer(422, None, json.dumps(echo).encode()) is Cause.REJECTED
+    assert classify_answer(200, "server_error", b'{"message": "prompt is too long", "code": "content_filter"}') is Cause.IN_BAND
 
 
 @given(st.integers(100, 599), st.none() | st.text(max_size=30), st.binary(max_size=300))
