@@ -2,6 +2,7 @@
 
 from sidecar.core.attempt.causes import Cause
 from sidecar.core.attempt.conduct import CONDUCT, Next, Same, Waits, draw_conduct
+from tests.house.source import ROOT
 
 
 def test_every_cause_has_its_conduct() -> None:
@@ -63,3 +64,8 @@ def test_the_table_for_the_docs() -> None:
     assert {row.count("|") for row in rows} == {6}
     assert "| `silence` | never | any | the first time not at all, then backs off | yes |" in rows
     assert "| `content_refused` | never | never | no | no |" in rows
+
+
+def test_the_docs_show_the_table_as_it_is() -> None:
+    """README.md holds what the code would print."""
+    assert draw_conduct() in (ROOT / "README.md").read_text(encoding="utf-8")
