@@ -159,8 +159,8 @@ class Plan(msgspec.Struct, gc=False):
             return 0.0
         if action is Action.NEXT and not self.failovers:
             return 0.0 if at_once else FIRST_FAILOVER_S * draw()
-        if at_once and self.begun == 1:
+        asked_s = 0.0 if action is Action.NEXT or retry_after_s is None else max(retry_after_s, 0.0)
+        if at_once and self.begun == 1 and not asked_s:
             return 0.0
-        backoff_s = draw_backoff(self.begun, self.limits.base_s, self.limits.cap_s, draw)
         # On top of what was asked for: who is told the same moment should not come back together.
-        return backoff_s if action is Action.NEXT or retry_after_s is None else max(retry_after_s, 0.0) + backoff_s
+        return asked_s + draw_backoff(self.begun, self.limits.base_s, self.limits.cap_s, draw)

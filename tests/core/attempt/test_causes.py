@@ -59,9 +59,9 @@ def test_every_other_fault_is_passed_on(kind: ErrorKind) -> None:
 
 
 def test_what_is_worth_the_same_again() -> None:
-    """A name, a certificate, a proxy's no will be the same in a moment; of resets, only one of a kept connection."""
+    """A name, a certificate, a proxy's no will be the same in a moment; of resets, only one of a kept connection without an answer."""
     assert [kind.id for kind in ERRORS if not is_worth_same(kind, reused=True, sent=True)] == [
-        "upstream_unresolved", "upstream_tls", "egress_proxy_refused",
+        "upstream_unresolved", "upstream_tls", "egress_proxy_refused", "stream_cut",
     ]  # fmt: skip
     assert not is_worth_same(UPSTREAM_RESET, reused=False, sent=True)
     assert is_worth_same(UPSTREAM_RESET, reused=False, sent=False)

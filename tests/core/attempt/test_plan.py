@@ -143,6 +143,12 @@ def test_a_kept_connection_is_replaced_once() -> None:
     assert tell(follow(begin(ASKED), C.RESET, worth_same=False)) == AGAIN
 
 
+def test_an_answer_that_broke_off_had_said_when_to_come_again() -> None:
+    """Its head is kept to, though what failed is repeated at once otherwise."""
+    assert follow(begin(ASKED), C.RESET, worth_same=False).wait_s == 0.0
+    assert follow(begin(ASKED), C.RESET, worth_same=False, retry_after_s=2.0, draw=lambda: 0.0).wait_s == 2.0
+
+
 @pytest.mark.parametrize("cause", Cause)
 def test_what_may_have_been_carried_out_is_not_repeated(cause: Cause) -> None:
     """A call that must not be made twice is made again only if it was certainly turned away."""
@@ -227,10 +233,15 @@ def test_a_plan_that_is_never_asked_costs_next_to_nothing() -> None:
 
 
 class PlanMachine(RuleBasedStateMachine):
-    """One call as the path carries it, on a clock that only moves when told."""
+    """Calls as the path carries them, one after the other, on a clock that only moves when told."""
 
-    @initialize(
-        attempts=st.integers(1, 5), deadline_s=st.sampled_from([0.0, 0.04, 0.3, 5.0, 600.0, inf]), retries=st.booleans(),
+    @initialize()
+    def start(self) -> None:
+        self.over = True
+
+    @precondition(lambda self: self.over)
+    @rule(
+        attempts=st.integers(1, 5), deadline_s=st.sampled_from([0.0, 0.02, 0.3, 3.0, 600.0, inf]), retries=st.booleans(),
         failover=st.booleans(), repeatable=st.booleans(), reserve=st.integers(0, 6),
     )  # fmt: skip
     def call(self, attempts: int, deadline_s: float, retries: bool, failover: bool, repeatable: bool, reserve: int) -> None:
@@ -246,13 +257,15 @@ class PlanMachine(RuleBasedStateMachine):
         self.silent = self.committed = self.over = False
         self.steps: list[Step] = []
 
+    @precondition(lambda self: not self.over)
     @rule(took_s=st.sampled_from([0.0, 0.01, 0.2, 3.0, 70.0]))
     def wait(self, took_s: float) -> None:
         self.now += took_s
 
     @precondition(lambda self: not self.over)
     @rule(
-        cause=st.sampled_from(Cause), has_next=st.booleans(), body_held=st.booleans(), sent=st.booleans(), worth_same=st.booleans(),
+        cause=st.sampled_from(Cause), has_next=st.booleans(), body_held=st.sampled_from([True, True, True, False]), sent=st.booleans(),
+        worth_same=st.booleans(),
         retry_after_s=st.sampled_from([None, 0.0, 0.5, 4.0, 300.0]), chance=st.sampled_from([0.0, 0.5, LAST]),
     )  # fmt: skip
     def fail(
@@ -315,5 +328,5 @@ class PlanMachine(RuleBasedStateMachine):
             assert len(self.steps) <= self.limits.attempts_max
 
 
-PlanMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=15, deadline=None)
+PlanMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
 test_any_call = PlanMachine.TestCase
