@@ -14,6 +14,7 @@ from sidecar import __version__, catalogue
 from sidecar.config import Capture, Content, Route, Settings
 from sidecar.core.choose.places import read_places
 from sidecar.core.identify.router import Router, name_route
+from sidecar.core.observe.overhearing import read_listening
 from sidecar.core.observe.pricing import PriceTable, read_prices
 from sidecar.core.settings.redaction import redact
 from sidecar.core.settings.resolution import Loaded
@@ -22,12 +23,13 @@ from sidecar.edge.clock import SystemClock
 from sidecar.edge.documents import read_document
 from sidecar.edge.files import read_secret
 from sidecar.edge.inbound.admin import AdminServer, has_fast_parser
-from sidecar.edge.inbound.api import make_history
+from sidecar.edge.inbound.api import make_changes, make_comparison, make_history
 from sidecar.edge.inbound.pages import make_pages
 from sidecar.edge.inbound.server import DataServer
 from sidecar.edge.outbound.upstreams import Upstreams
 from sidecar.edge.signals import watch_stop
 from sidecar.edge.tasks import end_all, spawn
+from sidecar.edge.telemetry.announcements import Announcements
 from sidecar.edge.telemetry.complaints import Complaints
 from sidecar.edge.telemetry.exposition import Exposition
 from sidecar.edge.telemetry.guarded import Guarded
@@ -41,6 +43,7 @@ from sidecar.errors import ConfigError, ConfigProblem
 from sidecar.exchange import Said
 from sidecar.pipeline import Pipeline
 from sidecar.ports import Sink
+from sidecar.switchboard import Switchboard
 
 if TYPE_CHECKING:
     from sidecar.core.observe.contents.contract import Content as Presentable
@@ -83,6 +86,12 @@ class Sidecar:
             head_bytes_max=settings.limits.head,
             draw=self._random.random,
         )
+        listening = read_listening(settings)
+        self._listening = listening if listening.is_on else None
+        self._switchboard = Switchboard(
+            settings, self._places, self._prices, self._upstreams, self._upstreams, self._clock, self._random.random,
+            self._meter.resilience, Announcements(self._log), self._listening,
+        )  # fmt: skip
         self._recent = Recent()
         self._tracer: Tracer | None = None
         self._writer: ContentWriter | None = None
@@ -110,23 +119,31 @@ class Sidecar:
             if self._writer is not None:
                 sinks.append(Guarded("content", self._writer, self._meter, self._log))
             pipeline = Pipeline(
-                settings, self._router, self._places, self._prices, self._upstreams, self._clock, self._meter.in_flight,
+                settings, self._router, self._places, self._prices, self._switchboard.attempts, self._clock, self._meter.in_flight,
                 self._meter.websockets, sinks, self._random.getrandbits, self._report,
-                has_room=None if self._tracer is None else self._tracer.has_room,
+                has_room=None if self._tracer is None else self._tracer.has_room, listening=self._listening,
             )  # fmt: skip
             self._data = DataServer(pipeline.carry, pipeline.refuse_malformed, self._clock, settings.timeouts, self._draw_id)
             self.data_url = await _listen(self._data.start, settings.listen, "listen")
-            shown = [(route.prefix, _show_target(settings, route)) for route in settings.routes]
-            pages = make_pages(Exposition(self._meter), lambda: self._ready, shown, lambda: self.data_url)
-            self._admin = AdminServer({**pages, **make_history(self._recent)}, token=self._token)
+            self._admin = self._make_admin(settings)
             self.admin_url = await _listen(self._admin.start, settings.admin.listen, "admin.listen")
         except BaseException:
             await self.stop(grace_s=0)
             raise
         self._meter.before_scrape(self._count_connections)
+        self._meter.before_scrape(self._switchboard.refresh)
+        self._switchboard.probes.start()
         self._meter.note_reload(successful=True, at_s=self._clock.wall_ns() / 1e9)
         spawn(sample_lag(self._meter.loop_lag), name="event loop lag")
         self._ready = True
+
+    def _make_admin(self, settings: Settings) -> AdminServer:
+        shown = [(route.prefix, _show_target(settings, route)) for route in settings.routes]
+        pages = make_pages(Exposition(self._meter), lambda: self._ready, shown, lambda: self.data_url)
+        routing, probes = self._switchboard.routing, self._switchboard.probes
+        told = make_comparison(settings, self._places, self._clock, routing.describe, probes.describe)
+        changes = make_changes(settings.upstreams, self._switchboard.force)
+        return AdminServer({**pages, **told, **make_history(self._recent)}, changes, token=self._token)
 
     def _start_capture(self, content: Content) -> "Callable[[Said], Presentable] | None":
         """Have content written to its file, or return what makes it presentable for spans."""
@@ -146,6 +163,7 @@ class Sidecar:
         self._ready = False
         if self._data is not None:
             await self._data.stop(self._settings.timeouts.shutdown if grace_s is None else grace_s)
+        await self._switchboard.probes.stop()
         self._upstreams.close()
         if self._tracer is not None:
             await self._tracer.shutdown(_TELEMETRY_S)

@@ -33,6 +33,26 @@ class Sink(Protocol):
         ...
 
 
+class Witness(Protocol):
+    """Who is told of what no record tells, or not before its end."""
+
+    def note_rejected(self, upstream: str) -> None:
+        """A call was not let through by the circuit breaker of `upstream`."""
+        ...
+
+    def note_retry_after(self, problem: str) -> None:
+        """A pause that an upstream asked for was not given."""
+        ...
+
+    def note_budget_exhausted(self) -> None:
+        """A failure was passed on because the retry budget is spent."""
+        ...
+
+    def note_hedge_refused(self) -> None:
+        """A hedge was due and not made."""
+        ...
+
+
 class Level(Protocol):
     """A number that goes up and down: calls in flight."""
 
@@ -182,6 +202,14 @@ class Answer(Protocol):
 
     async def until_head(self) -> AnswerHead:
         """Wait for the response head. Raises UpstreamFault."""
+        ...
+
+    async def preview(self, observer: Observer, bytes_max: int, due: float, *, whole: bool) -> bytes:
+        """Wait until what has come tells what the answer is worth, and return it; nothing is sent on yet.
+
+        That is its end, `bytes_max` of it, or unless it is wanted `whole` a first token, an error or the form's own end.
+        `observer` sees it, and is the one to commit with. At `due`, seconds on the clock, it is given up. Raises UpstreamFault.
+        """
         ...
 
     def commit(

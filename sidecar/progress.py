@@ -1,4 +1,4 @@
-"""An exchange in progress."""
+"""An exchange in progress, and each attempt of it."""
 
 from typing import Final
 
@@ -6,19 +6,76 @@ import msgspec
 
 from sidecar.core.attempt.answer_head import AnswerHead, Framing
 from sidecar.core.attempt.deadlines import Deadlines
+from sidecar.core.choose.needs import Grant
 from sidecar.core.choose.places import NOWHERE, Place
 from sidecar.core.identify.router import Match
+from sidecar.core.identify.wishes import NO_WISHES, Wishes
 from sidecar.core.observe.contents.transcript import Transcript
-from sidecar.core.observe.contract import Dialect, Observer, Reading
+from sidecar.core.observe.contract import Dialect, Observer
 from sidecar.core.observe.dialects import OPAQUE
-from sidecar.core.observe.overhearing import overhear
 from sidecar.core.observe.sessions import SessionObserver
+from sidecar.decision import Decision
 from sidecar.errors import ErrorKind
-from sidecar.exchange import Asked, Attempt, Call, Ending, Session, TraceContext
+from sidecar.exchange import Asked, Attempt, Call, Cost, Ending, Session, TraceContext
 from sidecar.ports import Answer, Client
 
 NOTHING_ASKED: Final = Asked()
 _NO_DEADLINES: Final = Deadlines(0.0, 0.0, 0.0, 0.0)
+
+
+class Trial(msgspec.Struct):
+    """One attempt in progress: against whom, with what, and what has come of it."""
+
+    place: Place
+    began: float = 0.0
+    index: int = 0  # among the attempts of its exchange
+    path: str = ""  # that is asked for there
+    body: bytes = b""  # that is sent there
+    usage_added: bool = False  # we asked for usage on the caller's behalf
+    model: str | None = None  # what this upstream is asked for, where it has a name of its own for it
+    asked_model: str | None = None  # what the caller calls it
+    grant: Grant | None = None
+    breaker: str = ""  # the state of the one that let it through
+    decision: Decision | None = None  # where there was a choice
+    waited_s: float = 0.0  # backed off before it
+    is_closed: bool = False
+    cost: Cost | None = None  # of one that lost against a rival, as far as it is known
+    answer: Answer | None = None
+    head: AnswerHead | None = None
+    observer: Observer | None = None
+    transcript: Transcript | None = None  # of what the answer says, where somebody listens
+    media_type: str = ""  # of the answer
+    streamed: bool = False  # the answer is a stream of events
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether the upstream may have seen something of the request."""
+        return self.answer is not None and self.answer.sent_at is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has begun, and is not over."""
+        return self.grant is not None and not self.is_closed
+
+    def close(self, now: float, outcome: str, cause: str | None = None) -> Attempt:
+        """Let go of the connection; return how it went. `cause`: why another is made."""
+        self.is_closed = True
+        answer, head, grant = self.answer, self.head, self.grant
+        status = None if head is None else head.status
+        if answer is None:
+            times: tuple[float | None, float | None, float | None] = (None, None, None)
+        else:
+            answer.release()
+            times = (answer.connected_at, answer.sent_at, answer.head_at)
+        return Attempt(
+            self.place.name, self.began, *times, now, answer is not None and answer.reused, status, outcome, self.model,
+            self.breaker, cause, self.waited_s, grant is not None and grant.is_hedge, self.decision,
+            self.cost,
+        )  # fmt: skip
+
+
+def _begin_nowhere() -> Trial:
+    return Trial(NOWHERE)
 
 
 class Exchange(msgspec.Struct):
@@ -31,25 +88,25 @@ class Exchange(msgspec.Struct):
     query: str = ""
     match: Match | None = None
     dialect: Dialect = OPAQUE
-    place: Place = NOWHERE
     deadlines: Deadlines = _NO_DEADLINES
     body: bytes = b""
     tool: str | None = None  # on a tool route: the tool's name as the path tells it
     whole: bool = True  # the body was read to its end; False: the rest is still to come
+    held: bool = True  # and all of it is in `body`
     request_bytes: int = 0
     asked: Asked = NOTHING_ASKED
-    usage_added: bool = False  # we asked for usage on the caller's behalf
+    wishes: Wishes = NO_WISHES
     waited_s: float = 0.0  # for the request's body
-    began: float | None = None  # the current attempt
-    answer: Answer | None = None
-    attempts: list[Attempt] = msgspec.field(default_factory=list)
-    head: AnswerHead | None = None
-    observer: Observer | SessionObserver | None = None
-    transcript: Transcript | None = None  # of what the answer says, where somebody listens
+    queued_s: float = 0.0  # for room at an upstream
+    trial: Trial = msgspec.field(default_factory=_begin_nowhere)  # the current attempt, or the one that answers
+    rival: Trial | None = None  # one beside it
+    attempts: list[Attempt] = msgspec.field(default_factory=list)  # that are over
+    attempts_made: int = 0
+    degraded: str | None = None  # the step below the full policy at which it is served
+    decision: Decision | None = None  # the one that found nobody
+    shed: str | None = None  # why there was no room for it
     framing: Framing = Framing.NONE  # towards the client
-    media_type: str = ""  # of the answer
-    streamed: bool = False  # the answer is a stream of events
-    speakable: bool = False  # and one into which we can put an event of our own
+    speakable: bool = False  # the answer is a stream of events, and one into which we can put an event of our own
     committed: bool = False
     committed_at: float | None = None
     status: int | None = None  # what the client got
@@ -61,32 +118,7 @@ class Exchange(msgspec.Struct):
     became: Session | None = None  # and it became one, which has ended
 
     @property
-    def attempts_made(self) -> int:
-        """How many attempts have begun."""
-        return len(self.attempts) + (self.began is not None)
-
-    def begin_attempt(self, now: float) -> None:
-        """Note that another try is made."""
-        self.answer = None
-        self.began = now
-
-    def close_attempt(self, now: float, outcome: Ending) -> None:
-        """Note how the current attempt went, and let go of its connection."""
-        if self.began is None:
-            return
-        answer, head = self.answer, self.head
-        if answer is None:
-            attempt = Attempt(self.place.name, self.began, None, None, None, now, False, None, outcome.value)
-        else:
-            answer.release()
-            attempt = Attempt(
-                self.place.name, self.began, answer.connected_at, answer.sent_at, answer.head_at, now, answer.reused,
-                None if head is None else head.status, outcome.value,
-            )  # fmt: skip
-        self.attempts.append(attempt)
-        self.began = None
-
-    def listen(self, chars_max: int) -> Reading:
-        """Return what reads the answer and takes down what it says, if that is known of its form."""
-        reading, self.transcript = overhear(self.dialect, chars_max)
-        return reading
+    def reader(self) -> Observer | SessionObserver | None:
+        """Who has read the answer, or the session that it became."""
+        observer = self.trial.observer
+        return self.session if observer is None and self.committed else observer

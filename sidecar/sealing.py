@@ -6,6 +6,7 @@ from sidecar.catalogue import EXECUTE_TOOL
 from sidecar.core.attempt.compose import SWITCH_FIELDS, address_request, replaced_fields, trace_fields
 from sidecar.core.attempt.endings import name_error
 from sidecar.core.attempt.heads import EXTENSIONS
+from sidecar.core.observe.contents.transcript import Transcript
 from sidecar.core.observe.dialects import OPAQUE
 from sidecar.core.observe.estimation import estimate
 from sidecar.core.observe.overhearing import Listening, hand_over
@@ -15,40 +16,38 @@ from sidecar.core.observe.sampling import keeps
 from sidecar.errors import BAD_REQUEST
 from sidecar.exchange import Cost, Ending, Record, Said, Seen, Usage, UsageSource
 from sidecar.ports import Answer
-from sidecar.progress import NOTHING_ASKED, Exchange
+from sidecar.progress import NOTHING_ASKED, Exchange, Trial
 
 _COMPLETED, _UNENDED = Ending.COMPLETED, Ending.SIDECAR_FAULT
 _ABSENT, _REPORTED, _ESTIMATED = UsageSource.ABSENT, UsageSource.REPORTED, UsageSource.ESTIMATED
 
 
-def compose_request(exchange: Exchange, *, propagates: bool) -> tuple[bytes, bool]:
-    """Return the head of the exchange's next request, and whether its body goes out in chunks."""
+def compose_request(exchange: Exchange, trial: Trial, *, propagates: bool) -> tuple[bytes, bool]:
+    """Return the head of a trial's request, and whether its body goes out in chunks."""
     call, trace = exchange.call, None
     if exchange.trace is not None:
-        trace = trace_fields(exchange.trace, len(exchange.attempts)) if propagates else b""
+        trace = trace_fields(exchange.trace, trial.index) if propagates else b""
     extra, dropped = replaced_fields(
-        call, exchange.place, trace, observed=exchange.dialect is not OPAQUE, plain=exchange.usage_added
+        call, trial.place, trace, observed=exchange.dialect is not OPAQUE, plain=trial.usage_added
     )  # fmt: skip
-    size = len(exchange.body) if exchange.whole else call.wanted.content_length
+    size = len(trial.body) if exchange.whole else call.wanted.content_length
     if exchange.session is not None:
         extra, dropped = [*extra, *SWITCH_FIELDS], dropped | {EXTENSIONS}
-    path = exchange.path if exchange.match is None else exchange.match.path
-    return address_request(call, exchange.place, path, exchange.query, extra, dropped, size), size is None
+    return address_request(call, trial.place, trial.path, exchange.query, extra, dropped, size), size is None
 
 
 def seal(
     exchange: Exchange, now: float, prices: PriceTable, *, slow_s: float, has_room: Callable[[bool], bool],
     listening: Listening | None = None,
 ) -> Record:  # fmt: skip
-    """Return what happened, once and for all. Lets go of the connection. `listening`: None where nobody listens.
+    """Return what happened, once and for all: its attempts are over. `listening`: None where nobody listens.
 
     `has_room`: whether one more trace can be exported, an important one or an ordinary one. One that
     cannot is not kept, so that no exemplar points at it.
     """
-    trace = exchange.trace
-    call, place, match, answer, observer = exchange.call, exchange.place, exchange.match, exchange.answer, exchange.observer
+    trace, trial = exchange.trace, exchange.trial
+    call, place, match, answer, observer = exchange.call, trial.place, exchange.match, trial.answer, exchange.reader
     ending = exchange.ending or _UNENDED
-    exchange.close_attempt(now, ending)
     seen = observer.seen if observer is not None else Seen()
     usage, source = seen.usage, _REPORTED
     if usage is None:
@@ -70,15 +69,16 @@ def seal(
         exchange.dialect.operation if exchange.asked.tool is None else EXECUTE_TOOL, exchange.dialect.name, call.method,
         exchange.status, ending, None if exchange.kind is None else exchange.kind.id,
         None if ending is _COMPLETED else name_error(ending, exchange.status, exchange.kind, seen.error_type),
-        exchange.streamed, exchange.asked, seen, usage, source, cost, unpriced,
+        trial.streamed, exchange.asked, seen, usage, source, cost, unpriced,
         call.accepted, call.accepted_ns, now, None if answer is None else answer.first_byte_at, exchange.request_bytes,
         0 if answer is None else answer.sent_bytes, _request_overhead(exchange, answer),
         None if exchange.committed_at is None or answer is None or answer.head_at is None else exchange.committed_at - answer.head_at,
-        tuple(exchange.attempts), answer is not None and answer.observer_failed, exchange.usage_added, trace,
+        tuple(exchange.attempts), answer is not None and answer.observer_failed, trial.usage_added, trace,
         kept,
         _show_path(exchange), "" if match is None else match.template, None if observer is None else observer.skipped, wanted and not kept,
-        () if exchange.head is None else exchange.head.limits, exchange.batched, exchange.endless, became,
+        () if trial.head is None else trial.head.limits, exchange.batched, exchange.endless, became,
         None if listening is None else _take_down(exchange, listening, is_kept=kept),
+        "" if match is None else match.pool, exchange.queued_s, exchange.degraded, exchange.decision, exchange.shed,
     )  # fmt: skip
 
 
@@ -100,10 +100,11 @@ def seal_malformed(now: float, now_ns: int) -> Record:
 
 def _estimate(exchange: Exchange) -> Usage | None:
     """Return the likely usage where an answer began that could be read, whatever became of it."""
-    transcript, observer = exchange.transcript, exchange.observer
+    trial = exchange.trial
+    transcript, observer = trial.transcript, trial.observer
     if transcript is None or observer is None or observer.skipped or exchange.status is None or exchange.status >= 400:
         return None
-    if exchange.answer is None or exchange.answer.observer_failed or not exchange.whole:
+    if trial.answer is None or trial.answer.observer_failed or not exchange.held:
         return None
     seen = observer.seen
     if seen.replayed or (seen.error_type is not None and transcript.is_empty):
@@ -115,8 +116,23 @@ def _take_down(exchange: Exchange, listening: Listening, *, is_kept: bool) -> Sa
     """Return what was said, where it is captured."""
     if not (listening.to_file or (listening.to_spans and is_kept)) or exchange.became is not None:
         return None  # what is said over a WebSocket is not captured
-    body = exchange.body if exchange.whole else b""
-    return hand_over(exchange.dialect.name, body, exchange.call.wanted.content_encoding, exchange.transcript)
+    body = exchange.body if exchange.held else b""
+    return hand_over(exchange.dialect.name, body, exchange.call.wanted.content_encoding, exchange.trial.transcript)
+
+
+def price_lost(prices: PriceTable, exchange: Exchange, trial: Trial) -> Cost | None:
+    """Return what an attempt cost that was given up for a rival, as far as that is known.
+
+    Providers bill the input at least: what they reported of it so far, else an estimate.
+    """
+    observer, model = trial.observer, exchange.asked.model
+    seen = Seen() if observer is None else observer.seen
+    if not trial.has_sent:
+        return None
+    if seen.usage is not None:
+        return _price(prices, trial.place.provider, model, seen, seen.usage, _REPORTED)[0]
+    usage = estimate(exchange.dialect.name, exchange.body, exchange.call.wanted.content_encoding, Transcript(0))
+    return None if usage is None else _price(prices, trial.place.provider, model, seen, usage, _ESTIMATED)[0]
 
 
 def _price(
@@ -140,13 +156,12 @@ def _price(
 def _request_overhead(exchange: Exchange, answer: Answer | None) -> float | None:
     """Return the seconds spent on the request by us.
 
-    Without waiting for its body or for a connection, and without attempts that failed before.
+    Without waiting for its body, for room or for a connection, and without attempts that failed before.
     """
-    if answer is None or answer.sent_at is None or not exchange.attempts:
+    if answer is None or answer.sent_at is None:
         return None
-    attempts = exchange.attempts
-    waited_s = exchange.waited_s + answer.connected_at - attempts[-1].started
-    if len(attempts) > 1:
-        waited_s += sum(attempt.ended - attempt.started for attempt in attempts[:-1])
-    spent_s = answer.sent_at - exchange.call.accepted - waited_s
+    began = exchange.trial.began
+    spent_s = answer.sent_at - exchange.call.accepted - exchange.waited_s - (answer.connected_at - began)
+    if exchange.attempts_made > 1:
+        spent_s -= began - exchange.attempts[0].started
     return spent_s if spent_s > 0.0 else 0.0

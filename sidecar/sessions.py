@@ -47,7 +47,7 @@ class Sessions:
         exchange.match, dialect = match_session(match)
         exchange.dialect = exchange.match.dialect
         exchange.session = SessionObserver(
-            dialect, exchange.query, self._settings.limits.line, partial(self._prices.charge, exchange.place.provider)
+            dialect, exchange.query, self._settings.limits.line, partial(self._prices.charge, exchange.trial.place.provider)
         )  # fmt: skip
         self._count += 1  # dismissed if it has an observer: both or neither
         self._level.inc()
@@ -60,14 +60,15 @@ class Sessions:
 
     async def carry(self, exchange: Exchange, own: Sequence[bytes]) -> None:
         """Answer the handshake, and carry the session until both sides are closed. Raises Fault while it is a handshake."""
-        answer, head, observer = exchange.answer, exchange.head, exchange.session
+        trial = exchange.trial
+        answer, head, observer = trial.answer, trial.head, exchange.session
         client = exchange.client
         if answer is None or head is None or observer is None or not isinstance(client, Upgradable):
             raise SidecarFault(INTERNAL, "no session to carry")
         check_answer(exchange.call, head)
         idle_s = self._settings.timeouts.websocket_idle
         tunnel = answer.open_tunnel(client, compose_switch(head, own), observer, idle_s)
-        exchange.committed, exchange.status, exchange.observer = True, head.status, observer
+        exchange.committed, exchange.status = True, head.status
         opened = exchange.committed_at = self._clock.now()
         try:
             departure = await tunnel.until_closed()

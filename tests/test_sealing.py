@@ -16,7 +16,7 @@ from sidecar.core.observe.overhearing import Listening
 from sidecar.core.observe.sessions import SessionObserver
 from sidecar.errors import FIRST_BYTE_TIMEOUT
 from sidecar.exchange import Asked, Ending, Seen, TraceContext, Usage, UsageSource
-from sidecar.progress import Exchange
+from sidecar.progress import Exchange, Trial
 from sidecar.sealing import compose_request, seal, seal_malformed
 from tests.core.attempt.calls import make_call
 from tests.path import PRICES, SETTINGS, PlayedAnswer, PlayedClient, TickingClock
@@ -30,10 +30,18 @@ def begin(*headers: tuple[bytes, bytes], trace: TraceContext | None = None, **mo
     exchange = Exchange(PlayedClient(call), call, trace)
     exchange.path, exchange.query = "/openai/v1/chat/completions", "a=b"
     exchange.match = Router(SETTINGS.routes).match("POST", exchange.path)
-    exchange.place = read_place("openai", SETTINGS.upstreams["openai"], None)
     exchange.dialect = OPENAI_CHAT
     exchange.body = b"12345"
+    exchange.trial = Trial(read_place("openai", SETTINGS.upstreams["openai"], None), 100.5)
+    exchange.attempts_made = 1
     return exchange
+
+
+def compose(exchange: Exchange, *, propagates: bool = True) -> tuple[bytes, bool]:
+    """Return the head of its request, and whether the body goes out in chunks."""
+    trial = exchange.trial
+    trial.path, trial.body = exchange.match.path if exchange.match else exchange.path, exchange.body
+    return compose_request(exchange, trial, propagates=propagates)
 
 
 def answer_of(clock: TickingClock, *, sent_bytes: int = 0) -> PlayedAnswer:
@@ -47,7 +55,7 @@ def answer_of(clock: TickingClock, *, sent_bytes: int = 0) -> PlayedAnswer:
 
 def test_a_request_is_composed_of_what_was_decided() -> None:
     """The prefix is gone, the query stays, the length is that of the body as we hold it."""
-    head, is_chunked = compose_request(begin(), propagates=True)
+    head, is_chunked = compose(begin())
     assert head == b"POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 5\r\n\r\n"
     assert not is_chunked
 
@@ -65,7 +73,7 @@ def test_a_record_holds_no_more_of_a_path_than_names(path: str, tool: str | None
     exchange.path, exchange.tool = path, tool
     exchange.match = Router(SETTINGS.routes).match("POST", path)
     assert seal(exchange, 101.0, PRICES, slow_s=10.0, has_room=lambda important: True).path == shown
-    assert compose_request(exchange, propagates=False)[0].startswith(b"POST %b?a=b " % path.removeprefix("/openai").encode())
+    assert compose(exchange, propagates=False)[0].startswith(b"POST %b?a=b " % path.removeprefix("/openai").encode())
 
 
 @pytest.mark.parametrize(("length", "is_chunked"), [(b"99", False), (None, True)])
@@ -73,7 +81,7 @@ def test_a_body_that_is_not_whole_keeps_its_length_or_goes_in_chunks(length: byt
     """What was told of it is told on."""
     exchange = begin(*([(b"Content-Length", length)] if length else []))
     exchange.whole = False
-    head, chunked = compose_request(exchange, propagates=True)
+    head, chunked = compose(exchange)
     assert chunked is is_chunked
     assert (b"Transfer-Encoding: chunked" in head, b"Content-Length: 99" in head) == (is_chunked, not is_chunked)
 
@@ -84,28 +92,28 @@ def test_a_body_that_is_not_whole_keeps_its_length_or_goes_in_chunks(length: byt
 )
 def test_trace_context_is_ours_theirs_or_none(trace: TraceContext | None, propagates: bool, sent: bytes | None) -> None:
     """Ours where there is a trace and it may go out; the caller's where there is none."""
-    head, _ = compose_request(begin((b"traceparent", b"theirs"), trace=trace), propagates=propagates)
+    head, _ = compose(begin((b"traceparent", b"theirs"), trace=trace), propagates=propagates)
     assert (b"traceparent: %b\r\n" % sent in head) if sent else (b"traceparent" not in head)
 
 
 def test_each_attempt_has_a_span_of_its_own() -> None:
     """The second one's traceparent names another."""
     exchange = begin(trace=TRACE)
-    exchange.begin_attempt(100.0)
-    exchange.close_attempt(101.0, Ending.RESET)
-    assert b"-%016x-00" % 5 in compose_request(exchange, propagates=True)[0]
+    exchange.trial.index = 1
+    assert b"-%016x-00" % 5 in compose(exchange)[0]
 
 
 def sealed(seen: Seen, has_room: Callable[[bool], bool] = lambda important: True, listening: Listening | None = None, **more: Any) -> Any:
     """Return the record of an answered exchange."""
     exchange = begin()
-    exchange.begin_attempt(100.5)
-    exchange.answer = answer_of(TickingClock(), sent_bytes=77)
-    exchange.head = read_answer("POST", 200, b"HTTP/1.1 200 OK")
-    exchange.observer = BlindObserver(seen)
+    trial = exchange.trial
+    trial.answer = answer_of(TickingClock(), sent_bytes=77)
+    trial.head = read_answer("POST", 200, b"HTTP/1.1 200 OK")
+    trial.observer = BlindObserver(seen)
     exchange.status, exchange.ending, exchange.committed_at, exchange.waited_s = 200, Ending.COMPLETED, 103.25, 0.25
     for name, value in more.items():
-        setattr(exchange, name, value)
+        setattr(trial if hasattr(trial, name) and name != "body" else exchange, name, value)
+    exchange.attempts.append(trial.close(105.0, exchange.ending))
     return seal(exchange, 105.0, PRICES, slow_s=10.0, has_room=has_room, listening=listening)
 
 
@@ -231,7 +239,7 @@ def test_a_handshake_is_composed_anew_hop_by_hop() -> None:
     """With Upgrade and Connection of our own, and without extensions."""
     exchange = begin((b"Sec-WebSocket-Extensions", b"permessage-deflate"), (b"Sec-WebSocket-Version", b"13"))
     exchange.session = SessionObserver(None, "", 1000)
-    head, _ = compose_request(exchange, propagates=True)
+    head, _ = compose(exchange)
     assert b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" in head
     assert b"\r\nSec-WebSocket-Version: 13\r\n" in head
     assert b"xtensions" not in head
@@ -263,7 +271,7 @@ def test_usage_is_estimated_only_where_it_is_asked_for() -> None:
 
 @pytest.mark.parametrize(
     "more",
-    [{"status": 429}, {"status": None}, {"whole": False}, {"observer": None}, {"transcript": None},
+    [{"status": 429}, {"status": None}, {"held": False}, {"observer": None}, {"transcript": None},
      {"observer": BlindObserver(Seen(), "encoding")},
      {"body": b"{"}],
     ids=str,
@@ -294,6 +302,6 @@ def test_what_was_said_is_handed_over_only_to_who_captures_it() -> None:
     assert (said.request, [part.text for part in said.spoken]) == (ASKED, ["hello"])
     assert heard(TO_SPANS, trace=replace(TRACE, sampled=True)).said == said
     assert "hello" not in repr(heard(TO_FILE))
-    assert heard(TO_FILE, whole=False).said.request == b""
+    assert heard(TO_FILE, held=False).said.request == b""
     assert heard(TO_FILE, dialect=OPAQUE).said is None
     assert heard(TO_FILE, transcript=None).said.spoken == ()

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from sidecar.app import Sidecar
-from sidecar.config import Admin, Route, Settings, Upstream
+from sidecar.config import Admin, Features, Route, Settings, Upstream
 from sidecar.exchange import Record
 from sidecar.simulator.accounts import read_samples
 from tests.rig.caller import compose, fetch
@@ -79,7 +79,11 @@ class Side:
 
 
 def settle(url: str, **changes: Any) -> Settings:
-    """Return settings for one upstream. `connections` is the upstream's; all else are Settings' own members."""
+    """Return settings for one upstream. `connections` is the upstream's; all else are Settings' own members.
+
+    Each call is for itself: no breaker adds failures up, and nothing is probed.
+    """
+    changes.setdefault("features", Features(breakers=False, probes=False))
     connections = changes.pop("connections", 100)
     routes = changes.pop("routes", (Route("/openai/", "openai"),))
     return Settings(

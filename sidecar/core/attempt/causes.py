@@ -53,8 +53,9 @@ _FAULTS: Final = {
     FIRST_TOKEN_TIMEOUT: Cause.SILENCE, IDLE_TIMEOUT: Cause.SILENCE, TOTAL_TIMEOUT: Cause.SILENCE, UPSTREAM_MALFORMED: Cause.MALFORMED,
     POOL_FULL: Cause.NO_ROOM,
 }  # fmt: skip
-# A name, a certificate or a proxy that says no says so again a moment later; an answer that broke off had been begun.
-_LASTING: Final = frozenset({UNRESOLVED, TLS_FAILED, TUNNEL_REFUSED, STREAM_CUT})
+# A name, a certificate or a proxy that says no says so again a moment later; where nobody answered for seconds, nobody will; and an
+# answer that broke off had been begun.
+_LASTING: Final = frozenset({UNRESOLVED, TLS_FAILED, TUNNEL_REFUSED, CONNECT_TIMEOUT, STREAM_CUT})
 
 # Waiting does not help, another account does. OpenAI, Anthropic (with 429 and 400), Google (with 400).
 _ACCOUNT_NAMES: Final = frozenset({
@@ -117,14 +118,14 @@ def classify_fault(kind: ErrorKind, *, sent: bool) -> Cause:
     return Cause.NEVER_SENT if cause is Cause.RESET and not sent else cause
 
 
-def is_worth_same(kind: ErrorKind, *, reused: bool, sent: bool) -> bool:
-    """Tell whether the same upstream may do better at once, after a fault of `kind`.
+def is_worth_same(kind: ErrorKind, *, reused: bool, sent: bool, idempotent: bool) -> bool:
+    """Tell whether the same upstream may be asked again at once, after a fault of `kind`.
 
-    `reused`: it was a kept connection, which the upstream may just have been closing (RFC 9112 section 9.3.1). One that
-    had begun to answer was not.
+    `reused`: it was a kept connection, which the upstream may just have been closing (RFC 9112 section 9.3.1). It may also have
+    begun to work on the request, so that HTTP has only `idempotent` ones repeated then (RFC 9110 section 9.2.2).
     """
     if kind is UPSTREAM_RESET:
-        return reused or not sent
+        return not sent or (reused and idempotent)
     return kind not in _LASTING
 
 

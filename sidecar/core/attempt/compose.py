@@ -1,6 +1,7 @@
 """What is said to upstreams and callers: request heads, response heads, answers of our own."""
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Final
 
 from sidecar.core.attempt.answer_head import AnswerHead, Framing
@@ -15,7 +16,7 @@ _READABLE_CODINGS: Final = CODINGS | {"identity"}
 _CHUNKED, _CLOSE = Framing.CHUNKED, Framing.CLOSE
 _NOTHING: Final[frozenset[bytes]] = frozenset()
 _TOLD_MAX: Final = 1024  # upstreams are few, attempts fewer
-_told: dict[tuple[str, int], bytes] = {}
+_told: dict[tuple[str, int, str | None], bytes] = {}
 # Hop by hop, and so set anew on each of the two connections (RFC 9110 section 7.8).
 SWITCH_FIELDS: Final = (b"Connection: Upgrade", b"Upgrade: websocket")
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -72,13 +73,16 @@ def address_request(
     return b"\r\n".join(lines)
 
 
-def own_fields(call_id: str, upstream: str, attempts: int) -> list[bytes]:
-    """Return the fields by which an answer tells how it came about."""
-    known = _told.get((upstream, attempts))
+def own_fields(call_id: str, upstream: str, attempts: int, degraded: str | None = None) -> list[bytes]:
+    """Return the fields by which an answer tells how it came about. `degraded`: the step below the full policy."""
+    key = (upstream, attempts, degraded)
+    known = _told.get(key)
     if known is None:
         known = b"\r\nx-sidecar-upstream: %b\r\nx-sidecar-attempts: %d" % (upstream.encode("ascii"), attempts)
+        if degraded is not None:
+            known += b"\r\nx-sidecar-degraded: " + degraded.encode("ascii")
         if len(_told) < _TOLD_MAX:
-            _told[upstream, attempts] = known
+            _told[key] = known
     return [b"x-sidecar-request-id: " + call_id.encode("ascii") + known]
 
 
@@ -110,7 +114,7 @@ def compose_refusal(call: Call, fault: Fault, body: bytes, *, own: Sequence[byte
     keeps = call.keep_alive and fault.kind.status != 400 and not call.wanted.upgrade
     lines = _refusal_lines(fault.kind, body, own)
     if fault.retry_after_s is not None:
-        lines.append(b"Retry-After: %d" % max(1, round(fault.retry_after_s)))
+        lines.append(b"Retry-After: %d" % max(1, ceil(fault.retry_after_s)))
     if not keeps or call.http_version < (1, 1):
         lines.append(b"Connection: keep-alive" if keeps else b"Connection: close")
     lines.append(b"\r\n")

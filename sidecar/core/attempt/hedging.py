@@ -79,8 +79,8 @@ class _Latencies:
         while samples and samples[0][0] <= now - _SAMPLE_EXPIRY_S:
             samples.popleft()
         self._found_s = None
-        self._fresh_until = now + _REFRESH_S
         if samples and len(samples) >= calls_min:
+            self._fresh_until = now + _REFRESH_S
             ranked = sorted(ttft_s for _, ttft_s in samples)
             self._found_s = ranked[min(max(ceil(percentile * len(ranked)) - 1, 0), len(ranked) - 1)]
         return self._found_s

@@ -1,6 +1,7 @@
 """Upstreams as the path sees them: what their configuration comes to, worked out once."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ class Place(NamedTuple):
     authority: bytes  # the Host field
     answers_usage: bool  # known to answer stream_options.include_usage
     credential: tuple[bytes, ...]  # fields that replace the caller's credential, as `Name: value`
+    models: Mapping[str, str] = MappingProxyType({})  # what callers ask for → what it is called there
 
 
 NOWHERE: Final = Place("", "", "", "", 0, b"", b"", False, ())  # of a call that no route took
@@ -36,7 +38,7 @@ def read_place(name: str, upstream: Upstream, api_key: str | None) -> Place:
     provider = name_provider(host, upstream.provider)
     return Place(
         name, provider, parts.scheme, host, port, parts.path.rstrip("/").encode("ascii"), authority.encode("ascii"),
-        provider in ANSWERS_USAGE, _credential_fields(provider, api_key),
+        provider in ANSWERS_USAGE, _credential_fields(provider, api_key), upstream.models,
     )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ LAST: Final = "last_left"
 PAUSE_ENDS: Final = "pause_ends_first"
 NEAREST: Final = "nearest_to_wishes"
 DUE: Final = "due_first"
+QUEUED: Final = "first_with_room"  # the call waited in the queue
 
 # Where nobody was: `circuit_open` and `no_room` as above, and these.
 WISH_UNMET: Final = "wish_unmet"

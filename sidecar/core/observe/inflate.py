@@ -11,6 +11,14 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 _GZIP_MARK: Final = b"\x1f"
 
 
+def inflate(body: bytes, coding: str, bytes_max: int) -> bytes:
+    """Return what a body with a content coding decodes to, `bytes_max` at most; b"" where the coding is not known. Never raises."""
+    coding = coding.strip().lower()
+    if coding in ("", "identity"):
+        return body
+    return b"".join(Inflater(coding, bytes_max).feed(body)) if coding in CODINGS else b""
+
+
 class Inflater:
     """Decodes one content coding piece by piece, up to `bytes_max` decoded bytes in all.
 

@@ -8,6 +8,7 @@ deadlines of `core.attempt.deadlines` decide.
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from sidecar.core.attempt.answer_head import AnswerHead, Framing
@@ -16,25 +17,36 @@ from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.observe.contract import BodyFilter, Observer
 from sidecar.core.observe.sessions import SessionObserver
 from sidecar.edge.outbound.connection import Connection
+from sidecar.edge.outbound.looking import Looking, Preview
 from sidecar.edge.outbound.tunnel import Tunnel
 from sidecar.edge.outbound.watch import Watch
-from sidecar.errors import IDLE_TIMEOUT, STREAM_CUT, UPSTREAM_MALFORMED, UPSTREAM_RESET, ClientGone, ErrorKind, UpstreamFault
+from sidecar.errors import (
+    FIRST_TOKEN_TIMEOUT,
+    IDLE_TIMEOUT,
+    STREAM_CUT,
+    UPSTREAM_MALFORMED,
+    UPSTREAM_RESET,
+    ClientGone,
+    ErrorKind,
+    UpstreamFault,
+)
 from sidecar.ports import Client, Upgradable
 
 _NONE, _CHUNKED = Framing.NONE, Framing.CHUNKED
 _BROKEN_WITHIN: Final = frozenset({UPSTREAM_RESET, UPSTREAM_MALFORMED})
 
 
-class Relay:
+class Relay(Looking):
     """The answer to one request (ports.Answer)."""
 
     __slots__ = (
         "_client", "_connection", "_deadlines", "_ended", "_ends_itself", "_fault", "_filter", "_framing", "_head", "_held", "_now",
-        "_observer", "_tunnel", "_unsent", "_waiter", "_watch", "_whole", "_write", "connected_at", "first_byte_at", "head_at", "last_at",
-        "observer_failed", "reused", "sent_at", "sent_bytes",
+        "_tunnel", "_unsent", "_waiter", "_watch", "_whole", "_write", "connected_at", "first_byte_at", "head_at", "last_at",
+        "reused", "sent_at", "sent_bytes",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, deadlines: Deadlines, now: Callable[[], float], watch: Watch, connected_at: float) -> None:
+        super().__init__()
         self._connection = connection
         self._deadlines = deadlines
         self._now = now
@@ -47,7 +59,6 @@ class Relay:
         self._client: Client | None = None
         self._write: Callable[[bytes], None] | None = None
         self._framing = _NONE
-        self._observer: Observer | None = None
         self._filter: BodyFilter | None = None
         self._tunnel: Tunnel | None = None
         self._unsent = 0
@@ -60,7 +71,6 @@ class Relay:
         self.first_byte_at: float | None = None
         self.last_at = connected_at
         self.sent_bytes = 0
-        self.observer_failed = False
 
     # -- what the path does ----------------------------------------------------------------
 
@@ -97,14 +107,24 @@ class Relay:
     async def until_head(self) -> AnswerHead:
         """Wait for the response head. Raises UpstreamFault."""
         while self._head is None:
-            if self._fault is not None:
-                raise self._fault
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._until_told()
         return self._head
+
+    async def preview(self, observer: Observer, bytes_max: int, due: float, *, whole: bool) -> bytes:
+        """Hold back what comes, and look at it, until it tells what the answer is worth (ports.Answer). Raises UpstreamFault."""
+        self._observer = observer
+        preview = self._preview = Preview(bytes_max, due, whole=whole)
+        is_told = False
+        for data in self._held:
+            self._look_at(data, self.last_at)
+            is_told = preview.tells(self._observer, data)
+        if self._ended:
+            self._close_observer(self.last_at)
+        self._watch.add(self, due)
+        while not self._ended and not is_told:
+            await self._until_told()
+            is_told = preview.due == inf
+        return b"".join(preview.pieces)
 
     def commit(
         self, client: Client, head: bytes, framing: Framing, observer: Observer | None, body_filter: BodyFilter | None, *, ends_itself: bool
@@ -114,8 +134,7 @@ class Relay:
         This is the commit point: after it the attempt can no longer be replaced. `ends_itself`: the
         end of the body is passed on as it comes; otherwise whoever judges the answer writes it.
         """
-        self._client, self._framing, self._observer, self._filter = client, framing, observer, body_filter
-        self._ends_itself = ends_itself
+        self._client, self._framing, self._observer, self._filter, self._ends_itself = client, framing, observer, body_filter, ends_itself
         client.watch(self._hold, self._go_on)
         held, self._held = self._held, []
         first = [head]  # one write for all that is here: each is a system call
@@ -126,10 +145,12 @@ class Relay:
             self._close_body()
         self._write = client.write
         client.write(b"".join(first) if len(first) > 1 else head)
+        if self._preview is not None:
+            return
         for data in held:
             self._look_at(data, self.last_at)
         if self._ended:
-            self._close_observer()
+            self._close_observer(self.last_at)
 
     def open_tunnel(self, client: Upgradable, head: bytes, observer: SessionObserver, idle_s: float) -> Tunnel:
         """Answer a handshake with `head`, and join the two connections. Raises UpstreamFault where the upstream has left again."""
@@ -144,9 +165,7 @@ class Relay:
     async def until_end(self) -> None:
         """Wait until the answer is whole. Raises UpstreamFault if it broke off, ClientGone if nobody reads it."""
         while not self._ended:
-            if self._fault is not None:
-                raise self._fault
-            await self._wait()
+            await self._until_told()
 
     def release(self) -> None:
         """Let go of everything: the answer has ended, or nobody wants it any more."""
@@ -156,7 +175,7 @@ class Relay:
             self.sent_bytes, self.observer_failed = self._tunnel.sent_bytes, self._tunnel.observer_failed
         if not self._ended:
             self._connection.abort()
-            self._close_observer()
+            self._close_observer(self.last_at)
             self._observer = None
         if self._client is not None:
             self._client.watch(None, None)
@@ -179,6 +198,10 @@ class Relay:
         write = self._write
         if write is None:
             self._held.append(data)
+            if self._preview is not None:
+                self._look_at(data, now)
+                if self._preview.tells(self._observer, data):
+                    self._wake()
             return
         if self._filter is None and self._framing is _CHUNKED and self.first_byte_at is not None:  # nearly every piece of a stream
             self.sent_bytes += len(data)
@@ -193,7 +216,9 @@ class Relay:
         self.last_at = self._now()
         if self._write is not None:
             self._close_body()
-            self._close_observer()
+            self._close_observer(self.last_at)
+        elif self._preview is not None:
+            self._close_observer(self.last_at)
         self._wake()
 
     def on_lost(self, kind: ErrorKind, detail: str) -> None:
@@ -210,13 +235,6 @@ class Relay:
         if data:
             self._send(data, now)
 
-    def _look_at(self, data: bytes, now: float) -> None:
-        if self._observer is not None:
-            try:
-                self._observer.feed(data, now)
-            except Exception:
-                self._switch_off()
-
     def _send(self, data: bytes, now: float) -> None:
         if self.first_byte_at is None:
             self.first_byte_at = now
@@ -231,18 +249,6 @@ class Relay:
             self._send(rest, self.last_at)
         if self._ends_itself and self._framing is _CHUNKED and self._write is not None:
             self._write(LAST_CHUNK)
-
-    def _close_observer(self) -> None:
-        if self._observer is not None:
-            try:
-                self._observer.finish(self.last_at)
-            except Exception:
-                self._switch_off()
-
-    def _switch_off(self) -> None:
-        # A broken observer must not cost the user a byte: it sees no more of this answer.
-        self._observer = None
-        self.observer_failed = True
 
     # An answer that has ended has no connection any more: it may be carrying another call by now.
 
@@ -260,7 +266,9 @@ class Relay:
             self._fault = fault
             self._wake()
 
-    async def _wait(self) -> None:
+    async def _until_told(self) -> None:
+        if self._fault is not None:
+            raise self._fault
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
@@ -280,15 +288,13 @@ class Relay:
             self.last_at = now  # the request is still on its way, or still coming in: the upstream is not late yet
         self._unsent = unsent
         due, kind = self._deadlines.next_due(head_seen=self._head is not None, since=self.last_at)
+        if self._preview is not None and self._preview.due < due:
+            due, kind = self._preview.due, FIRST_TOKEN_TIMEOUT
         if now < due:
             return due
         if kind is IDLE_TIMEOUT and self._connection.paused:
             self._fail(ClientGone("the client stopped reading"))
         else:
-            self._fail(UpstreamFault(kind, _tell_silence(kind, now - self.last_at)))
+            self._fail(UpstreamFault(kind, f"{kind.summary} Silent for {now - self.last_at:.1f} s."))
             self._connection.abort()
         return None
-
-
-def _tell_silence(kind: ErrorKind, silent_s: float) -> str:
-    return f"{kind.summary} Silent for {silent_s:.1f} s."

@@ -108,6 +108,10 @@ class Resilience:
         if problem is not None:
             self._families.retry_after_ignored.child(problem).value += 1
 
+    def note_budget_exhausted(self) -> None:
+        """Count a failure that was passed on because the retry budget is spent."""
+        self.budget_exhausted.value += 1
+
     def note_hedge_refused(self) -> None:
         """Count a hedge that was due and not made, because of the budget or its share of all calls."""
         self._families.hedges.child("refused").value += 1

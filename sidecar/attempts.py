@@ -1,0 +1,296 @@
+"""What happens between a call and its answer: attempts, until there is an answer to send on, or nobody left to ask.
+
+`make` is the story. Whom to ask is decided by `core.choose.routing`, what to make of a failure by
+`core.attempt.plan`; here both are carried out. Until an answer is committed an attempt can be
+replaced, and so, where somebody else could be asked, the beginning of an answer is held back until
+it tells what it is worth.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Final
+
+from sidecar.catalogue import DEGRADATION_STEPS, HEDGE_LOST
+from sidecar.config import Settings
+from sidecar.core.attempt.answer_head import AnswerHead
+from sidecar.core.attempt.causes import Cause, classify_answer, classify_fault, is_worth_same
+from sidecar.core.attempt.compose import LAST_CHUNK, frame_chunk
+from sidecar.core.attempt.endings import is_cut
+from sidecar.core.attempt.hedging import Hedger
+from sidecar.core.attempt.plan import Action, Plan, Step, Why, set_limits
+from sidecar.core.attempt.retry_after import read_retry_after
+from sidecar.core.attempt.retry_budget import RetryBudget
+from sidecar.core.choose import reasons
+from sidecar.core.choose.holds import Holds
+from sidecar.core.choose.needs import Grant, Needs
+from sidecar.core.choose.places import Place
+from sidecar.core.choose.routing import Routing
+from sidecar.core.choose.verdicts import judge, mark_slow
+from sidecar.core.observe.dialects import OPAQUE
+from sidecar.core.observe.inflate import inflate
+from sidecar.core.observe.overhearing import Listening
+from sidecar.decision import Decision
+from sidecar.errors import CIRCUIT_OPEN, STREAM_CUT, WISH_UNMET, Fault, Refused, SidecarFault, UpstreamFault
+from sidecar.exchange import Cost, Ending
+from sidecar.hedges import Hedges, Spawn
+from sidecar.ports import Answer, Clock, Reach, Witness
+from sidecar.progress import Exchange, Trial
+from sidecar.queueing import NoRoom, Queueing
+from sidecar.reading import open_observer
+from sidecar.sealing import compose_request
+from sidecar.trials import IDEMPOTENT, address, is_repeatable, list_needs, name_candidates, name_outcome, narrow, tell_start
+
+_HELD_BYTES_MAX: Final = 64 * 1024  # of an answer that may be replaced
+_SWITCHING: Final = 101  # Switching Protocols
+_FULL: Final = DEGRADATION_STEPS[0]
+# After these, a pause that was asked for is kept to.
+_PAUSES: Final = frozenset({Cause.RATE_LIMITED, Cause.OVERLOADED})
+
+
+class Attempts:
+    """Makes attempts. One instance serves all calls; what changes on the way is in `Exchange` and in `Routing`."""
+
+    def __init__(
+        self, settings: Settings, places: Mapping[str, Place], routing: Routing, holds: Holds, queueing: Queueing, reach: Reach,
+        clock: Clock, rest: Callable[[float], Awaitable[None]], draw: Callable[[], float], witness: Witness,
+        listening: Listening | None, price: Callable[[Exchange, Trial], Cost | None], spawn: Spawn, *, salt: bytes,
+    ) -> None:  # fmt: skip
+        self._settings = settings
+        self._places = places
+        self._routing = routing
+        self._holds = holds
+        self._queueing = queueing
+        self._reach = reach
+        self._clock = clock
+        self._rest = rest
+        self._draw = draw
+        self._witness = witness
+        self._listening = listening
+        self._price = price
+        self._salt = salt
+        self._limits = set_limits(settings.retries, settings.features)
+        self._budget = RetryBudget(settings.retries.budget_share, settings.retries.budget_floor, settings.retries.budget_expiry)
+        self._hedges = Hedges(Hedger(settings.hedging, self._budget), clock, spawn, witness) if settings.features.hedging else None
+
+    async def make(self, exchange: Exchange) -> None:
+        """Get an answer to send on: one that will do, or the last that came. Raises Fault where none did."""
+        plan = Plan(self._limits, self._budget, exchange.deadlines.total_at, is_repeatable(exchange))
+        needs = list_needs(exchange, self._salt)
+        step: Step | None = None
+        fault: Fault | None = None
+        while True:
+            try:
+                await self._begin(exchange, needs, step)
+            except Fault as refusal:  # what has really failed tells more than that nobody is left
+                raise fault or refusal from None
+            plan.begin(self._clock.now())
+            fault = None
+            try:
+                cause = await self._run(exchange, plan, needs, fresh=step is not None)
+            except (UpstreamFault, SidecarFault) as caught:
+                fault, cause = caught, classify_fault(caught.kind, sent=exchange.trial.has_sent)
+            if cause is None:
+                return
+            step, needs = self._follow(exchange, plan, needs, cause, fault)
+            if step.action is Action.PASS_ON:
+                if fault is not None:
+                    raise fault
+                return
+            self._close(exchange, exchange.trial, name_outcome(exchange.trial, fault), cause)
+            if step.wait_s > 0.0:
+                await self._rest(step.wait_s)
+
+    def note_session(self, exchange: Exchange) -> None:
+        """The call became a session: that it took it is all that it says of the upstream."""
+        self._settle(exchange.trial, Ending.COMPLETED, self._clock.now())
+
+    def end(self, exchange: Exchange, now: float) -> None:
+        """The exchange is over: so are its attempts."""
+        outcome = exchange.ending or Ending.SIDECAR_FAULT
+        for trial in (exchange.trial, exchange.rival):
+            if trial is not None and trial.is_open:
+                self._close(exchange, trial, outcome, None)
+        if len(exchange.attempts) > 1:
+            exchange.attempts.sort(key=tell_start)
+
+    async def _begin(self, exchange: Exchange, needs: Needs, step: Step | None) -> None:
+        """Choose an upstream, and take what an attempt needs there. Raises Fault where nobody can be asked."""
+        pool, upstreams = name_candidates(exchange, step)
+        now = self._clock.now()
+        decision = self._routing.decide(pool, upstreams, needs, now)
+        grant = None if decision.upstream is None else self._routing.begin(decision, needs, now)
+        while grant is None:
+            if decision.upstream is None and decision.reason != reasons.NO_ROOM:
+                raise self._refuse(exchange, decision, upstreams, needs, now)
+            now, decision, grant = await self._wait_for_room(exchange, decision, needs)
+            if grant is None:  # the breaker has closed the way meanwhile
+                decision = self._routing.decide(pool, upstreams, needs, now)
+                grant = None if decision.upstream is None else self._routing.begin(decision, needs, now)
+        exchange.trial = self._open(exchange, decision, grant, 0.0 if step is None else step.wait_s, now)
+
+    def _open(self, exchange: Exchange, decision: Decision, grant: Grant, waited_s: float, now: float) -> Trial:
+        """Return an attempt that has what it needs."""
+        state = grant.breaker.state(now).label
+        trial = Trial(self._places[grant.upstream], now, exchange.attempts_made, grant=grant, breaker=state, waited_s=waited_s)
+        if decision.candidates:
+            trial.decision = decision
+            if decision.step != _FULL:
+                exchange.degraded = decision.step
+        address(trial, exchange, self._settings.usage.ask)
+        exchange.attempts_made += 1
+        return trial
+
+    async def _wait_for_room(self, exchange: Exchange, decision: Decision, needs: Needs) -> tuple[float, Decision, Grant | None]:
+        """Wait until an upstream that may be asked has room; return when that was, and what was taken there. Raises Fault."""
+        began = self._clock.now()
+        full = tuple(one.upstream for one in decision.candidates if one.reason == reasons.NO_ROOM)
+        try:
+            found = await self._queueing.wait(full, exchange.wishes.urgency, exchange.deadlines.total_at)
+        except NoRoom as shed:
+            exchange.shed, exchange.decision = shed.reason, decision
+            raise
+        now = self._clock.now()
+        exchange.queued_s += now - began
+        if not exchange.attempts_made:
+            exchange.waited_s += now - began
+        decision = decision._replace(upstream=found, reason=reasons.QUEUED)
+        return now, decision, self._routing.begin(decision, needs, now, has_slot=True)
+
+    def _refuse(self, exchange: Exchange, decision: Decision, upstreams: tuple[str, ...], needs: Needs, now: float) -> Fault:
+        """Return why nobody can be asked."""
+        exchange.decision = decision
+        if decision.reason == reasons.WISH_UNMET:
+            return Refused(WISH_UNMET, f"{WISH_UNMET.summary} {reasons.explain(decision)}.")
+        for name in upstreams:
+            self._witness.note_rejected(name)
+        return UpstreamFault(CIRCUIT_OPEN, retry_after_s=self._routing.retry_after_s(upstreams, needs, now))
+
+    async def _run(self, exchange: Exchange, plan: Plan, needs: Needs, *, fresh: bool) -> Cause | None:
+        """Make the current attempt, with a rival beside it where it is late and rivals are wanted. Raises Fault."""
+        hedges = self._hedges
+        delay_s = None if hedges is None else hedges.find_delay(exchange, plan)
+        if hedges is None or delay_s is None:
+            return await self._try(exchange, exchange.trial, plan, fresh=fresh)
+        return await hedges.race(
+            exchange, delay_s, lambda trial: self._try(exchange, trial, plan, fresh=fresh),
+            lambda: self._call_rival(exchange, plan, needs), partial(self._drop, exchange),
+        )  # fmt: skip
+
+    def _call_rival(self, exchange: Exchange, plan: Plan, needs: Needs) -> Trial | None:
+        """Begin an attempt beside the current one; None where nobody else can be asked."""
+        pool, upstreams = name_candidates(exchange, None)
+        now = self._clock.now()
+        needs = needs._replace(tried=needs.tried | {exchange.trial.place.name})
+        decision = self._routing.decide(pool, upstreams, needs, now)
+        grant = None if decision.upstream is None else self._routing.begin(decision, needs, now, is_hedge=True)
+        if grant is None:
+            return None
+        plan.begin(now)
+        return self._open(exchange, decision, grant, 0.0, now)
+
+    def _drop(self, exchange: Exchange, trial: Trial, fault: Fault | None, cause: Cause | None) -> None:
+        """An attempt beside another is over: it has failed, or without a reason it has lost."""
+        if fault is None and cause is None:
+            trial.cost = self._price(exchange, trial)
+            self._close(exchange, trial, HEDGE_LOST, None)
+            return
+        reason = cause if fault is None else classify_fault(fault.kind, sent=trial.has_sent)
+        self._close(exchange, trial, name_outcome(trial, fault), reason)
+
+    async def _try(self, exchange: Exchange, trial: Trial, plan: Plan, *, fresh: bool) -> Cause | None:
+        """Send the request, and see the answer begin; return what is wrong with it, if anything is. Raises Fault."""
+        answer = trial.answer = await self._reach.reach(trial.place.name, exchange.deadlines, fresh=fresh)
+        head, chunked = compose_request(exchange, trial, propagates=self._settings.tracing.propagate)
+        body = trial.body
+        data = head + (frame_chunk(body) if chunked else body)
+        answer.start(exchange.call.method, data, whole=exchange.whole, upgrades=exchange.session is not None)
+        while not exchange.whole and not answer.answering:
+            piece = await exchange.client.read_more()
+            exchange.request_bytes += len(piece)
+            if piece:
+                await answer.send_more(frame_chunk(piece) if chunked else piece)
+            else:
+                exchange.whole = True
+                answer.end_request(LAST_CHUNK if chunked else b"")
+        trial.head = head_of = await answer.until_head()
+        if trial.grant is not None:
+            self._routing.note_first_data(trial.grant, self._clock.now())
+        if not self._could_follow(exchange, plan):
+            return None
+        return await self._judge(exchange, trial, answer, head_of)
+
+    def _could_follow(self, exchange: Exchange, plan: Plan) -> bool:
+        """Tell whether anything could be tried if this answer were not to do: only then is it held back."""
+        limits, match = plan.limits, exchange.match
+        has_others = limits.fails_over and match is not None and len(match.upstreams) > 1
+        if exchange.rival is not None:
+            return True
+        return (has_others or limits.repeats_answered) and exchange.held and plan.begun < limits.attempts_max
+
+    async def _judge(self, exchange: Exchange, trial: Trial, answer: Answer, head: AnswerHead) -> Cause | None:
+        """Hold the answer back until it tells what it is worth; return what is wrong with it, if anything is. Raises Fault."""
+        is_failure = head.status >= 400
+        if not is_failure and (exchange.dialect is OPAQUE or exchange.tool is not None or head.status == _SWITCHING):
+            return None
+        observer = open_observer(exchange, trial, self._settings.limits, self._listening)
+        if not is_failure and not trial.streamed:
+            return None
+        due = (answer.sent_at or answer.connected_at) + exchange.deadlines.first_byte_s
+        body = await answer.preview(observer, _HELD_BYTES_MAX, due, whole=is_failure)
+        seen = observer.seen
+        if is_failure or (seen.error_type is not None and seen.first_token is None):
+            return classify_answer(head.status, seen.error_type, inflate(body, head.content_encoding, _HELD_BYTES_MAX))
+        if answer.ended and seen.first_token is None and is_cut(observer, is_understood=True, body_bytes=len(body)):
+            raise UpstreamFault(STREAM_CUT, "the answer ended before its own end mark")
+        return None
+
+    def _follow(self, exchange: Exchange, plan: Plan, needs: Needs, cause: Cause, fault: Fault | None) -> tuple[Step, Needs]:
+        """Return what comes after the current attempt, which failed, and what the next one needs."""
+        now, trial = self._clock.now(), exchange.trial
+        pause_s = None if trial.head is None else self._read_pause(trial, trial.head, cause, needs, now)
+        needs = needs._replace(tried=needs.tried.union(attempt.upstream for attempt in exchange.attempts if attempt.hedge))
+        narrowed = narrow(needs, trial.place.name, cause, self._settings.upstreams[trial.place.name].context)
+        upstreams = name_candidates(exchange, None)[1]
+        has_next = len(upstreams) > 1 and self._routing.has_another(upstreams, narrowed, now)
+        answer = trial.answer
+        worth_same = fault is None or is_worth_same(
+            fault.kind, reused=answer is not None and answer.reused, sent=trial.has_sent, idempotent=exchange.call.method in IDEMPOTENT
+        )
+        step = plan.follow(
+            cause, now, has_next=has_next, body_held=exchange.held, sent=trial.has_sent, worth_same=worth_same, retry_after_s=pause_s,
+            draw=self._draw,
+        )  # fmt: skip
+        if step.why is Why.BUDGET:
+            self._witness.note_budget_exhausted()
+        return step, narrowed if step.action is Action.NEXT else needs
+
+    def _read_pause(self, trial: Trial, head: AnswerHead, cause: Cause, needs: Needs, now: float) -> float | None:
+        """Return the pause, in seconds, that an answer asks for; others are chosen while it lasts."""
+        told = read_retry_after(head.fields, self._clock.wall_ns() / 1e9, max_s=self._settings.retries.retry_after_max)
+        if told.problem is not None:
+            self._witness.note_retry_after(told.problem)
+        if told.seconds is not None and cause in _PAUSES:
+            credential = "" if trial.place.credential else needs.credential
+            self._holds.note((trial.place.name, needs.model, credential), now + told.seconds, now)
+        return told.seconds
+
+    def _close(self, exchange: Exchange, trial: Trial, outcome: str, cause: Cause | None) -> None:
+        now = self._clock.now()
+        exchange.attempts.append(trial.close(now, outcome, cause))
+        self._settle(trial, outcome, now)
+
+    def _settle(self, trial: Trial, outcome: str, now: float) -> None:
+        """Give back what was taken for an attempt, with what it says of its upstream."""
+        grant, answer, observer = trial.grant, trial.answer, trial.observer
+        if grant is None or grant.settled:
+            return
+        seen = None if observer is None else observer.seen
+        status = None if trial.head is None else trial.head.status
+        verdict = judge(outcome, status, None if seen is None else seen.error_type)
+        took_s: float | None = None
+        if answer is not None and answer.sent_at is not None and answer.head_at is not None:
+            began = answer.head_at if seen is None or seen.first_token is None else seen.first_token
+            took_s = began - answer.sent_at
+            if self._hedges is not None and seen is not None and seen.first_token is not None:
+                self._hedges.note(trial, took_s, now)
+        self._routing.settle(grant, mark_slow(verdict, took_s, self._settings.breaker.slow), now, response_time_s=took_s)
