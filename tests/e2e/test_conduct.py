@@ -243,8 +243,8 @@ REFUSED: Final = {
                   "code": "content_policy_violation"},
     },
     "azure": {
-        "error": {"message": "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.", "type": None,
-                  "param": "prompt", "code": "content_filter", "status": 400,
+        "error": {"message": "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
+                  "type": None, "param": "prompt", "code": "content_filter", "status": 400,
                   "innererror": {"code": "ResponsibleAIPolicyViolation", "content_filter_result": {}}},
     },
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A single upstream that is dead: it is left alone after a few failures, callers are told so at once, and it is asked again once it lives."""
+"""A single upstream that is dead: left alone after a few failures, callers told so at once, asked again once it lives."""
 
 import asyncio
 import contextlib

@@ -34,16 +34,11 @@ class Talk(NamedTuple):
     provider: str
     streamed: bool
     path: str
-    ask: Tree
+    request: bytes
     media_type: str
     speak: Callable[[str], Spoken]  # the upstream's word -> its answer
     error: Callable[[int], bytes]  # status -> the body of its error
     in_band: bytes  # an error within an answer that began as a success
-
-    @property
-    def request(self) -> bytes:
-        """The body of the request."""
-        return json.dumps(self.ask).encode()
 
 
 def _event(told: Tree, name: str = "") -> bytes:
@@ -178,8 +173,7 @@ def _ollama_error(status: int) -> bytes:
 
 _SSE: Final = "text/event-stream"
 _JSON: Final = "application/json"
-_CHAT: Final = {"model": MODEL, "messages": _ASKED}
-_GEMINI_ASK: Final = {"contents": [{"role": "user", "parts": [{"text": "Why was order 7 late?"}]}]}
+_GEMINI_ASK: Final = json.dumps({"contents": [{"role": "user", "parts": [{"text": "Why was order 7 late?"}]}]}).encode()
 _OVERLOADED: Final = {"message": "The model is overloaded.", "type": "server_error", "param": None, "code": None}
 _IN_BAND: Final = {
     "openai": _event({"error": _OVERLOADED}),
@@ -188,18 +182,23 @@ _IN_BAND: Final = {
     "ollama": json.dumps({"error": "an error was encountered while running the model"}).encode() + b"\n",
 }
 
+
+def _ask(**more: Any) -> bytes:
+    return json.dumps({"model": MODEL, "messages": _ASKED, **more}).encode()
+
+
 TALKS: Final = (
     Talk(
         "openai_stream", "openai", True, "/v1/chat/completions",
-        {**_CHAT, "stream": True, "stream_options": {"include_usage": True}}, _SSE, _openai_stream, _openai_error, _IN_BAND["openai"],
+        _ask(stream=True, stream_options={"include_usage": True}), _SSE, _openai_stream, _openai_error, _IN_BAND["openai"],
     ),
-    Talk("openai_whole", "openai", False, "/v1/chat/completions", _CHAT, _JSON, _openai_whole, _openai_error, _IN_BAND["openai"]),
+    Talk("openai_whole", "openai", False, "/v1/chat/completions", _ask(), _JSON, _openai_whole, _openai_error, _IN_BAND["openai"]),
     Talk(
-        "anthropic_stream", "anthropic", True, "/v1/messages", {**_CHAT, "max_tokens": 50, "stream": True}, _SSE, _anthropic_stream,
+        "anthropic_stream", "anthropic", True, "/v1/messages", _ask(max_tokens=50, stream=True), _SSE, _anthropic_stream,
         _anthropic_error, _IN_BAND["anthropic"],
     ),
     Talk(
-        "anthropic_whole", "anthropic", False, "/v1/messages", {**_CHAT, "max_tokens": 50}, _JSON, _anthropic_whole, _anthropic_error,
+        "anthropic_whole", "anthropic", False, "/v1/messages", _ask(max_tokens=50), _JSON, _anthropic_whole, _anthropic_error,
         _IN_BAND["anthropic"],
     ),
     Talk(
@@ -211,10 +210,10 @@ TALKS: Final = (
         _IN_BAND["gemini"],
     ),
     Talk(
-        "ollama_stream", "ollama", True, "/api/chat", {**_CHAT, "stream": True}, "application/x-ndjson", _ollama_stream, _ollama_error,
+        "ollama_stream", "ollama", True, "/api/chat", _ask(stream=True), "application/x-ndjson", _ollama_stream, _ollama_error,
         _IN_BAND["ollama"],
     ),
-    Talk("ollama_whole", "ollama", False, "/api/chat", {**_CHAT, "stream": False}, _JSON, _ollama_whole, _ollama_error, _IN_BAND["ollama"]),
+    Talk("ollama_whole", "ollama", False, "/api/chat", _ask(stream=False), _JSON, _ollama_whole, _ollama_error, _IN_BAND["ollama"]),
 )  # fmt: skip
 BY_NAME: Final = {talk.name: talk for talk in TALKS}
 STREAMS: Final = tuple(talk for talk in TALKS if talk.streamed)
