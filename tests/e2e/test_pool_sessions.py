@@ -46,12 +46,13 @@ async def test_clients_that_leave_and_sessions_that_are_refused_hold_nothing() -
             assert await end.read_end() == "rst"
             end.close()
             await side.settle()
-        first.instead = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
+        first.instead = b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         for _ in range(3):
             client = await dial(side.url)
             await client.send(compose_handshake(PATH))
             assert (await client.read_head()).startswith(b"HTTP/1.1 401 ")
             client.close()
+            (await first.take()).close()
             await side.settle()
         first.instead = None
         client, end = await join(side.url, first, target=PATH)
