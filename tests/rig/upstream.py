@@ -255,16 +255,18 @@ class Closed:
 
 
 class Untrusted:
-    """An upstream whose certificate nobody vouches for."""
+    """An upstream whose certificate nobody vouches for. `greeted_at`: when a client last began its handshake."""
 
     def __init__(self) -> None:
         self.url = ""
+        self.greeted_at: float | None = None
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Listen on a free port of the loopback address."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+        context.sni_callback = self._note
         self._server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=context)
         self.url = f"https://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
@@ -273,3 +275,6 @@ class Untrusted:
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
+
+    def _note(self, connection: ssl.SSLObject, name: str, context: ssl.SSLContext) -> None:
+        self.greeted_at = time.monotonic()
