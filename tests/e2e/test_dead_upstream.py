@@ -48,12 +48,10 @@ def ask(talk: Talk, prefix: str = "/only") -> bytes:
 async def open_breaker(side: PoolSide, talk: Talk = OPENAI) -> list[Answer]:
     """Make calls, one after the other, until one is refused; return their answers."""
     answers = []
-    caller = await Caller.connect(side.url)
     for _ in range(20):
-        answers.append(await caller.ask(ask(talk)))
+        answers.append(await fetch(side.url, ask(talk)))
         if answers[-1].field("x-sidecar-error") == "circuit_open":
             break
-    caller.leave()
     return answers
 
 

@@ -41,16 +41,20 @@ class Talk(NamedTuple):
     in_band: bytes  # an error within an answer that began as a success
 
 
+def _dump(told: Tree) -> bytes:
+    return json.dumps(told, separators=(",", ":")).encode()
+
+
 def _event(told: Tree, name: str = "") -> bytes:
-    return (f"event: {name}\n".encode() if name else b"") + b"data: " + json.dumps(told).encode() + b"\n\n"
+    return (f"event: {name}\n".encode() if name else b"") + b"data: " + _dump(told) + b"\n\n"
 
 
 def _line(told: Tree) -> bytes:
-    return json.dumps({"model": MODEL, "created_at": "2026-01-01T00:00:00Z", **told}).encode() + b"\n"
+    return _dump({"model": MODEL, "created_at": "2026-01-01T00:00:00Z", **told}) + b"\n"
 
 
 def _whole(told: Tree) -> Spoken:
-    body = json.dumps(told).encode()
+    body = _dump(told)
     third = len(body) // 3
     return Spoken(b"", (body[:third], body[third : 2 * third]), body[2 * third :])
 
@@ -83,7 +87,7 @@ def _openai_whole(word: str) -> Spoken:
 
 
 def _openai_error(status: int) -> bytes:
-    return json.dumps({"error": {"message": f"It failed with {status}.", "type": "server_error", "param": None, "code": None}}).encode()
+    return _dump({"error": {"message": f"It failed with {status}.", "type": "server_error", "param": None, "code": None}})
 
 
 # -- Anthropic messages --------------------------------------------------------------------
@@ -118,7 +122,7 @@ def _anthropic_whole(word: str) -> Spoken:
 
 def _anthropic_error(status: int) -> bytes:
     kind = {401: "authentication_error", 429: "rate_limit_error", 529: "overloaded_error"}.get(status, "api_error")
-    return json.dumps({"type": "error", "error": {"type": kind, "message": f"It failed with {status}."}}).encode()
+    return _dump({"type": "error", "error": {"type": kind, "message": f"It failed with {status}."}})
 
 
 # -- Gemini --------------------------------------------------------------------------------
@@ -145,7 +149,7 @@ def _gemini_whole(word: str) -> Spoken:
 
 def _gemini_error(status: int) -> bytes:
     name = {401: "UNAUTHENTICATED", 429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE"}.get(status, "INTERNAL")
-    return json.dumps({"error": {"code": status, "message": f"It failed with {status}.", "status": name}}).encode()
+    return _dump({"error": {"code": status, "message": f"It failed with {status}.", "status": name}})
 
 
 # -- Ollama --------------------------------------------------------------------------------
@@ -166,25 +170,25 @@ def _ollama_whole(word: str) -> Spoken:
 
 
 def _ollama_error(status: int) -> bytes:
-    return json.dumps({"error": f"It failed with {status}."}).encode()
+    return _dump({"error": f"It failed with {status}."})
 
 
 # ------------------------------------------------------------------------------------------
 
 _SSE: Final = "text/event-stream"
 _JSON: Final = "application/json"
-_GEMINI_ASK: Final = json.dumps({"contents": [{"role": "user", "parts": [{"text": "Why was order 7 late?"}]}]}).encode()
+_GEMINI_ASK: Final = _dump({"contents": [{"role": "user", "parts": [{"text": "Why was order 7 late?"}]}]})
 _OVERLOADED: Final = {"message": "The model is overloaded.", "type": "server_error", "param": None, "code": None}
 _IN_BAND: Final = {
     "openai": _event({"error": _OVERLOADED}),
     "anthropic": _event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, "error"),
     "gemini": _event({"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}),
-    "ollama": json.dumps({"error": "an error was encountered while running the model"}).encode() + b"\n",
+    "ollama": _dump({"error": "an error was encountered while running the model"}) + b"\n",
 }
 
 
 def _ask(**more: Any) -> bytes:
-    return json.dumps({"model": MODEL, "messages": _ASKED, **more}).encode()
+    return _dump({"model": MODEL, "messages": _ASKED, **more})
 
 
 TALKS: Final = (
