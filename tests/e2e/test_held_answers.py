@@ -99,6 +99,24 @@ async def test_a_stream_that_has_no_token_at_all() -> None:
     assert (answer.whole, bytes(answer.body)) == (True, spoken.opening + spoken.ending)
 
 
+@pytest.mark.parametrize("kibibytes", [0, 1, 200])
+async def test_a_failure_whose_body_never_ends(kibibytes: int) -> None:
+    """What is wanted of it is why it failed: it is waited for no longer than for any other answer, read no further than so much, and left."""
+    first_byte_s = 0.4
+    head = b"HTTP/1.1 500 Failed\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with upstreams_of(2) as upstreams:
+        upstreams[0].otherwise = lambda visit: Script([head, *[write_chunk(b"x" * 1024)] * kibibytes], End.HANG)
+        upstreams[1].otherwise = lambda visit: script_good(OPENAI, "second")
+        async with running_settings(pair(*upstreams, timeouts=Timeouts(first_byte=first_byte_s))) as side:
+            answer = await ask(side.url)
+            await side.settle()
+        failed, answered = upstreams[0].visits[0], upstreams[1].visits[0]
+        await asyncio.sleep(0.02)
+        assert failed.closed_at is not None and failed.closed_at - answered.begun_at < 0.1
+    assert (answer.whole, bytes(answer.body)) == (True, OPENAI.speak("second").body)
+    assert answered.begun_at - failed.begun_at < (0.15 if kibibytes * 1024 > HELD_BYTES else first_byte_s + 0.15)
+
+
 # -- what each upstream is sent ------------------------------------------------------------
 
 
