@@ -101,7 +101,7 @@ async def test_a_stream_that_has_no_token_at_all() -> None:
 
 @pytest.mark.parametrize("kibibytes", [0, 1, 200])
 async def test_a_failure_whose_body_never_ends(kibibytes: int) -> None:
-    """What is wanted of it is why it failed: it is waited for no longer than for any other answer, read no further than so much, and left."""
+    """What is wanted of it is why it failed: waited for as long as for any answer, read up to a bound, and left."""
     first_byte_s = 0.4
     head = b"HTTP/1.1 500 Failed\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with upstreams_of(2) as upstreams:
