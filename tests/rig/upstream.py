@@ -7,6 +7,7 @@ side stands in a `Visit`.
 
 import asyncio
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable, Iterable
@@ -15,6 +16,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 import httptools
+import trustme
 
 from tests.rig.sockets import SYN_SENT, list_sockets
 
@@ -28,6 +30,7 @@ class End(StrEnum):
     KEEP = "keep"
     FIN = "fin"  # an orderly close
     RST = "rst"  # a TCP reset
+    HALF = "half"  # nothing more is sent, and that is said; what the peer sends is still read
     HANG = "hang"  # nothing more, until the peer closes
 
 
@@ -192,6 +195,9 @@ class Connection(asyncio.Protocol):
         if end is End.FIN:
             transport.close()
             return
+        if end is End.HALF:
+            transport.write_eof()
+            return
         while transport.get_write_buffer_size() and not transport.is_closing():
             await asyncio.sleep(0)
         await asyncio.sleep(0)  # what was written arrives first
@@ -232,3 +238,43 @@ class BlackHole:
         """Let go of the address."""
         for sock in (*self._filling, self._listening):
             sock.close()
+
+
+class Closed:
+    """An address at which nobody listens: connections are refused."""
+
+    def __init__(self) -> None:
+        self._bound = socket.socket()
+        self._bound.bind(("127.0.0.1", 0))
+        self.port: int = self._bound.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        """Let go of the address."""
+        self._bound.close()
+
+
+class Untrusted:
+    """An upstream whose certificate nobody vouches for. `greeted_at`: when a client last began its handshake."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.greeted_at: float | None = None
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen on a free port of the loopback address."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+        context.sni_callback = self._note
+        self._server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=context)
+        self.url = f"https://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def stop(self) -> None:
+        """Close the port."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    def _note(self, connection: ssl.SSLObject, name: str, context: ssl.SSLContext) -> None:
+        self.greeted_at = time.monotonic()
