@@ -41,6 +41,7 @@ from sidecar.sealing import compose_request
 from sidecar.trials import IDEMPOTENT, address, is_repeatable, list_needs, name_candidates, name_outcome, narrow, tell_start
 
 _HELD_BYTES_MAX: Final = 64 * 1024  # of an answer that may be replaced
+_ERRORS: Final = 400  # and above
 _SWITCHING: Final = 101  # Switching Protocols
 _FULL: Final = DEGRADATION_STEPS[0]
 # After these, a pause that was asked for is kept to.
@@ -293,4 +294,6 @@ class Attempts:
             took_s = began - answer.sent_at
             if self._hedges is not None and seen is not None and seen.first_token is not None:
                 self._hedges.note(trial, took_s, now)
-        self._routing.settle(grant, mark_slow(verdict, took_s, self._settings.breaker.slow), now, response_time_s=took_s)
+        verdict = mark_slow(verdict, took_s, self._settings.breaker.slow)
+        # An error may come fast: it is no answer, and so tells nothing of how fast answers come.
+        self._routing.settle(grant, verdict, now, response_time_s=took_s if status is not None and status < _ERRORS else None)

@@ -18,8 +18,19 @@ VOCABULARY = {
     "sidecar.thresholds",
 }
 # The path itself: the steps and their order.
-PATH = {"sidecar.batch", "sidecar.pipeline", "sidecar.progress", "sidecar.queueing", "sidecar.sealing", "sidecar.sessions"}
-COMPOSITION = {"sidecar.cli", "sidecar.app", "sidecar.demo", "sidecar.__main__"}
+PATH = {
+    "sidecar.attempts",
+    "sidecar.batch",
+    "sidecar.hedges",
+    "sidecar.reading",
+    "sidecar.trials",
+    "sidecar.pipeline",
+    "sidecar.progress",
+    "sidecar.queueing",
+    "sidecar.sealing",
+    "sidecar.sessions",
+}
+COMPOSITION = {"sidecar.cli", "sidecar.app", "sidecar.switchboard", "sidecar.demo", "sidecar.__main__"}
 
 # For each room: the rooms it may import, itself included.
 LAW = {
@@ -37,6 +48,7 @@ LAW = {
 IMPORTERS_OF_COMPOSITION = {
     "sidecar.app": {"sidecar.cli", "sidecar.demo"},
     "sidecar.demo": {"sidecar.cli"},
+    "sidecar.switchboard": {"sidecar.app"},
     "sidecar.cli": {"sidecar.__main__"},
     "sidecar.__main__": set(),
 }

@@ -60,12 +60,13 @@ def test_every_other_fault_is_passed_on(kind: ErrorKind) -> None:
 
 def test_what_is_worth_the_same_again() -> None:
     """A name, a certificate, a proxy's no will be the same in a moment; of resets, only one of a kept connection without an answer."""
-    assert [kind.id for kind in ERRORS if not is_worth_same(kind, reused=True, sent=True)] == [
-        "upstream_unresolved", "upstream_tls", "egress_proxy_refused", "stream_cut",
+    assert [kind.id for kind in ERRORS if not is_worth_same(kind, reused=True, sent=True, idempotent=True)] == [
+        "upstream_unresolved", "connect_timeout", "upstream_tls", "egress_proxy_refused", "stream_cut",
     ]  # fmt: skip
-    assert not is_worth_same(UPSTREAM_RESET, reused=False, sent=True)
-    assert is_worth_same(UPSTREAM_RESET, reused=False, sent=False)
-    assert is_worth_same(UNREACHABLE, reused=False, sent=False)
+    assert not is_worth_same(UPSTREAM_RESET, reused=True, sent=True, idempotent=False)
+    assert not is_worth_same(UPSTREAM_RESET, reused=False, sent=True, idempotent=True)
+    assert is_worth_same(UPSTREAM_RESET, reused=False, sent=False, idempotent=False)
+    assert is_worth_same(UNREACHABLE, reused=False, sent=False, idempotent=False)
 
 
 # Answers of the providers' APIs as they are recorded for the observers.
