@@ -96,12 +96,13 @@ class RunningSidecar:
 
 
 def write_config(folder: Path, upstream: str, data_port: int, admin_port: int, **more: Any) -> Path:
-    """Write a configuration with one upstream and one route to it."""
+    """Write a configuration with one upstream and one route to it. Each call is for itself: no breaker adds failures up."""
     tree = {
         "listen": f"127.0.0.1:{data_port}",
         "admin": {"listen": f"127.0.0.1:{admin_port}"},
         "upstreams": {"openai": {"url": upstream, "provider": "openai"}},
         "routes": [{"prefix": "/openai/", "upstream": "openai"}],
+        "features": {"breakers": False, "probes": False},
         **more,
     }
     path = folder / f"sidecar-{data_port}.yaml"
