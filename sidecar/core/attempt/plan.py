@@ -150,7 +150,7 @@ class Plan(msgspec.Struct, gc=False):
             yield Action.SAME, Why.RETRY_AFTER
         if has_next and conduct.next is not Next.NEVER and limits.fails_over:
             yield Action.NEXT, Why.OTHER_UPSTREAM
-        if worth_same if same is Same.ALONE else repeats and same is not Same.NEVER:
+        if worth_same and bearable if same is Same.ALONE else repeats and same is not Same.NEVER:
             yield Action.SAME, Why.SAME_AGAIN
 
     def _wait(self, conduct: Conduct, action: Action, why: Why, retry_after_s: float | None, draw: Callable[[], float]) -> float:

@@ -131,6 +131,7 @@ def test_what_was_never_sent_is_tried_again_at_once() -> None:
     assert follow(begin(attempts=2), C.NEVER_SENT, sent=False, draw=lambda: 0.5).wait_s == pytest.approx(0.1)
     assert tell(follow(begin(), C.NEVER_SENT, sent=False, worth_same=False)) == NOBODY
     assert tell(follow(begin(), C.NEVER_SENT, sent=False, worth_same=False, has_next=True)) == OTHER
+    assert tell(follow(begin(), C.NEVER_SENT, sent=False, retry_after_s=300.0)) == NOBODY
 
 
 def test_a_kept_connection_is_replaced_once() -> None:
