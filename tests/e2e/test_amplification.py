@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from sidecar.config import Breaker, Features, Retries, Settings, Strategy
-from tests.rig.caller import compose, fetch
+from tests.rig.caller import Answer, compose, fetch
 from tests.rig.faults import script_error
 from tests.rig.pools import Scrape, pair, running_settings, upstreams_of
 from tests.rig.talks import BY_NAME
@@ -31,6 +31,7 @@ class Run(NamedTuple):
 
     lasted_s: float
     statuses: Counter[int]
+    degraded: Counter[str]  # as callers were told
     reached: int  # requests that came to either upstream
     scrape: Scrape
 
@@ -46,14 +47,16 @@ async def run_calls(settings: Settings, upstreams: list[Told]) -> Run:
         request = compose(f"/pool{TALK.path}", TALK.request)
         began = time.monotonic()
 
-        async def ask(number: int) -> int:
+        async def ask(number: int) -> Answer:
             await asyncio.sleep(began + LASTING_S * number / CALLS - time.monotonic())
-            return (await fetch(side.url, request)).status
+            return await fetch(side.url, request)
 
-        statuses = Counter(await asyncio.gather(*map(ask, range(CALLS))))
+        answers = await asyncio.gather(*map(ask, range(CALLS)))
         lasted_s = time.monotonic() - began
         scrape = await side.settle()
-    return Run(lasted_s, statuses, sum(len(upstream.visits) for upstream in upstreams), scrape)
+    statuses = Counter(answer.status for answer in answers)
+    degraded = Counter(answer.field("x-sidecar-degraded") or "" for answer in answers)
+    return Run(lasted_s, statuses, degraded, sum(len(upstream.visits) for upstream in upstreams), scrape)
 
 
 @pytest.mark.parametrize("repeats", [False, True], ids=["failover", "failover and retries"])
@@ -86,4 +89,4 @@ async def test_a_dead_pool_is_left_alone() -> None:
     assert run.reached == run.scrape.sum("attempts_total") <= 2 * 7 + math.ceil(run.lasted_s)
     assert run.statuses.keys() == {500, 503}
     assert run.scrape.sum("requests_total", ending="unavailable") == run.statuses[503] > CALLS / 2
-    assert 1 <= run.scrape.sum("degraded_requests_total", step="emergency") <= math.ceil(run.lasted_s)
+    assert 1 <= run.scrape.sum("degraded_requests_total", step="emergency") == run.degraded["emergency"] <= math.ceil(run.lasted_s)

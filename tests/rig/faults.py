@@ -130,12 +130,12 @@ def script_error(talk: Talk, status: int, fields: bytes = b"", body: bytes | Non
     return Script([head + told])
 
 
-def script_fault(cell: Cell) -> Script:
-    """Return what the first upstream does."""
+def script_fault(cell: Cell, word: str = "first") -> Script:
+    """Return what an upstream does that fails. `word`: its own, in what it says before."""
     talk, fault, phase = cell.talk, cell.fault, cell.phase
     if phase in (Phase.BEFORE_HEAD, Phase.KEPT):
         return _script_before_head(talk, fault)
-    pieces = _pieces(talk, "first")
+    pieces = _pieces(talk, word)
     # Up to which piece all goes well; in the middle: a third of the tokens, or of the body.
     place = {Phase.AFTER_HEAD: 1 if talk.streamed else 0, Phase.MID: 2, Phase.AT_END: len(pieces)}[phase]
     if fault is Fault.WRONG_LENGTH:
