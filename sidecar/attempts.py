@@ -123,7 +123,7 @@ class Attempts:
         grant = None if decision.upstream is None else self._routing.begin(decision, needs, now)
         while grant is None:
             if decision.upstream is None and decision.reason != reasons.NO_ROOM:
-                raise self._refuse(exchange, decision, upstreams, needs, now)
+                raise self._refuse(exchange, decision, needs, now)
             now, decision, grant = await self._wait_for_room(exchange, decision, needs)
             if grant is None:  # the breaker has closed the way meanwhile
                 decision = self._routing.decide(pool, upstreams, needs, now)
@@ -158,14 +158,15 @@ class Attempts:
         decision = decision._replace(upstream=found, reason=reasons.QUEUED)
         return now, decision, self._routing.begin(decision, needs, now, has_slot=True)
 
-    def _refuse(self, exchange: Exchange, decision: Decision, upstreams: tuple[str, ...], needs: Needs, now: float) -> Fault:
+    def _refuse(self, exchange: Exchange, decision: Decision, needs: Needs, now: float) -> Fault:
         """Return why nobody can be asked."""
         exchange.decision = decision
         if decision.reason == reasons.WISH_UNMET:
             return Refused(WISH_UNMET, f"{WISH_UNMET.summary} {reasons.explain(decision)}.")
-        for name in upstreams:
+        cut_off = [one.upstream for one in decision.candidates if one.reason == reasons.CIRCUIT_OPEN]
+        for name in cut_off:
             self._witness.note_rejected(name)
-        return UpstreamFault(CIRCUIT_OPEN, retry_after_s=self._routing.retry_after_s(upstreams, needs, now))
+        return UpstreamFault(CIRCUIT_OPEN, retry_after_s=self._routing.retry_after_s(cut_off, needs, now))
 
     async def _run(self, exchange: Exchange, plan: Plan, needs: Needs, *, fresh: bool) -> Cause | None:
         """Make the current attempt, with a rival beside it where it is late and rivals are wanted. Raises Fault."""

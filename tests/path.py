@@ -321,7 +321,7 @@ async def within(clock: Any, work: Awaitable[Any], due: float, kind: ErrorKind) 
 class Played:
     """One path with callers, upstreams that answer in turn, and two readers of records.
 
-    `at`: what each upstream answers, by its name, where it matters who is asked; `keys`: their own. On a virtual loop the clock is the loop's.
+    `at`: what each upstream answers, by its name, where it matters who is asked; `keys`: their own. On a virtual loop, time is its time.
     """
 
     def __init__(

@@ -625,6 +625,17 @@ async def test_an_open_breaker_refuses_and_says_when_to_come_again() -> None:
 
 
 @virtually
+async def test_only_the_breaker_that_refused_is_counted() -> None:
+    """Who was not to be asked in any case has refused nothing, nor does its readiness tell when to come again."""
+    path = Pooled(settings=SETTINGS)
+    path.switchboard.force("a", Force.OPEN)
+    await path.carry(client := caller("/two/" + CHAT, (b"x-sidecar-exclude", b"b")))
+    assert (client.status, path.records[0][0].error_id) == (503, "circuit_open")
+    assert [counted(path, "breaker_rejected", name) for name in "ab"] == [1, 0]
+    assert b"Retry-After: 60" in client.head
+
+
+@virtually
 async def test_where_all_breakers_of_a_pool_are_open_a_call_a_second_is_risked() -> None:
     """And said to be an emergency."""
     settings = replace(SETTINGS, breaker=Breaker(consecutive=1, open=20.0))
