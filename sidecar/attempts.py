@@ -38,7 +38,7 @@ from sidecar.progress import Exchange, Trial
 from sidecar.queueing import NoRoom, Queueing
 from sidecar.reading import open_observer
 from sidecar.sealing import compose_request
-from sidecar.trials import IDEMPOTENT, address, is_repeatable, list_needs, name_candidates, name_outcome, narrow, tell_start
+from sidecar.trials import IDEMPOTENT, address, could_follow, is_repeatable, list_needs, name_candidates, name_outcome, narrow, tell_start
 
 _HELD_BYTES_MAX: Final = 64 * 1024  # of an answer that may be replaced
 _ERRORS: Final = 400  # and above
@@ -128,18 +128,22 @@ class Attempts:
             if grant is None:  # the breaker has closed the way meanwhile
                 decision = self._routing.decide(pool, upstreams, needs, now)
                 grant = None if decision.upstream is None else self._routing.begin(decision, needs, now)
-        exchange.trial = self._open(exchange, decision, grant, 0.0 if step is None else step.wait_s, now)
+        self._open(exchange, decision, grant, 0.0 if step is None else step.wait_s, now)
 
     def _open(self, exchange: Exchange, decision: Decision, grant: Grant, waited_s: float, now: float) -> Trial:
-        """Return an attempt that has what it needs."""
+        """Begin an attempt that has what it needs. From its first moment the exchange knows of it, and so ends it."""
         state = grant.breaker.state(now).label
         trial = Trial(self._places[grant.upstream], now, exchange.attempts_made, grant=grant, breaker=state, waited_s=waited_s)
+        if grant.is_hedge:
+            exchange.rival = trial
+        else:
+            exchange.trial = trial
         if decision.candidates:
             trial.decision = decision
             if decision.step != _FULL:
                 exchange.degraded = decision.step
-        address(trial, exchange, self._settings.usage.ask)
         exchange.attempts_made += 1
+        address(trial, exchange, self._settings.usage.ask)
         return trial
 
     async def _wait_for_room(self, exchange: Exchange, decision: Decision, needs: Needs) -> tuple[float, Decision, Grant | None]:
@@ -218,17 +222,9 @@ class Attempts:
         trial.head = head_of = await answer.until_head()
         if trial.grant is not None:
             self._routing.note_first_data(trial.grant, self._clock.now())
-        if not self._could_follow(exchange, plan):
+        if not could_follow(exchange, plan):
             return None
         return await self._judge(exchange, trial, answer, head_of)
-
-    def _could_follow(self, exchange: Exchange, plan: Plan) -> bool:
-        """Tell whether anything could be tried if this answer were not to do: only then is it held back."""
-        limits, match = plan.limits, exchange.match
-        has_others = limits.fails_over and match is not None and len(match.upstreams) > 1
-        if exchange.rival is not None:
-            return True
-        return (has_others or limits.repeats_answered) and exchange.held and plan.begun < limits.attempts_max
 
     async def _judge(self, exchange: Exchange, trial: Trial, answer: Answer, head: AnswerHead) -> Cause | None:
         """Hold the answer back until it tells what it is worth; return what is wrong with it, if anything is. Raises Fault."""

@@ -850,6 +850,22 @@ async def test_a_fault_of_our_own_gives_back_what_was_taken(phase: str) -> None:
 
 
 @virtually
+async def test_a_request_that_cannot_be_addressed_gives_back_what_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between what is reserved and the first thing done with it nothing may be lost."""
+
+    def fail(*args: Any) -> None:
+        raise ZeroDivisionError
+
+    path = await play_half_open(None)
+    path.answers.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr("sidecar.attempts.address", fail)
+        await path.pipeline.carry(caller("/one/" + CHAT))
+    assert path.records[0][-1].ending is Ending.SIDECAR_FAULT
+    await expect_way_free(path)
+
+
+@virtually
 async def test_a_caller_that_leaves_within_its_request_gives_back_what_was_taken() -> None:
     """The body was on its way."""
     settings = replace(FRAGILE, limits=replace(FRAGILE.limits, body=8))
