@@ -247,8 +247,10 @@ class Attempts:
         """Return what comes after the current attempt, which failed, and what the next one needs."""
         now, trial = self._clock.now(), exchange.trial
         pause_s = None if trial.head is None else self._read_pause(trial, trial.head, cause, needs, now)
-        needs = needs._replace(tried=needs.tried.union(attempt.upstream for attempt in exchange.attempts if attempt.hedge))
-        narrowed = narrow(needs, trial.place.name, cause, self._settings.upstreams[trial.place.name].context)
+        name = trial.place.name
+        # Those that failed beside it, too; but it may itself be asked once more.
+        needs = needs._replace(tried=needs.tried.union(attempt.upstream for attempt in exchange.attempts if attempt.upstream != name))
+        narrowed = narrow(needs, name, cause, self._settings.upstreams[name].context)
         upstreams = name_candidates(exchange, None)[1]
         has_next = len(upstreams) > 1 and self._routing.has_another(upstreams, narrowed, now)
         answer = trial.answer

@@ -26,7 +26,7 @@ SETTINGS = Settings(
 REPEATING = replace(SETTINGS, features=Features(retries=True))
 CHAT = "v1/chat/completions"
 ASKED = b'{"model": "gpt-4o-mini", "messages": []}'
-STREAMED = b'{"model": "gpt-4o-mini", "stream": true, "messages": []}'
+STREAMED = b'{"model": "gpt-4o-mini", "stream": true, "messages": [{"role": "user", "content": "12345678"}]}'
 ANSWER = (
     b'{"id": "c1", "model": "gpt-4o-mini-2024-07-18", "choices": [{"index": 0, "finish_reason": "stop", "message": {"content": "hi"}}], '
     b'"usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}}'
