@@ -38,7 +38,7 @@ from sidecar.progress import Exchange, Trial
 from sidecar.queueing import NoRoom, Queueing
 from sidecar.reading import open_observer
 from sidecar.sealing import compose_request
-from sidecar.trials import IDEMPOTENT, address, is_repeatable, list_needs, name_candidates, name_outcome, narrow, tell_start
+from sidecar.trials import IDEMPOTENT, address, could_follow, is_repeatable, list_needs, name_candidates, name_outcome, narrow, tell_start
 
 _HELD_BYTES_MAX: Final = 64 * 1024  # of an answer that may be replaced
 _ERRORS: Final = 400  # and above
@@ -123,23 +123,27 @@ class Attempts:
         grant = None if decision.upstream is None else self._routing.begin(decision, needs, now)
         while grant is None:
             if decision.upstream is None and decision.reason != reasons.NO_ROOM:
-                raise self._refuse(exchange, decision, upstreams, needs, now)
+                raise self._refuse(exchange, decision, needs, now)
             now, decision, grant = await self._wait_for_room(exchange, decision, needs)
             if grant is None:  # the breaker has closed the way meanwhile
                 decision = self._routing.decide(pool, upstreams, needs, now)
                 grant = None if decision.upstream is None else self._routing.begin(decision, needs, now)
-        exchange.trial = self._open(exchange, decision, grant, 0.0 if step is None else step.wait_s, now)
+        self._open(exchange, decision, grant, 0.0 if step is None else step.wait_s, now)
 
     def _open(self, exchange: Exchange, decision: Decision, grant: Grant, waited_s: float, now: float) -> Trial:
-        """Return an attempt that has what it needs."""
+        """Begin an attempt that has what it needs. From its first moment the exchange knows of it, and so ends it."""
         state = grant.breaker.state(now).label
         trial = Trial(self._places[grant.upstream], now, exchange.attempts_made, grant=grant, breaker=state, waited_s=waited_s)
+        if grant.is_hedge:
+            exchange.rival = trial
+        else:
+            exchange.trial = trial
         if decision.candidates:
             trial.decision = decision
             if decision.step != _FULL:
                 exchange.degraded = decision.step
-        address(trial, exchange, self._settings.usage.ask)
         exchange.attempts_made += 1
+        address(trial, exchange, self._settings.usage.ask)
         return trial
 
     async def _wait_for_room(self, exchange: Exchange, decision: Decision, needs: Needs) -> tuple[float, Decision, Grant | None]:
@@ -158,14 +162,15 @@ class Attempts:
         decision = decision._replace(upstream=found, reason=reasons.QUEUED)
         return now, decision, self._routing.begin(decision, needs, now, has_slot=True)
 
-    def _refuse(self, exchange: Exchange, decision: Decision, upstreams: tuple[str, ...], needs: Needs, now: float) -> Fault:
+    def _refuse(self, exchange: Exchange, decision: Decision, needs: Needs, now: float) -> Fault:
         """Return why nobody can be asked."""
         exchange.decision = decision
         if decision.reason == reasons.WISH_UNMET:
             return Refused(WISH_UNMET, f"{WISH_UNMET.summary} {reasons.explain(decision)}.")
-        for name in upstreams:
+        cut_off = [one.upstream for one in decision.candidates if one.reason == reasons.CIRCUIT_OPEN]
+        for name in cut_off:
             self._witness.note_rejected(name)
-        return UpstreamFault(CIRCUIT_OPEN, retry_after_s=self._routing.retry_after_s(upstreams, needs, now))
+        return UpstreamFault(CIRCUIT_OPEN, retry_after_s=self._routing.retry_after_s(cut_off, needs, now))
 
     async def _run(self, exchange: Exchange, plan: Plan, needs: Needs, *, fresh: bool) -> Cause | None:
         """Make the current attempt, with a rival beside it where it is late and rivals are wanted. Raises Fault."""
@@ -217,17 +222,9 @@ class Attempts:
         trial.head = head_of = await answer.until_head()
         if trial.grant is not None:
             self._routing.note_first_data(trial.grant, self._clock.now())
-        if not self._could_follow(exchange, plan):
+        if not could_follow(exchange, plan):
             return None
         return await self._judge(exchange, trial, answer, head_of)
-
-    def _could_follow(self, exchange: Exchange, plan: Plan) -> bool:
-        """Tell whether anything could be tried if this answer were not to do: only then is it held back."""
-        limits, match = plan.limits, exchange.match
-        has_others = limits.fails_over and match is not None and len(match.upstreams) > 1
-        if exchange.rival is not None:
-            return True
-        return (has_others or limits.repeats_answered) and exchange.held and plan.begun < limits.attempts_max
 
     async def _judge(self, exchange: Exchange, trial: Trial, answer: Answer, head: AnswerHead) -> Cause | None:
         """Hold the answer back until it tells what it is worth; return what is wrong with it, if anything is. Raises Fault."""
@@ -250,8 +247,10 @@ class Attempts:
         """Return what comes after the current attempt, which failed, and what the next one needs."""
         now, trial = self._clock.now(), exchange.trial
         pause_s = None if trial.head is None else self._read_pause(trial, trial.head, cause, needs, now)
-        needs = needs._replace(tried=needs.tried.union(attempt.upstream for attempt in exchange.attempts if attempt.hedge))
-        narrowed = narrow(needs, trial.place.name, cause, self._settings.upstreams[trial.place.name].context)
+        name = trial.place.name
+        # Those that failed beside it, too; but it may itself be asked once more.
+        needs = needs._replace(tried=needs.tried.union(attempt.upstream for attempt in exchange.attempts if attempt.upstream != name))
+        narrowed = narrow(needs, name, cause, self._settings.upstreams[name].context)
         upstreams = name_candidates(exchange, None)[1]
         has_next = len(upstreams) > 1 and self._routing.has_another(upstreams, narrowed, now)
         answer = trial.answer

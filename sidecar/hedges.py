@@ -53,8 +53,8 @@ class Hedges:
     ) -> Cause | None:  # fmt: skip
         """Run the current attempt, and a rival if it is late; return what is wrong with the answer, if anything is. Raises Fault.
 
-        `run` makes an attempt; `call_rival` begins another, where there is anybody to ask; `drop` is told of each that is not
-        the current one in the end, with why it failed, or with nothing where it lost.
+        `run` makes an attempt; `call_rival` begins another as `exchange.rival`, where there is anybody to ask; `drop` is told of
+        each that is not the current one in the end, with why it failed, or with nothing where it lost.
         """
         running: Running = {self._start(run, exchange.trial): exchange.trial}
         lost: list[Trial] = []
@@ -94,7 +94,6 @@ class Hedges:
         if rival is None:
             self._witness.note_hedge_refused()
             return
-        exchange.rival = rival
         running[self._start(run, rival)] = rival
 
 

@@ -5,7 +5,7 @@ from typing import Final
 from sidecar.config import Ask
 from sidecar.core.attempt.causes import Cause
 from sidecar.core.attempt.endings import end_with_answer, end_with_fault
-from sidecar.core.attempt.plan import Action, Step
+from sidecar.core.attempt.plan import Action, Plan, Step
 from sidecar.core.choose.holds import mark_credential
 from sidecar.core.choose.needs import Needs
 from sidecar.core.identify.renaming import name_model, rename
@@ -88,6 +88,15 @@ def name_candidates(exchange: Exchange, step: Step | None) -> tuple[str, tuple[s
     if step is not None and step.action is Action.SAME:
         return "", (exchange.trial.place.name,)
     return match.pool, match.upstreams
+
+
+def could_follow(exchange: Exchange, plan: Plan) -> bool:
+    """Tell whether anything could be tried if this answer were not to do: only then is it held back."""
+    limits, match = plan.limits, exchange.match
+    if exchange.rival is not None:
+        return True
+    has_others = limits.fails_over and match is not None and len(match.upstreams) > 1
+    return (has_others or limits.repeats_answered) and exchange.held and plan.begun < limits.attempts_max
 
 
 def name_outcome(trial: Trial, fault: Fault | None) -> Ending:

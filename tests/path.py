@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from sidecar.app import load_prices
@@ -11,16 +11,19 @@ from sidecar.core.attempt.answer_head import AnswerHead, Framing
 from sidecar.core.attempt.compose import LAST_CHUNK, frame_chunk
 from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.attempt.heads import read_answer
+from sidecar.core.choose.needs import Grant
 from sidecar.core.choose.places import read_places
+from sidecar.core.choose.verdicts import Verdict
 from sidecar.core.identify.router import Router
 from sidecar.core.observe.overhearing import read_listening
 from sidecar.edge.telemetry.announcements import Announcements
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.meter import Meter
-from sidecar.errors import ClientGone
+from sidecar.errors import CONNECT_TIMEOUT, FIRST_TOKEN_TIMEOUT, ClientGone, ErrorKind, UpstreamFault
 from sidecar.exchange import Call, Record
 from sidecar.pipeline import Pipeline
 from sidecar.switchboard import Switchboard
+from tests.edge.virtual import VirtualLoop
 
 UPSTREAMS = {
     "openai": BUILT_IN_UPSTREAMS["openai"],
@@ -115,10 +118,13 @@ class PlayedClient:
 
 
 class PlayedAnswer:
-    """An upstream that gives a head, a body in pieces, and then ends or fails."""
+    """An upstream that gives a head, a body in pieces, and then ends or fails.
+
+    What happens `at_head`, between the pieces of `body`, and `at_end`: seconds that pass, an exception, or something to wait for.
+    """
 
     def __init__(
-        self, status: int = 200, *headers: tuple[bytes, bytes], body: Sequence[bytes] = (), at_head: Any = None, at_end: Any = None,
+        self, status: int = 200, *headers: tuple[bytes, bytes], body: Sequence[Any] = (), at_head: Any = None, at_end: Any = None,
         reused: bool = False, after_pieces: int = 0, framing: bytes = b"length",
     ) -> None:  # fmt: skip
         self.status, self.headers, self.body, self.at_head, self.at_end = status, headers, body, at_head, at_end
@@ -126,6 +132,13 @@ class PlayedAnswer:
         self.after_pieces = after_pieces  # of a streamed request, before it answers
         self.told_framing = framing
         self.clock: Any = None
+        self.deadlines: Any = None
+        self.previews: list[tuple[int, float, bool]] = []  # most bytes, when it is due, whether whole
+        self._next = 0  # of the body
+        self._held: list[bytes] = []
+        self._observer: Any = None
+        self._forward: Callable[[bytes], None] | None = None
+        self._end: Callable[[], None] | None = None
         self.request = b""
         self.ended = False
         self.released = 0
@@ -163,29 +176,83 @@ class PlayedAnswer:
         return 0 < self.after_pieces <= self.pieces
 
     async def until_head(self) -> AnswerHead:
-        await settle(self.at_head)
+        due, kind = self.deadlines.next_due(head_seen=False, since=self.sent_at) if self.deadlines else (0.0, FIRST_TOKEN_TIMEOUT)
+        await within(self.clock, settle(self.at_head, self.clock), due, kind)
         self.head_at = self.clock.now()
+        size = sum(len(piece) for piece in self.body if isinstance(piece, bytes))
         framing = {
-            b"length": ((b"Content-Length", b"%d" % sum(map(len, self.body))),), b"chunked": ((b"Transfer-Encoding", b"chunked"),),
+            b"length": ((b"Content-Length", b"%d" % size),), b"chunked": ((b"Transfer-Encoding", b"chunked"),),
         }.get(self.told_framing, ())  # fmt: skip
         fields = [name + b": " + value for name, value in (*self.headers, *framing)]
         return read_answer(self.method, self.status, b"\r\n".join([b"HTTP/1.1 %d Said" % self.status, *fields]))
 
+    async def preview(self, observer: Any, bytes_max: int, due: float, *, whole: bool) -> bytes:
+        self.previews.append((bytes_max, due, whole))
+        self._observer = observer
+        await within(self.clock, self._look(bytes_max, whole), due, FIRST_TOKEN_TIMEOUT)
+        return b"".join(self._held)
+
+    async def _look(self, bytes_max: int, whole: bool) -> None:
+        seen = self._observer.seen
+        while (piece := await self._take()) is not None:
+            self._observer.feed(piece, self.clock.now())
+            self._held.append(piece)
+            told = seen.first_token is not None or seen.error_type is not None or seen.terminated or seen.answered
+            if sum(map(len, self._held)) >= bytes_max or (told and not whole):
+                return
+        self._close()
+
+    async def _take(self) -> bytes | None:
+        """Return the next piece of the body when it has come, None at its end."""
+        while self._next < len(self.body):
+            piece = self.body[self._next]
+            self._next += 1
+            if isinstance(piece, bytes):
+                return piece
+            await settle(piece, self.clock)
+        await settle(self.at_end, self.clock)
+        return None
+
+    def _close(self) -> None:
+        self._observer.finish(self.clock.now())
+        self.ended = True
+        if self._end is not None:
+            self._end()
+
     def commit(self, client: Any, head: bytes, framing: Framing, observer: Any, body_filter: Any, *, ends_itself: bool) -> None:
-        client.write(head)
-        self.filtered = body_filter is not None
-        for piece in self.body:
+        assert self._forward is None, "committed once"
+        assert observer is (self._observer or observer), "who has read the beginning reads the rest"
+        is_chunked = framing is Framing.CHUNKED
+
+        def forward(piece: bytes) -> None:
             out = piece if body_filter is None else body_filter.feed(piece)
             if out:
                 self.first_byte_at = self.first_byte_at or self.clock.now()
                 self.sent_bytes += len(out)
-                client.write(frame_chunk(out) if framing is Framing.CHUNKED else out)
-            observer.feed(piece, self.clock.now())
-        if self.at_end is None:
-            observer.finish(self.clock.now())
-            self.ended = True
-            if ends_itself and framing is Framing.CHUNKED:
+                client.write(frame_chunk(out) if is_chunked else out)
+
+        def end() -> None:
+            if ends_itself and is_chunked:
                 client.write(LAST_CHUNK)
+
+        client.write(head)
+        self.filtered = body_filter is not None
+        self._observer, self._forward, self._end = observer, forward, end
+        for piece in self._held:  # looked at already
+            forward(piece)
+        if self.ended:
+            end()
+            return
+        while self._next < len(self.body) and isinstance(self.body[self._next], bytes):
+            self._pass_on(self.body[self._next])
+            self._next += 1
+        if self._next == len(self.body) and self.at_end is None:
+            self._close()
+
+    def _pass_on(self, piece: bytes) -> None:
+        if self._forward is not None:
+            self._forward(piece)
+        self._observer.feed(piece, self.clock.now())
 
     def open_tunnel(self, client: Any, head: bytes, observer: Any, idle_s: float) -> "PlayedTunnel":
         client.write(head)
@@ -194,7 +261,9 @@ class PlayedAnswer:
         return self.tunnel
 
     async def until_end(self) -> None:
-        await settle(self.at_end)
+        while (piece := await self._take()) is not None:
+            self._pass_on(piece)
+        self._close()
 
     def release(self) -> None:
         self.released += 1
@@ -213,30 +282,60 @@ class PlayedTunnel:
         self.observer.read_client(self.answer.asked)
         for piece in self.answer.body:
             self.observer.read_server(piece)
-        await settle(self.answer.at_end)
+        await settle(self.answer.at_end, self.answer.clock)
         return self.answer.departure
 
     def dismiss(self, departure: Any, kind: Any) -> None:
         self.dismissals.append((departure, kind))
 
 
-async def settle(event: Any) -> None:
-    """Raise an exception, wait for a future, or do nothing."""
+async def settle(event: Any, clock: Any) -> None:
+    """Raise an exception, let seconds pass, wait for a future, or do nothing."""
     if isinstance(event, BaseException):
         raise event
-    if event is not None:
+    if isinstance(event, float):
+        await let_pass(clock, event)
+    elif event is not None:
         await event
 
 
-class Played:
-    """One path with a caller, upstreams that answer in turn, and two readers of records."""
+async def let_pass(clock: Any, seconds: float) -> None:
+    """Let time pass."""
+    if isinstance(clock, TickingClock):
+        clock.time += seconds
+    else:
+        await asyncio.sleep(seconds)  # of a virtual loop
 
-    def __init__(self, *answers: Any, settings: Settings = SETTINGS, traces: bool = False) -> None:
+
+async def within(clock: Any, work: Awaitable[Any], due: float, kind: ErrorKind) -> Any:
+    """Give work up at a moment of virtual time."""
+    if not isinstance(clock, VirtualLoop):
+        return await work
+    try:
+        async with asyncio.timeout_at(due):
+            return await work
+    except TimeoutError:
+        raise UpstreamFault(kind) from None
+
+
+class Played:
+    """One path with callers, upstreams that answer in turn, and two readers of records.
+
+    `at`: what each upstream answers, by its name, where it matters who is asked; `keys`: their own. On a virtual loop, time is its time.
+    """
+
+    def __init__(
+        self, *answers: Any, settings: Settings = SETTINGS, traces: bool = False, at: Mapping[str, Sequence[Any]] | None = None,
+        draw: Callable[[], float] = lambda: 0.5, keys: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.answers = list(answers)
+        self.at = {name: list(each) for name, each in (at or {}).items()}
         self.used: list[PlayedAnswer] = []
         self.asked: list[tuple[str, bool]] = []
         self.deadlines: list[Deadlines] = []
-        self.clock = TickingClock()
+        self.clock: Any = find_clock()
+        self.grants: list[Grant] = []
+        self.settled: list[tuple[Grant, Verdict, float | None]] = []
         self.room = True
         self.in_flight = 0
         self.in_flight_most = 0
@@ -245,18 +344,19 @@ class Played:
         self.websockets = Count()
         self.rests: list[float] = []  # backed off, seconds
         numbers = itertools.count(0x1234567)
-        places = read_places(settings.upstreams, {})
+        places = read_places(settings.upstreams, keys or {})
         read = read_listening(settings)
         listening = read if read.is_on else None
-        meter = Meter(settings.limits, settings.upstreams, version="0", python="3")
+        self.meter = meter = Meter(settings.limits, settings.upstreams, version="0", python="3")
         meter.resilience.prepare(settings)
         self.switchboard = Switchboard(
-            settings, places, PRICES, self, self, self.clock, lambda: 0.5, meter.resilience, Announcements(EventLog("error")), listening,
+            settings, places, PRICES, self, self, self.clock, draw, meter.resilience, Announcements(EventLog("error")), listening,
             self._rest,
         )  # fmt: skip
+        self._watch_grants()
         self.pipeline = Pipeline(
             settings, Router(settings.routes, settings.pools), places, PRICES, self.switchboard.attempts, self.clock, self, self.websockets,
-            [_Sink(records) for records in self.records], lambda bits: next(numbers) * 0x9E3779B97F4A7C15 & ((1 << bits) - 1),
+            [*(_Sink(records) for records in self.records), meter], lambda bits: next(numbers) * 0x9E3779B97F4A7C15 & ((1 << bits) - 1),
             lambda call_id, error: self.reports.append((call_id, error)), has_room=(lambda important: self.room) if traces else None,
             listening=listening,
         )  # fmt: skip
@@ -268,9 +368,42 @@ class Played:
     def dec(self) -> None:
         self.in_flight -= 1
 
+    def _watch_grants(self) -> None:
+        routing = self.switchboard.routing
+        begin, end = routing.begin, routing.settle
+
+        def note_begin(*args: Any, **more: Any) -> Grant | None:
+            grant = begin(*args, **more)
+            if grant is not None:
+                self.grants.append(grant)
+            return grant
+
+        def note_end(grant: Grant, verdict: Verdict, now: float, *, response_time_s: float | None) -> None:
+            self.settled.append((grant, verdict, response_time_s))
+            end(grant, verdict, now, response_time_s=response_time_s)
+
+        routing.begin, routing.settle = note_begin, note_end  # type: ignore[method-assign]
+
+    def verdicts(self) -> list[tuple[str, Verdict]]:
+        """What was said of each upstream, in the order in which it was."""
+        return [(grant.upstream, verdict) for grant, verdict, _ in self.settled]
+
+    def check_rest(self) -> None:
+        """See that all that was taken has been given back, once."""
+        ended = [grant for grant, _, _ in self.settled]
+        assert len(ended) == len(self.grants) == len({id(grant) for grant in ended}), "each grant is settled exactly once"
+        assert all(grant.settled for grant in self.grants)
+        for view in self.switchboard.routing.describe(self.clock.now()):
+            assert (view.pending, view.in_use) == (0, 0), view.name
+        assert all(grant.standing.post.active == 0 for grant in self.grants)
+        self.switchboard.refresh()
+        assert self.meter.resilience.queued.value == 0
+        assert self.in_flight == 0
+        assert all(answer.released for answer in self.used), "nothing is held on to"
+
     async def _rest(self, seconds: float) -> None:
         self.rests.append(seconds)
-        self.clock.time += seconds
+        await let_pass(self.clock, seconds)
 
     async def knock(self, name: str, request: bytes, timeout_s: float) -> int | None:
         raise AssertionError("nobody probes")
@@ -278,12 +411,14 @@ class Played:
     async def reach(self, name: str, deadlines: Deadlines, *, fresh: bool) -> Any:
         self.asked.append((name, fresh))
         self.deadlines.append(deadlines)
-        answer = self.answers[0]
-        if isinstance(answer, PlayedAnswer) or len(self.answers) > 1:  # what fails last fails as often as it is tried
-            del self.answers[0]
+        answers = self.at.get(name, self.answers)
+        answer = answers[0]
+        if isinstance(answer, PlayedAnswer) or len(answers) > 1:  # what fails last fails as often as it is tried
+            del answers[0]
         if not isinstance(answer, PlayedAnswer):
-            await settle(answer)
-        answer.clock = self.clock
+            await within(self.clock, settle(answer, self.clock), self.clock.now() + deadlines.connect_s, CONNECT_TIMEOUT)
+            answer = answers.pop(0)  # behind what has happened on the way
+        answer.clock, answer.deadlines = self.clock, deadlines
         answer.connected_at = self.clock.now()
         self.used.append(answer)
         return answer
@@ -297,13 +432,22 @@ class Played:
         first, second = self.records
         assert len(first) == 1, "exactly one record"
         assert second == first, "the same to every sink"
-        assert (self.in_flight, self.in_flight_most) == (0, 1)
-        assert all(answer.released for answer in self.used), "nothing is held on to"
+        assert self.in_flight_most == 1
+        self.check_rest()
         assert len(client.ends) == 1, "the caller's side has exactly one end"
         record = first[0]
         assert len(record.attempts) == len(self.asked)
         assert record.ended >= record.accepted
         return record
+
+
+def find_clock() -> Any:
+    """Return the running loop where its time is virtual, else a clock that ticks."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return TickingClock()
+    return loop if isinstance(loop, VirtualLoop) else TickingClock()
 
 
 class Count:
