@@ -17,7 +17,7 @@ from tests.promql import SERVER_METRICS, find_unknown, read_names
 FILES = sorted((Path(__file__).resolve().parent.parent / "dashboards").glob("*.json"))
 BOARDS = {file.name: json.loads(file.read_text(encoding="utf-8")) for file in FILES}
 CORE_PANELS = {"stat", "timeseries", "table", "heatmap", "bargauge", "gauge", "barchart", "state-timeline", "text", "row"}
-UNITS = {"s", "reqps", "cps", "percentunit", "currencyUSD", "bytes", "short", "none", "suffix: tok/s"}
+UNITS = {"s", "reqps", "cps", "cpm", "percentunit", "currencyUSD", "bytes", "short", "none", "suffix: tok/s"}
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 COLUMNS = 24
 # A ConfigMap applied by kubectl keeps a copy in an annotation of at most this size.
@@ -137,6 +137,39 @@ def test_queries_are_of_the_chosen_targets(board: Json) -> None:
 
 
 @every_board
+def test_what_happens_once_is_drawn(board: Json) -> None:
+    """Where a query leaves out what is zero, a moment between two gaps is a bar or a point: a line of one moment cannot be seen."""
+    shown = [panel for panel in panels(board) if any(target["expr"].endswith("> 0") for target in panel["targets"])]
+    drawn = {panel["title"]: panel["fieldConfig"]["defaults"].get("custom", {}) for panel in shown if panel["type"] == "timeseries"}
+    assert drawn
+    assert [title for title, custom in drawn.items() if custom["drawStyle"] != "bars" and custom["showPoints"] != "auto"] == []
+
+
+@every_board
+def test_no_data_is_not_shown_as_zero(board: Json) -> None:
+    """Where no sidecar is there, nothing is made up: only alerts, of which there is no series while none fires, are zero then."""
+    assert [text for _, text in expressions(board) if text.endswith("or vector(0)") and not text.startswith("count(ALERTS{")] == []
+
+
+@every_board
+def test_links_lead_to_boards_that_exist(board: Json) -> None:
+    """From each board to all others, and from panels to one: with the time range and the variables as they are."""
+    (others,) = board["links"]
+    assert (others["type"], others["tags"], others["includeVars"], others["keepTime"]) == ("dashboards", ["llm-sidecar"], True, True)
+    for link in (link for panel in panels(board) for link in panel.get("links", ())):
+        path, _, query = link["url"].partition("?")
+        assert path in {f"/d/{other['uid']}" for other in BOARDS.values()}
+        assert query == "${__url_time_range}&${__all_variables}"
+
+
+def test_an_open_breaker_is_seen_at_first_sight() -> None:
+    """The board that people look at first says so, and leads to the one that tells more."""
+    panel = next(panel for panel in panels(BOARDS["overview.json"]) if panel["title"] == "Open breakers")
+    assert panel["gridPos"]["y"] == 0
+    assert [link["url"].partition("?")[0] for link in panel["links"]] == ["/d/llm-sidecar-resilience"]
+
+
+@every_board
 def test_latency_panels_lead_to_traces(board: Json) -> None:
     """Where a board shows quantiles of latency or of the first token over time, exemplars are asked for once per panel."""
     shown = [panel for panel in panels(board) if panel["title"] in ("Latency", "Time to first token")]
@@ -165,7 +198,7 @@ def test_colours_change_at_the_thresholds() -> None:
         "Generation speed": speed, "Generation speed by model": speed,
         "Share left of rate limits": [RATELIMIT_REMAINING.warning, RATELIMIT_REMAINING.info],
         "Error ratio by tool": [ERROR_RATIO.critical],
-        "Firing alerts": [1],
+        "Open breakers": [1], "Firing alerts": [1],
     }  # fmt: skip
     shown = {panel["title"]: limits(panel) for panel in panels(BOARDS["resilience.json"])}
     assert shown["Error ratio"] == errors

@@ -13,7 +13,7 @@ SINK_FAILED: Final = LogEvent("sink_failed", "error", "A reader failed to take a
 SPAN_EXPORT_FAILED: Final = LogEvent("span_export_failed", "warning", "The collector did not take spans; they are lost.", 60.0)
 SPANS_LOST: Final = LogEvent("spans_dropped", "warning", "More spans than can be exported; the rest are lost.", 60.0)
 CONTENT_LOST: Final = LogEvent("content_dropped", "warning", "Captured content could not be written; it is lost.", 60.0)
-# One line each for the breaker of an upstream and a group of models.
+# One line each for the breaker of an upstream and a group of models, and each reason.
 BREAKER_OPENED: Final = LogEvent("circuit_breaker_opened", "warning", "An upstream failed too often; it is left alone for a while.", 10.0)
 BREAKER_HALF_OPENED: Final = LogEvent("circuit_breaker_half_opened", "info", "A few calls find out whether the upstream is back.", 10.0)
 BREAKER_CLOSED: Final = LogEvent("circuit_breaker_closed", "info", "The upstream is back; it gets calls as before.", 10.0)

@@ -24,8 +24,8 @@ class Announcements:
         """Write what a circuit breaker did, and why."""
         after = transition.after.label
         fields = {"from": transition.before.label, "to": after}
-        self._log.write(
-            _EVENTS[after], f"{transition.upstream} {transition.group}",
+        self._log.write(  # by reason: what an operator did is not lost among what happened by itself
+            _EVENTS[after], f"{transition.upstream} {transition.group} {transition.reason}",
             upstream=transition.upstream, group=transition.group, **fields, reason=transition.reason,
         )  # fmt: skip
 

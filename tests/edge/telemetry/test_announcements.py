@@ -54,6 +54,13 @@ def test_one_that_flaps_does_not_fill_the_log(announcements: Announcements, stre
     assert [(line["upstream"], line["group"]) for line in read(stream)] == [("a", "default"), ("a", "large"), ("b", "default")]
 
 
+def test_what_an_operator_did_is_told_though_it_has_just_happened_by_itself(announcements: Announcements, stream: io.StringIO) -> None:
+    """Another reason is another line."""
+    for reason in ("consecutive_failures", "forced", "forced"):
+        announcements.note_transition(Moved("a", "default", State("closed"), State("open"), reason))
+    assert [line["reason"] for line in read(stream)] == ["consecutive_failures", "forced"]
+
+
 def test_health_is_told_when_it_changes(announcements: Announcements, stream: io.StringIO) -> None:
     """An upstream that was healthy all along is no news, nor is one that still is not."""
     for upstream, healthy in (("a", True), ("a", False), ("b", True), ("a", False), ("a", True), ("a", True)):
