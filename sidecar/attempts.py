@@ -6,7 +6,7 @@ replaced, and so, where somebody else could be asked, the beginning of an answer
 it tells what it is worth.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -20,25 +20,22 @@ from sidecar.core.attempt.hedging import Hedger
 from sidecar.core.attempt.plan import Action, Plan, Step, Why, set_limits
 from sidecar.core.attempt.retry_after import read_retry_after
 from sidecar.core.attempt.retry_budget import RetryBudget
-from sidecar.core.choose import reasons
 from sidecar.core.choose.holds import Holds
-from sidecar.core.choose.needs import Grant, Needs
-from sidecar.core.choose.places import Place
+from sidecar.core.choose.needs import Needs
 from sidecar.core.choose.routing import Routing
 from sidecar.core.choose.verdicts import judge, mark_slow
 from sidecar.core.observe.dialects import OPAQUE
 from sidecar.core.observe.inflate import inflate
 from sidecar.core.observe.overhearing import Listening
-from sidecar.decision import Decision
-from sidecar.errors import CIRCUIT_OPEN, STREAM_CUT, WISH_UNMET, Fault, Refused, SidecarFault, UpstreamFault
+from sidecar.errors import STREAM_CUT, Fault, SidecarFault, UpstreamFault
 from sidecar.exchange import Cost, Ending
 from sidecar.hedges import Hedges, Spawn
+from sidecar.openings import Openings
 from sidecar.ports import Answer, Clock, Reach, Witness
 from sidecar.progress import Exchange, Trial
-from sidecar.queueing import NoRoom, Queueing
 from sidecar.reading import open_observer
 from sidecar.sealing import compose_request
-from sidecar.trials import IDEMPOTENT, address, could_follow, is_repeatable, list_needs, name_candidates, name_outcome, narrow, tell_start
+from sidecar.trials import IDEMPOTENT, could_follow, is_repeatable, list_needs, name_candidates, name_outcome, narrow, tell_start
 
 _HELD_BYTES_MAX: Final = 64 * 1024  # of an answer that may be replaced
 _ERRORS: Final = 400  # and above
@@ -52,15 +49,14 @@ class Attempts:
     """Makes attempts. One instance serves all calls; what changes on the way is in `Exchange` and in `Routing`."""
 
     def __init__(
-        self, settings: Settings, places: Mapping[str, Place], routing: Routing, holds: Holds, queueing: Queueing, reach: Reach,
-        clock: Clock, rest: Callable[[float], Awaitable[None]], draw: Callable[[], float], witness: Witness,
+        self, settings: Settings, openings: Openings, routing: Routing, holds: Holds, reach: Reach, clock: Clock,
+        rest: Callable[[float], Awaitable[None]], draw: Callable[[], float], witness: Witness,
         listening: Listening | None, price: Callable[[Exchange, Trial], Cost | None], spawn: Spawn, *, salt: bytes,
     ) -> None:  # fmt: skip
         self._settings = settings
-        self._places = places
         self._routing = routing
         self._holds = holds
-        self._queueing = queueing
+        self._openings = openings
         self._reach = reach
         self._clock = clock
         self._rest = rest
@@ -81,13 +77,20 @@ class Attempts:
         fault: Fault | None = None
         while True:
             try:
-                await self._begin(exchange, needs, step)
+                nobody = self._openings.begin(exchange, needs, step)
+                if nobody is not None:
+                    await self._openings.begin_later(exchange, nobody, needs, step)
             except Fault as refusal:  # what has really failed tells more than that nobody is left
+                if fault is None and exchange.reopen():
+                    return
                 raise fault or refusal from None
-            plan.begin(self._clock.now())
+            plan.begin(exchange.trial.began)
             fault = None
+            # A kept connection may just be closing: for one that was, a new one is better.
+            fresh = step is not None and step.action is Action.SAME
             try:
-                cause = await self._run(exchange, plan, needs, fresh=step is not None)
+                cause = await (self._try(exchange, exchange.trial, plan, fresh=fresh) if self._hedges is None
+                               else self._run(exchange, plan, needs, self._hedges, fresh=fresh))  # fmt: skip
             except (UpstreamFault, SidecarFault) as caught:
                 fault, cause = caught, classify_fault(caught.kind, sent=exchange.trial.has_sent)
             if cause is None:
@@ -115,68 +118,10 @@ class Attempts:
         if len(exchange.attempts) > 1:
             exchange.attempts.sort(key=tell_start)
 
-    async def _begin(self, exchange: Exchange, needs: Needs, step: Step | None) -> None:
-        """Choose an upstream, and take what an attempt needs there. Raises Fault where nobody can be asked."""
-        pool, upstreams = name_candidates(exchange, step)
-        now = self._clock.now()
-        decision = self._routing.decide(pool, upstreams, needs, now)
-        grant = None if decision.upstream is None else self._routing.begin(decision, needs, now)
-        while grant is None:
-            if decision.upstream is None and decision.reason != reasons.NO_ROOM:
-                raise self._refuse(exchange, decision, needs, now)
-            now, decision, grant = await self._wait_for_room(exchange, decision, needs)
-            if grant is None:  # the breaker has closed the way meanwhile
-                decision = self._routing.decide(pool, upstreams, needs, now)
-                grant = None if decision.upstream is None else self._routing.begin(decision, needs, now)
-        self._open(exchange, decision, grant, 0.0 if step is None else step.wait_s, now)
-
-    def _open(self, exchange: Exchange, decision: Decision, grant: Grant, waited_s: float, now: float) -> Trial:
-        """Begin an attempt that has what it needs. From its first moment the exchange knows of it, and so ends it."""
-        state = grant.breaker.state(now).label
-        trial = Trial(self._places[grant.upstream], now, exchange.attempts_made, grant=grant, breaker=state, waited_s=waited_s)
-        if grant.is_hedge:
-            exchange.rival = trial
-        else:
-            exchange.trial = trial
-        if decision.candidates:
-            trial.decision = decision
-            if decision.step != _FULL:
-                exchange.degraded = decision.step
-        exchange.attempts_made += 1
-        address(trial, exchange, self._settings.usage.ask)
-        return trial
-
-    async def _wait_for_room(self, exchange: Exchange, decision: Decision, needs: Needs) -> tuple[float, Decision, Grant | None]:
-        """Wait until an upstream that may be asked has room; return when that was, and what was taken there. Raises Fault."""
-        began = self._clock.now()
-        full = tuple(one.upstream for one in decision.candidates if one.reason == reasons.NO_ROOM)
-        try:
-            found = await self._queueing.wait(full, exchange.wishes.urgency, exchange.deadlines.total_at)
-        except NoRoom as shed:
-            exchange.shed, exchange.decision = shed.reason, decision
-            raise
-        now = self._clock.now()
-        exchange.queued_s += now - began
-        if not exchange.attempts_made:
-            exchange.waited_s += now - began
-        decision = decision._replace(upstream=found, reason=reasons.QUEUED)
-        return now, decision, self._routing.begin(decision, needs, now, has_slot=True)
-
-    def _refuse(self, exchange: Exchange, decision: Decision, needs: Needs, now: float) -> Fault:
-        """Return why nobody can be asked."""
-        exchange.decision = decision
-        if decision.reason == reasons.WISH_UNMET:
-            return Refused(WISH_UNMET, f"{WISH_UNMET.summary} {reasons.explain(decision)}.")
-        cut_off = [one.upstream for one in decision.candidates if one.reason == reasons.CIRCUIT_OPEN]
-        for name in cut_off:
-            self._witness.note_rejected(name)
-        return UpstreamFault(CIRCUIT_OPEN, retry_after_s=self._routing.retry_after_s(cut_off, needs, now))
-
-    async def _run(self, exchange: Exchange, plan: Plan, needs: Needs, *, fresh: bool) -> Cause | None:
-        """Make the current attempt, with a rival beside it where it is late and rivals are wanted. Raises Fault."""
-        hedges = self._hedges
-        delay_s = None if hedges is None else hedges.find_delay(exchange, plan)
-        if hedges is None or delay_s is None:
+    async def _run(self, exchange: Exchange, plan: Plan, needs: Needs, hedges: Hedges, *, fresh: bool) -> Cause | None:
+        """Make the current attempt, with a rival beside it where it is late. Raises Fault."""
+        delay_s = hedges.find_delay(exchange, plan)
+        if delay_s is None:
             return await self._try(exchange, exchange.trial, plan, fresh=fresh)
         return await hedges.race(
             exchange, delay_s, lambda trial: self._try(exchange, trial, plan, fresh=fresh),
@@ -185,15 +130,10 @@ class Attempts:
 
     def _call_rival(self, exchange: Exchange, plan: Plan, needs: Needs) -> Trial | None:
         """Begin an attempt beside the current one; None where nobody else can be asked."""
-        pool, upstreams = name_candidates(exchange, None)
-        now = self._clock.now()
-        needs = needs._replace(tried=needs.tried | {exchange.trial.place.name})
-        decision = self._routing.decide(pool, upstreams, needs, now)
-        grant = None if decision.upstream is None else self._routing.begin(decision, needs, now, is_hedge=True)
-        if grant is None:
-            return None
-        plan.begin(now)
-        return self._open(exchange, decision, grant, 0.0, now)
+        rival = self._openings.begin_rival(exchange, needs)
+        if rival is not None:
+            plan.begin(rival.began)
+        return rival
 
     def _drop(self, exchange: Exchange, trial: Trial, fault: Fault | None, cause: Cause | None) -> None:
         """An attempt beside another is over: it has failed, or without a reason it has lost."""

@@ -117,6 +117,15 @@ class Exchange(msgspec.Struct):
     session: SessionObserver | None = None  # a WebSocket is asked for
     became: Session | None = None  # and it became one, which has ended
 
+    def reopen(self) -> bool:
+        """Go back to the attempt that was given up last, if the whole of its answer is still held; tell whether it is."""
+        answer = self.trial.answer
+        if answer is None or not answer.ended or not self.attempts:
+            return False
+        self.attempts.pop()
+        self.trial.is_closed = False
+        return True
+
     @property
     def reader(self) -> Observer | SessionObserver | None:
         """Who has read the answer, or the session that it became."""

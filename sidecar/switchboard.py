@@ -19,6 +19,7 @@ from sidecar.edge.outbound.probes import Knocker, Probes
 from sidecar.edge.tasks import spawn
 from sidecar.edge.telemetry.announcements import Announcements
 from sidecar.edge.telemetry.resilience import Resilience
+from sidecar.openings import Openings
 from sidecar.ports import Clock, Reach
 from sidecar.queueing import Queueing
 from sidecar.sealing import price_lost
@@ -42,8 +43,9 @@ class Switchboard:
         holds = Holds()
         self.routing = Routing(settings, self._breakers, holds, self._admission, draw)
         queueing = Queueing(self._admission, clock)
+        openings = Openings(places, self.routing, queueing, clock, resilience, settings.usage.ask)
         self.attempts = Attempts(
-            settings, places, self.routing, holds, queueing, upstreams, clock, rest, draw, resilience, listening,
+            settings, openings, self.routing, holds, upstreams, clock, rest, draw, resilience, listening,
             partial(price_lost, prices), spawn, salt=os.urandom(_SALT_BYTES),
         )  # fmt: skip
         self.probes = Probes(settings, places, knocker, clock, draw, self._note_health, resilience.note_probe)

@@ -343,6 +343,7 @@ class Played:
         self.reports: list[tuple[str, Exception]] = []
         self.websockets = Count()
         self.rests: list[float] = []  # backed off, seconds
+        self.at_rest: Callable[[float], Awaitable[None]] | None = None  # what happens meanwhile
         numbers = itertools.count(0x1234567)
         places = read_places(settings.upstreams, keys or {})
         read = read_listening(settings)
@@ -403,6 +404,8 @@ class Played:
 
     async def _rest(self, seconds: float) -> None:
         self.rests.append(seconds)
+        if self.at_rest is not None:
+            await self.at_rest(seconds)
         await let_pass(self.clock, seconds)
 
     async def knock(self, name: str, request: bytes, timeout_s: float) -> int | None:

@@ -276,7 +276,7 @@ async def test_in_a_pool_each_cause_leads_where_the_table_says(cause: Cause) -> 
     assert path.rests == ([0.025] if conduct.waits is Waits.BACK_OFF else [])
     assert [attempt.cause for attempt in record.attempts] == [cause.value, None]
     assert record.attempts[1].waited_s == sum(path.rests)
-    assert [fresh for _, fresh in path.asked] == [False, True]
+    assert [fresh for _, fresh in path.asked] == [False, False], "a kept connection saves time"
     assert counted(path, "failovers", "a", "b") == 1
 
 
@@ -342,10 +342,10 @@ async def test_a_kept_connection_that_was_closed_is_replaced_once() -> None:
     lost = [whole(at_head=UpstreamFault(UPSTREAM_RESET), reused=True) for _ in range(2)]
     path = Pooled(at={"a": lost, "b": [whole()]})
     await path.carry(caller("/two/v1/models", method="GET", body=()))
-    assert path.asked == [("a", False), ("a", True), ("b", True)]
+    assert path.asked == [("a", False), ("a", True), ("b", False)]
     path = Pooled(at={"a": lost, "b": [whole()]})
     await path.carry(caller())
-    assert path.asked == [("a", False), ("b", True)]
+    assert path.asked == [("a", False), ("b", False)]
 
 
 @pytest.mark.parametrize("kind", [TLS_FAILED])
@@ -859,7 +859,7 @@ async def test_a_request_that_cannot_be_addressed_gives_back_what_was_taken(monk
     path = await play_half_open(None)
     path.answers.clear()
     with monkeypatch.context() as patch:
-        patch.setattr("sidecar.attempts.address", fail)
+        patch.setattr("sidecar.openings.address", fail)
         await path.pipeline.carry(caller("/one/" + CHAT))
     assert path.records[0][-1].ending is Ending.SIDECAR_FAULT
     await expect_way_free(path)
@@ -954,3 +954,20 @@ async def test_entries_of_a_batch_are_calls_like_any_other() -> None:
     task = await begin(path, client)
     await leave(client, task)
     path.check_rest()
+
+
+@virtually
+async def test_an_answer_that_is_still_held_is_passed_on_where_nobody_is_left_to_ask() -> None:
+    """A pause was waited for, and meanwhile the breaker has opened: the provider's own words tell more than ours."""
+    settings = replace(SETTINGS, features=replace(SETTINGS.features, retries=True))
+    told = whole(429, b'{"error":{"message":"slow down","code":"rate_limit_exceeded"}}', (b"Retry-After", b"1"))
+    path, client = Pooled(at={"a": [told]}, settings=settings), caller("/one/" + CHAT)
+
+    async def close_the_way(seconds: float) -> None:
+        path.switchboard.force("a", Force.OPEN)
+
+    path.at_rest = close_the_way
+    record = await path.carry(client)
+    assert (client.status, record.ending, record.status) == (429, Ending.RATE_LIMITED, 429)
+    assert b"slow down" in client.body
+    assert [attempt.outcome for attempt in record.attempts] == ["rate_limited"]

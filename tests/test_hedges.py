@@ -265,7 +265,7 @@ async def test_a_rival_that_cannot_be_addressed_ends_the_call_and_loses_nothing(
     from sidecar.trials import address
 
     path = await warm([late(9.0)])
-    monkeypatch.setattr("sidecar.attempts.address", fail)
+    monkeypatch.setattr("sidecar.openings.address", fail)
     client, record = await race(path)
     assert (client.status, len(record.attempts)) == (500, 2)
 

@@ -22,6 +22,7 @@ PATH = {
     "sidecar.attempts",
     "sidecar.batch",
     "sidecar.hedges",
+    "sidecar.openings",
     "sidecar.reading",
     "sidecar.trials",
     "sidecar.pipeline",

@@ -27,15 +27,31 @@ _PROBES: Final = {
 _CONNECT_HEAD_BYTES_MAX: Final = 16 * 1024
 
 
+class Authorities:
+    """Who is trusted to vouch for upstreams."""
+
+    def __init__(self) -> None:
+        self._context: ssl.SSLContext | None = None
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What TLS connections are made with: read once, when first used. It takes 30 ms, and memory that plain upstreams need not pay."""
+        if self._context is None:
+            self._context = ssl.create_default_context()
+            self._context.set_alpn_protocols(["http/1.1"])
+        return self._context
+
+
 class Dialler:
     """Makes connections to one upstream."""
 
-    def __init__(self, place: Place, resolver: Resolver, environ: Mapping[str, str]) -> None:
+    def __init__(self, place: Place, resolver: Resolver, environ: Mapping[str, str], authorities: "Authorities | None" = None) -> None:
+        """`authorities`: shared by all upstreams, for what they take."""
         self._place = place
         self._resolver = resolver
         self._proxy: EgressProxy | None = find_egress_proxy(place.scheme, place.host, place.port, environ)
         self._way = place.host if self._proxy is None else f"{place.host} through {self._proxy.host}"
-        self._tls: ssl.SSLContext | None = None
+        self._authorities = authorities or Authorities()
 
     async def dial(self, make: Callable[[], Connection], now: float, timeout_s: float) -> Connection:
         """Return a new connection. Raises UpstreamFault, within `timeout_s` seconds."""
@@ -56,7 +72,7 @@ class Dialler:
         try:
             if self._proxy is not None:
                 await self._tunnel(sock, self._proxy)
-            tls = self._tls_context() if self._place.scheme == "https" else None
+            tls = self._authorities.context if self._place.scheme == "https" else None
             _, connection = await asyncio.get_running_loop().create_connection(
                 make, sock=sock, ssl=tls, server_hostname=self._place.host if tls else None
             )
@@ -87,13 +103,6 @@ class Dialler:
         status = read_connect_status(head)
         if status is None or not 200 <= status < 300:
             raise UpstreamFault(TUNNEL_REFUSED, f"{proxy.host} answered CONNECT with {status or 'no HTTP'}")
-
-    def _tls_context(self) -> ssl.SSLContext:
-        # Made on first use: loading the authorities costs milliseconds and memory that plain upstreams need not pay.
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
-            self._tls.set_alpn_protocols(["http/1.1"])
-        return self._tls
 
 
 def _tell_tls(error: ssl.SSLError) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from sidecar.config import Dns, Upstream
 from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.choose.places import Place
-from sidecar.edge.outbound.dial import Dialler
+from sidecar.edge.outbound.dial import Authorities, Dialler
 from sidecar.edge.outbound.dns import Resolver
 from sidecar.edge.outbound.knock import knock
 from sidecar.edge.outbound.pool import Pool
@@ -32,12 +32,12 @@ class Upstreams:
     ) -> None:
         self._clock = clock
         self._watch = Watch(clock.now)
-        resolver = Resolver(dns)
+        resolver, authorities = Resolver(dns), Authorities()
         self._head_bytes_max = head_bytes_max
         self._pools: dict[str, Pool] = {}
         self._diallers: dict[str, Dialler] = {}
         for name, upstream in settings.items():
-            dialler = self._diallers[name] = Dialler(places[name], resolver, environ)
+            dialler = self._diallers[name] = Dialler(places[name], resolver, environ, authorities)
             self._pools[name] = Pool(name, upstream, dialler, clock, head_bytes_max=head_bytes_max, draw=draw)
 
     async def reach(self, name: str, deadlines: Deadlines, *, fresh: bool) -> Relay:
