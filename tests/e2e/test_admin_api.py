@@ -70,6 +70,7 @@ async def running(folder: Path) -> AsyncIterator[Live]:
                 "first": {"url": first.url, "provider": "openai", "weight": 1000.0, "probe": "off"},
                 "second": {"url": second.url, "provider": "openai", "weight": 0.001, "probe": "off"},
             },
+            "features": {"probes": False},
             "pools": {"both": {"upstreams": ["first", "second"], "strategy": "weighted"}},
             "routes": [{"prefix": "/pool/", "pool": "both"}, {"prefix": "/only/", "upstream": "first"}],
         }

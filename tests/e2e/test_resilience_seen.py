@@ -221,6 +221,12 @@ def test_one_dead_upstream_is_one_page(seen: Seen) -> None:
     assert {alert for alert in firing if alert[2] in ("both", "member", "steady")} == {("LLMCircuitBreakerOpen", "warning", "member")}
     assert ("LLMCallsShed", "warning", "") in firing
     assert {alert for alert in firing if alert[0] == "LLMUpstreamUnhealthy"} == set()
+    ended = {"time": str(seen.storm.ended_s)}
+    for record, label, about in (
+        ("job_route:llm_sidecar_request_errors_mostly_unavailable:rate5m", "route", {"gone", "nobody"}),
+        ("job_upstream:llm_sidecar_circuit_breaker_state_in_use:max5m", "upstream", set(DEAD)),
+    ):
+        assert {series["metric"][label] for series in seen.prometheus.get("query", query=record, **ended)["result"]} == about
 
 
 def test_alerts_lead_to_the_runbook(seen: Seen) -> None:
