@@ -48,7 +48,7 @@ _ONCE_IDLE_S: Final = 4.0  # they are faster there, but for pauses that a script
 _POOL: Final = "chat"
 _FIRST: Final = "openai"
 _STANDBY: Final = "standby"
-_OUTAGES: Final = Outages(healthy=20, failing=7, provider="openai")
+_OUTAGES: Final = Outages(healthy=12, failing=4, provider="openai")
 _SETTLE_S: Final = 15.0
 _FIRST_BYTE_S: Final = 12.0  # a reasoning model thinks for a while
 _SETTLE_STEP_S: Final = 0.05
@@ -119,7 +119,7 @@ def plan_demo(
             for route in BUILT_IN_ROUTES
         ),
         balancing=Balancing(ejection=pace_s, slow_start=pace_s),
-        breaker=Breaker(consecutive=3, open=pace_s, open_max=pace_s),
+        breaker=Breaker(consecutive=3, successes=1, open=pace_s, open_max=pace_s),
         hedging=Hedging(percentile=0.8, calls_min=5, share_max=0.2),
         probes=Probes(interval=2.0),
         features=Features(hedging=True),
@@ -127,7 +127,7 @@ def plan_demo(
         log=Log(level="info" if is_terminal else "error", format="text"),
     )
     if once:
-        traffic = Traffic("", seed=_SEED, calls=_ONCE_CALLS, duration_s=duration_s, callers=24, odd_every=9, routes=ROUTES)
+        traffic = Traffic("", seed=_SEED, calls=_ONCE_CALLS, duration_s=duration_s, callers=24, odd_every=9, think_s=0.25, routes=ROUTES)
     else:
         traffic = Traffic("", seed=_SEED, duration_s=duration_s, callers=16, odd_every=25, think_s=0.4, routes=ROUTES)
     return Plan(settings, traffic, is_live=is_terminal)

@@ -158,7 +158,7 @@ def _tell_efforts(replaced: Counts, efforts: Efforts) -> list[str]:
     for upstream, opened in sorted(efforts.openings.items()):
         if opened:
             closed, state = efforts.closings.get(upstream, 0), efforts.states.get(upstream, _NONE)
-            lines.append(f"circuit breaker of {upstream}: opened {opened} times, closed again {closed} times, now {state}")
+            lines.append(f"circuit breaker of {upstream}: opened: {opened}, closed again: {closed}, now {state}")
     return lines
 
 
