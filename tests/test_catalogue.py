@@ -1,12 +1,27 @@
 """The catalogue's own laws."""
 
 import re
+from collections.abc import Collection
+from typing import get_args
 
 import pytest
 
 from sidecar import catalogue, thresholds
 from sidecar.catalogue import Kind, LabelKind, Metric
+from sidecar.config import Features
+from sidecar.core.admit import queue
+from sidecar.core.attempt.causes import Cause
+from sidecar.core.attempt.compose import compose_refusal, own_fields
+from sidecar.core.attempt.retry_after import RetryAfter
+from sidecar.core.choose import choices, probing, reasons, transitions
+from sidecar.core.choose.transitions import State
+from sidecar.core.identify.wishes import read_timeout, read_wishes
+from sidecar.core.settings.kinds import members
+from sidecar.errors import NO_ROUTE, ClientFault
+from tests.core.attempt.calls import make_call
+from tests.house.source import ROOT
 
+_NAMED = re.compile(r"x-sidecar-[a-z-]*[a-z]\b")
 SECONDS = (catalogue.OPERATION_DURATION, catalogue.HTTP_SERVER_DURATION)
 METRICS = pytest.mark.parametrize("metric", catalogue.METRICS, ids=lambda metric: metric.name)
 
@@ -77,6 +92,55 @@ def test_no_span_declares_an_attribute_twice() -> None:
     for span in catalogue.SPANS:
         names = [attribute.name for attribute in span.attributes]
         assert len(names) == len(set(names)), span.id
+
+
+@pytest.mark.parametrize(
+    ("listed", "used"),
+    [
+        (catalogue.BREAKER_STATES, [state.label for state in State]),
+        (catalogue.BREAKER_REASONS, transitions.REASONS),
+        (catalogue.OPENING_REASONS, {move.reason for move in transitions.TRANSITIONS.values() if move.after is State.OPEN}),
+        (catalogue.CAUSES, list(Cause)),
+        (catalogue.SHED_REASONS, [queue.QUEUE_FULL, queue.TOO_LONG, queue.GAVE_UP]),
+        (catalogue.PROBE_OUTCOMES, probing.OUTCOMES),
+        (catalogue.DEGRADATION_STEPS, [choices.FULL, choices.SIMPLE, choices.EMERGENCY]),
+        (catalogue.RETRY_AFTER_PROBLEMS, get_args(get_args(RetryAfter.__annotations__["problem"])[0])),
+        (catalogue.WISHES, reasons.ESTIMATED_WISHES | {reasons.EXCLUDED}),
+        (catalogue.FEATURES, members(Features)),
+        (
+            {*catalogue.CHOICE_REASONS, *catalogue.REFUSAL_REASONS, *catalogue.CANDIDATE_REASONS},
+            {value for value in vars(reasons).values() if isinstance(value, str) and re.fullmatch("[a-z_]+", value)},
+        ),
+    ],
+    ids=["states", "movements", "openings", "causes", "sheds", "probes", "steps", "pauses", "wishes", "features", "decisions"],
+)
+def test_words_are_those_in_use(listed: Collection[str], used: Collection[str]) -> None:
+    """Each closed list of words holds those that the code can say, each once, and no others."""
+    assert sorted(listed) == sorted(used)
+
+
+def test_reasons_are_in_their_lists() -> None:
+    """Why one was chosen, why nobody was, and why one was not are told apart; only what is true of one and of all is in two lists."""
+    assert set(catalogue.CHOICE_REASONS).isdisjoint((*catalogue.REFUSAL_REASONS, *catalogue.CANDIDATE_REASONS))
+    assert set(catalogue.REFUSAL_REASONS) & set(catalogue.CANDIDATE_REASONS) == {reasons.CIRCUIT_OPEN, reasons.NO_ROOM}
+    assert set(catalogue.CANDIDATE_REASONS) >= reasons.PER_CALL | reasons.ESTIMATED_WISHES
+
+
+def test_headers_of_requests_are_the_ones_read() -> None:
+    """Each header that is listed is read, as what cannot be understood in it shows, and no other name of ours stands in the code."""
+    for header in catalogue.REQUEST_HEADERS:
+        with pytest.raises(ClientFault, match=header.name):
+            read_timeout({header.name: ","})
+            read_wishes({header.name: ","})
+    named = {name for path in (ROOT / "sidecar/core").rglob("*.py") for name in _NAMED.findall(path.read_text(encoding="utf-8"))}
+    assert named == {header.name for header in catalogue.HEADERS}
+
+
+def test_headers_of_responses_are_the_ones_sent() -> None:
+    """What an answer of the sidecar's own carries, and one that was served in an emergency, is what is listed."""
+    refusal = compose_refusal(make_call(), ClientFault(NO_ROUTE), b"", own=own_fields("0" * 16, "a", 1, "simple"))[0]
+    sent = {field.partition(b":")[0].decode() for field in refusal.split(b"\r\n") if field.startswith(b"x-sidecar-")}
+    assert sent == {header.name for header in catalogue.RESPONSE_HEADERS}
 
 
 def test_gaps_share_the_edges_of_their_metric() -> None:

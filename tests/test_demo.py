@@ -9,7 +9,7 @@ import pytest
 import yaml
 from aiohttp import web
 
-from sidecar.config import Settings
+from sidecar.config import Features, Settings
 from sidecar.core.observe.pricing import read_prices
 from sidecar.demo import Plan, demonstrate, plan_demo
 from sidecar.exchange import Usage
@@ -17,6 +17,8 @@ from sidecar.simulator.accounts import read_ledger
 from sidecar.simulator.ledger import Row, Tokens
 from sidecar.simulator.profile import Profile
 from sidecar.simulator.reply import Outcome
+
+URLS = ("http://127.0.0.1:1", "http://127.0.0.1:2")
 
 
 class Echo:
@@ -71,8 +73,8 @@ async def _demonstrate(*, forgets: str = "", calls: int = 40) -> tuple[int, str,
         made.append(Echo(settings, forgets=forgets))
         return made[-1]
 
-    def plan(url: str) -> Plan:
-        usual = plan_demo(url, None, None, True, is_terminal=False)
+    def plan(first: str, standby: str) -> Plan:
+        usual = plan_demo(first, standby, None, None, True, is_terminal=False)
         return usual._replace(traffic=usual.traffic._replace(calls=calls, patience_s=0.5))
 
     code = await demonstrate(make, Profile(speed=0), plan, asyncio.Event(), out)
@@ -107,15 +109,17 @@ async def test_a_sidecar_that_does_not_start() -> None:
 
     made: list[str] = []
 
-    def plan(url: str) -> Plan:
-        made.append(url)
-        return plan_demo(url, None, None, True, is_terminal=False)
+    def plan(*urls: str) -> Plan:
+        made.extend(urls)
+        return plan_demo(*urls, None, None, True, is_terminal=False)
 
     with pytest.raises(OSError, match="no such port"):
         await demonstrate(Broken, Profile(speed=0), plan, asyncio.Event(), io.StringIO())
+    assert len(set(made)) == 2
     async with httpx.AsyncClient() as client:
-        with pytest.raises(httpx.ConnectError):
-            await client.get(f"{made[0]}/_sim/totals")
+        for url in made:
+            with pytest.raises(httpx.ConnectError):
+                await client.get(f"{url}/_sim/totals")
 
 
 async def test_live_lines() -> None:
@@ -123,8 +127,8 @@ async def test_live_lines() -> None:
     out, stop = io.StringIO(), asyncio.Event()
     asyncio.get_running_loop().call_later(1.3, stop.set)
 
-    def plan(url: str) -> Plan:
-        usual = plan_demo(url, None, None, False, is_terminal=True)
+    def plan(first: str, standby: str) -> Plan:
+        usual = plan_demo(first, standby, None, None, False, is_terminal=True)
         return usual._replace(traffic=usual.traffic._replace(odd_every=0))
 
     assert await demonstrate(Echo, Profile(speed=0), plan, stop, out) == 0
@@ -133,14 +137,19 @@ async def test_live_lines() -> None:
 
 def test_settings() -> None:
     """The sidecar listens on the port asked for, or on a free one, and sees the provider as all that it has routes for."""
-    settings = plan_demo("http://127.0.0.1:1", None, 4567, True, is_terminal=False).settings
+    settings = plan_demo(*URLS, None, 4567, True, is_terminal=False).settings
     assert (settings.listen, settings.admin.listen) == ("127.0.0.1:4567", "127.0.0.1:0")
     assert {name: (place.url, place.provider) for name, place in settings.upstreams.items()} == {
         "openai": ("http://127.0.0.1:1", "openai"), "anthropic": ("http://127.0.0.1:1", "anthropic"),
         "gemini": ("http://127.0.0.1:1", "gcp.gemini"), "ollama": ("http://127.0.0.1:1", "ollama"),
-        "openrouter": ("http://127.0.0.1:1/api", "openrouter"),
+        "openrouter": ("http://127.0.0.1:1/api", "openrouter"), "standby": ("http://127.0.0.1:2", "openai"),
     }  # fmt: skip
-    assert plan_demo("http://127.0.0.1:1", None, None, True, is_terminal=False).settings.listen == "127.0.0.1:0"
+    assert settings.pools["chat"].upstreams == ("openai", "standby")
+    assert {route.prefix: route.pool or route.upstream for route in settings.routes} == {
+        "/openai/": "chat", **{f"/{name}/": name for name in ("anthropic", "openrouter", "gemini", "ollama")},
+    }  # fmt: skip
+    assert settings.features == Features(hedging=True)
+    assert plan_demo(*URLS, None, None, True, is_terminal=False).settings.listen == "127.0.0.1:0"
 
 
 @pytest.mark.parametrize(
@@ -148,7 +157,7 @@ def test_settings() -> None:
 )
 def test_bounds(duration_s: float | None, once: bool, bounds: tuple[int | None, float | None]) -> None:
     """`--once` is bounded in number, `--duration` in time, and without either nothing ends it but a signal."""
-    traffic = plan_demo("http://127.0.0.1:1", duration_s, None, once, is_terminal=False).traffic
+    traffic = plan_demo(*URLS, duration_s, None, once, is_terminal=False).traffic
     assert (traffic.calls, traffic.duration_s) == bounds
 
 

@@ -73,6 +73,15 @@ class Span(NamedTuple):
     attributes: tuple[Attribute, ...]
 
 
+class Header(NamedTuple):
+    """One HTTP header of our own: on requests or on responses, what its value is, and what it means."""
+
+    name: str
+    side: str  # "request" or "response"
+    value: str
+    help: str
+
+
 class LogEvent(NamedTuple):
     """One kind of log line: at most one within `repeat_s` seconds, which tells how many it stands for."""
 

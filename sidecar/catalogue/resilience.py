@@ -28,6 +28,16 @@ DEGRADATION_STEPS: Final = ("full", "simple", "emergency")
 SHED_REASONS: Final = ("queue_full", "too_long", "gave_up")
 RETRY_AFTER_PROBLEMS: Final = ("capped", "unreadable")
 PROBE_OUTCOMES: Final = ("succeeded", "failed")
+# Why an upstream was chosen, why nobody was, and why another one could not be, or not before others.
+CHOICE_REASONS: Final = (
+    "only_one", "its_turn", "its_share", "fewest_pending", "best_score", "kept", "explored", "trial", "last_left", "pause_ends_first",
+    "nearest_to_wishes", "due_first", "first_with_room",
+)  # fmt: skip
+REFUSAL_REASONS: Final = ("circuit_open", "no_room", "wish_unmet", "exhausted")
+CANDIDATE_REASONS: Final = (
+    "tried", "silent", "same_credentials", "context", "exclude", "max_response_time", "min_quality", "min_reliability", "circuit_open",
+    "no_room", "half_open", "held", "ejected", "probe_failed", "slow_start", "prefer",
+)  # fmt: skip
 # Wishes that can leave nobody to choose: who is not preferred is chosen where no other is left.
 WISHES: Final = ("max_response_time", "min_quality", "min_reliability", "exclude")
 FEATURES: Final = tuple(feature.name for feature in fields(Features))

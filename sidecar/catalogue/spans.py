@@ -3,6 +3,11 @@
 from typing import Final
 
 from sidecar.catalogue.kinds import Attribute, Span
+from sidecar.catalogue.resilience import CANDIDATE_REASONS, CAUSES, CHOICE_REASONS, DEGRADATION_STEPS, REFUSAL_REASONS
+
+
+def _list(words: tuple[str, ...]) -> str:
+    return ", ".join(words)
 
 
 def _attributes(type_: str, *names: str) -> tuple[Attribute, ...]:
@@ -20,10 +25,18 @@ _WAY: Final = (
 # Of each attempt for which there was a choice, and of a call for which there was nobody to choose.
 _DECISION: Final = (
     Attribute("llm_sidecar.decision.strategy", "string", "The pool's strategy."),
-    Attribute("llm_sidecar.decision.step", "string", "At which step of the policy: full, simple or emergency."),
-    Attribute("llm_sidecar.decision.reason", "string", "Why it was decided so, in a few words."),
+    Attribute("llm_sidecar.decision.step", "string", f"At which step of the policy: {_list(DEGRADATION_STEPS)}."),
+    Attribute(
+        "llm_sidecar.decision.reason",
+        "string",
+        f"Why it was decided so: {_list(CHOICE_REASONS)}; and where nobody was chosen {_list(REFUSAL_REASONS)}.",
+    ),
     Attribute("llm_sidecar.decision.score", "double", "What the chosen upstream scored: the higher the better."),
-    Attribute("llm_sidecar.decision.alternatives", "string[]", "The other upstreams: why each could not be chosen, or what it scored."),
+    Attribute(
+        "llm_sidecar.decision.alternatives",
+        "string[]",
+        f"The other upstreams: what each scored, or why it could not be chosen: {_list(CANDIDATE_REASONS)}.",
+    ),
 )
 SERVER_SPAN: Final = Span(
     "server", "SERVER", "{http.request.method} {http.route}", "Every exchange of a kept trace.",
@@ -91,7 +104,7 @@ ATTEMPT_SPAN: Final = Span(
      Attribute("llm_sidecar.attempt.model", "string", "What the model is called at this upstream, where that is another name."),
      Attribute("llm_sidecar.attempt.hedge", "boolean", "True where the attempt was made beside another one."),
      Attribute("llm_sidecar.attempt.backoff", "double", "Seconds waited before the attempt."),
-     Attribute("llm_sidecar.attempt.cause", "string", "What was wrong with it, as in llm_sidecar_retries_total, where another was made."),
+     Attribute("llm_sidecar.attempt.cause", "string", f"What was wrong with it, where another was made: {_list(CAUSES)}."),
      Attribute("llm_sidecar.attempt.cost_usd", "double", "What the attempt cost, in US dollars, where it lost and that is known."),
      *_DECISION,
      Attribute("llm_sidecar.attempt.time_to_connection", "double", "Seconds until a connection was there."),

@@ -10,7 +10,7 @@ from sidecar.thresholds import THRESHOLDS, Threshold
 
 
 def render_markdown() -> str:
-    """Return every metric, span attribute, log event, error id and threshold as Markdown tables."""
+    """Return every metric, span attribute, log event, header, error id and threshold as Markdown tables."""
     return "\n".join(
         (
             "# Reference of names",
@@ -30,6 +30,8 @@ def render_markdown() -> str:
             ),
             "\n## Log events\n",
             *_table(("event", "level", "meaning"), ((f"`{e.name}`", e.level, e.help) for e in catalogue.LOG_EVENTS)),
+            "\n## Headers\n",
+            *_table(("header", "of the", "value", "meaning"), ((f"`{h.name}`", h.side, h.value, h.help) for h in catalogue.HEADERS)),
             "\n## Errors\n",
             *_table(
                 ("id", "status", "origin", "meaning", "advice"),
@@ -48,6 +50,7 @@ def render_json() -> str:
         "metrics": [_describe(metric) for metric in (*catalogue.METRICS, *catalogue.PROCESS_METRICS)],
         "spans": [span._asdict() | {"attributes": [attribute._asdict() for attribute in span.attributes]} for span in catalogue.SPANS],
         "log_events": [event._asdict() for event in catalogue.LOG_EVENTS],
+        "headers": [header._asdict() for header in catalogue.HEADERS],
         "errors": [kind._asdict() for kind in ERRORS],
         "thresholds": [threshold._asdict() | {"bands": [band._asdict() for band in threshold.bands]} for threshold in THRESHOLDS],
     }

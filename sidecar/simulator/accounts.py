@@ -2,7 +2,8 @@
 
 Both are brought to requests by ending and billable tokens as disjoint kinds, per provider and model.
 Where the provider did not tell its usage in full nobody downstream can know it, so the comparison is
-over what was told; what was truly generated is kept beside it.
+over what was told; what was truly generated is kept beside it. Where one call took several attempts,
+both tell of the one that was answered: the others are in `efforts`.
 """
 
 import math
@@ -27,7 +28,10 @@ _ENDINGS: Final = {
     Outcome.CLIENT_GONE: Ending.CLIENT_GONE,
     Outcome.STOPPED: Ending.CUT,
 }
+# Nobody was asked, and so no provider can know of it.
+_UNASKED: Final = frozenset((Ending.UNAVAILABLE, Ending.OVERLOADED))
 _SAMPLE: Final = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)(?: \S+)?")
+_REQUESTS: Final = "llm_sidecar_requests_total"
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _ESCAPES: Final = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
 
@@ -110,13 +114,13 @@ def read_ledger(rows: Iterable[Row], *, true: bool = False) -> Account:
 
 
 def read_scrape(text: str) -> Account:
-    """The sidecar's account: its counters of requests, of tokens that were reported, and of what they cost."""
+    """The sidecar's account: its counters of requests that went to a provider, of tokens that were reported, and of what they cost."""
     account: Account = {}
     for name, labels, value in read_samples(text):
-        if not value:
+        if not value or labels.get("ending") in _UNASKED:
             continue
         key = (labels.get("provider", ""), labels.get("model", ""))
-        if name == "llm_sidecar_requests_total":
+        if name == _REQUESTS:
             endings = account.setdefault(key, Tally()).endings
             endings[labels["ending"]] = endings.get(labels["ending"], 0) + round(value)
         elif name == "llm_sidecar_tokens_total" and labels.get("source") == "reported":
@@ -124,6 +128,12 @@ def read_scrape(text: str) -> Account:
         elif name == "llm_sidecar_cost_usd_total" and labels.get("source") != "estimated":
             account.setdefault(key, Tally()).cost_usd += value
     return account
+
+
+def count_unasked(text: str) -> int:
+    """How many calls the sidecar answered itself, because there was no provider that could be asked."""
+    told = (value for name, labels, value in read_samples(text) if name == _REQUESTS and labels["ending"] in _UNASKED)
+    return round(sum(told))
 
 
 def read_samples(text: str) -> Iterator[tuple[str, dict[str, str], float]]:

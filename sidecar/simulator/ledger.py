@@ -3,6 +3,10 @@
 Two accounts of tokens are kept apart. *True* is what the provider generated and would bill.
 *Reported* is what it told: usage that went out in full. A stream that was cut before its usage
 has true tokens and no reported ones, and nobody downstream can know better.
+
+Requests with one tag (`x-sim-tag`) are attempts at one call, perhaps at several providers that keep
+one ledger together. One of them stands for the call: its answer is the one that was listened to. The
+others were replaced: what they generated is true, what they told was told to nobody.
 """
 
 from collections import OrderedDict, deque
@@ -25,8 +29,8 @@ class Entry:
     __slots__ = (
         "body_bytes", "cached_tokens", "client_closed_s", "digest", "ended_s", "fault", "first_byte_s", "first_token_s",
         "header_names", "id", "is_billed", "is_superseded", "marks", "method", "model", "number", "outcome", "path", "prices",
-        "prompt_tokens", "provider", "received_s", "request_id", "status", "stream", "tag", "traceparent", "written_1h_tokens",
-        "written_tokens",
+        "prompt_tokens", "provider", "received_s", "request_id", "rival", "status", "stream", "tag", "traceparent", "upstream",
+        "written_1h_tokens", "written_tokens",
     )  # fmt: skip
 
     def __init__(self, number: int, method: str, path: str, received_s: float) -> None:
@@ -39,6 +43,7 @@ class Entry:
         self.tag = ""  # the caller's own name for this request (`x-sim-tag`)
         self.traceparent: str | None = None
         self.header_names: tuple[str, ...] = ()
+        self.upstream = ""  # who was asked, where several keep one ledger
         self.provider = ""  # whose interface was called
         self.model = ""
         self.stream = False
@@ -47,7 +52,8 @@ class Entry:
         self.outcome = Outcome.OPEN
         self.marks = Marks()
         self.is_billed = False
-        self.is_superseded = False  # the same request came again
+        self.is_superseded = False  # another attempt at the same call stands for it
+        self.rival: Entry | None = None  # an attempt at the same call that was under way at the same time
         self.prices = _FREE
         self.prompt_tokens = 0
         self.cached_tokens = 0
@@ -89,12 +95,18 @@ class Entry:
         """What the caller was told."""
         return self.marks.told_within(self.body_bytes) or NOTHING
 
+    @property
+    def is_good(self) -> bool:
+        """Whether it was answered, and with success."""
+        return self.outcome is Outcome.COMPLETE and self.status is not None and self.status < 400
+
     def tell(self) -> dict[str, Any]:
         """The entry as JSON types."""
         tokens = self.true_tokens
         return {
             "number": self.number, "id": self.id, "request_id": self.request_id, "tag": self.tag, "traceparent": self.traceparent,
-            "method": self.method, "path": self.path, "header_names": list(self.header_names), "provider": self.provider,
+            "method": self.method, "path": self.path, "header_names": list(self.header_names),
+            "upstream": self.upstream, "provider": self.provider,
             "model": self.model, "stream": self.stream, "status": self.status,
             "fault": self.fault, "outcome": self.outcome.value, "superseded": self.is_superseded,
             "usage": tokens._asdict(), "reported": self.is_reported, "cost_usd": tokens.cost_usd(self.prices),
@@ -117,6 +129,7 @@ class Row(NamedTuple):
     reported: Tokens = NOTHING
     true_usd: float = 0.0
     reported_usd: float = 0.0
+    replaced: int = 0  # by another attempt: these are no part of `requests`, nor of what was reported
 
 
 class Ledger:
@@ -129,16 +142,16 @@ class Ledger:
         self._open = 0
 
     def begin(self, entry: Entry) -> None:
-        """A request came in. One with the tag of an earlier one is the same request, repeated."""
+        """A request came in. One with the tag of an earlier one is another attempt at the same call."""
         self._entries.append(entry)
         self._open += 1
         if not entry.tag:
             return
         earlier = self._by_tag.pop(entry.tag, None)
         if earlier is not None:
-            earlier.is_superseded = True
-            if earlier.outcome is not Outcome.OPEN:
-                self._count_request(earlier, -1)
+            self._replace(earlier)
+            if earlier.outcome is Outcome.OPEN:
+                entry.rival, earlier.rival = earlier, entry
         self._by_tag[entry.tag] = entry
         if len(self._by_tag) > _TAGS_MAX:
             self._by_tag.popitem(last=False)
@@ -148,14 +161,16 @@ class Ledger:
         entry.outcome = outcome
         entry.ended_s = now
         self._open -= 1
-        row = self._row_of(entry)
-        true, reported = entry.true_tokens, entry.reported_tokens
-        self._put(row._replace(
-            true=row.true.plus(true), reported=row.reported.plus(reported),
-            true_usd=row.true_usd + true.cost_usd(entry.prices), reported_usd=row.reported_usd + reported.cost_usd(entry.prices),
-        ))  # fmt: skip
-        if not entry.is_superseded:
-            self._count_request(entry, 1)
+        row, true = self._row_of(entry), entry.true_tokens
+        self._put(row._replace(true=row.true.plus(true), true_usd=row.true_usd + true.cost_usd(entry.prices)))
+        self._count(entry, 1)
+        rival = entry.rival
+        if rival is None:
+            return
+        stands, falls = (rival, entry) if _outlasts(rival, entry) else (entry, rival)
+        if stands.is_superseded and not falls.is_superseded:
+            self._replace(falls)
+            self._reinstate(stands)
 
     def clear(self) -> None:
         """Forget every sealed entry and all totals; open entries will be counted when they end."""
@@ -190,7 +205,7 @@ class Ledger:
             "rows": [
                 {
                     "provider": row.provider, "model": row.model, "status": row.status, "outcome": row.outcome.value,
-                    "requests": row.requests,
+                    "requests": row.requests, "replaced": row.replaced,
                     "true": _tell_tokens(row.true, cost_usd=row.true_usd),
                     "reported": _tell_tokens(row.reported, cost_usd=row.reported_usd),
                 }
@@ -198,9 +213,35 @@ class Ledger:
             ],
         }  # fmt: skip
 
-    def _count_request(self, entry: Entry, step: int) -> None:
+    def _replace(self, entry: Entry) -> None:
+        """Another attempt stands for the call."""
+        if entry.outcome is not Outcome.OPEN:
+            self._count(entry, -1)
+        entry.is_superseded = True
+        if entry.outcome is not Outcome.OPEN:
+            self._count(entry, 1)
+
+    def _reinstate(self, entry: Entry) -> None:
+        """It stands for the call after all."""
+        if entry.outcome is not Outcome.OPEN:
+            self._count(entry, -1)
+        entry.is_superseded = False
+        if entry.outcome is not Outcome.OPEN:
+            self._count(entry, 1)
+        if entry.tag in self._by_tag:
+            self._by_tag[entry.tag] = entry
+
+    def _count(self, entry: Entry, step: int) -> None:
+        """Add (1) a sealed entry to what it counts as now, or take it away (-1)."""
         row = self._row_of(entry)
-        self._put(row._replace(requests=row.requests + step))
+        if entry.is_superseded:
+            self._put(row._replace(replaced=row.replaced + step))
+            return
+        told = entry.reported_tokens
+        self._put(row._replace(
+            requests=row.requests + step, reported=row.reported.plus(told.times(step)),
+            reported_usd=row.reported_usd + step * told.cost_usd(entry.prices),
+        ))  # fmt: skip
 
     def _row_of(self, entry: Entry) -> Row:
         key = (entry.provider, entry.model, entry.status, entry.outcome)
@@ -208,6 +249,13 @@ class Ledger:
 
     def _put(self, row: Row) -> None:
         self._rows[row.provider, row.model, row.status, row.outcome] = row
+
+
+def _outlasts(rival: Entry, entry: Entry) -> bool:
+    """Whether the rival of an entry that has just ended stands for their call: the other was given up, or failed before it did."""
+    if rival.outcome is Outcome.OPEN:
+        return not entry.is_good
+    return rival.is_good or (entry.outcome is Outcome.CLIENT_GONE and rival.outcome is not Outcome.CLIENT_GONE)
 
 
 def _tell_tokens(*several: Tokens, cost_usd: float) -> dict[str, Any]:

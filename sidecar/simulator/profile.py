@@ -72,6 +72,23 @@ MODELS: Final[Mapping[str, Model]] = {
 }  # fmt: skip
 
 
+class Outages(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bursts of failures: after `healthy` requests the next `failing` ones fail, the faults taking turns, then again.
+
+    Counted are requests that come without a script of their own, and to the interface of `provider` if that is given.
+    """
+
+    healthy: Annotated[int, msgspec.Meta(ge=1)]
+    failing: Annotated[int, msgspec.Meta(ge=1)]
+    provider: str | None = None  # a GenAI provider name
+    faults: Annotated[tuple[Fault, ...], msgspec.Meta(min_length=1)] = (Fault.SERVER_ERROR, Fault.RESET_BEFORE_HEAD)
+
+    def find_fault(self, count: int) -> Fault | None:
+        """What strikes the request that comes after `count` others, if anything does."""
+        number = count % (self.healthy + self.failing) - self.healthy
+        return self.faults[number % len(self.faults)] if number >= 0 else None
+
+
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole behaviour. `speed` divides every drawn time; 0 means no waiting at all."""
 
@@ -79,6 +96,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     speed: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     models: dict[str, Model] = msgspec.field(default_factory=lambda: dict(MODELS))
     faults: dict[Fault, Share] = {}
+    outages: Outages | None = None
     cached_from_tokens: Annotated[int, msgspec.Meta(ge=1)] = 1024  # shorter prompts are not cached
     requests_per_minute: Annotated[int, msgspec.Meta(ge=1)] = 10_000  # as told in x-ratelimit headers
     tokens_per_minute: Annotated[int, msgspec.Meta(ge=1)] = 2_000_000
@@ -106,6 +124,8 @@ def read_profile(text: str) -> Profile:
         raise ProfileError("the rates of `faults` add up to more than 1")
     if Fault.STATUS in profile.faults:
         raise ProfileError("fault `status` needs a script: it has no rate")
+    if profile.outages is not None and Fault.STATUS in profile.outages.faults:
+        raise ProfileError("fault `status` needs a script: there is no outage of it")
     if not profile.models:
         raise ProfileError("`models` is empty")
     return profile

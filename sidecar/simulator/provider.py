@@ -35,6 +35,7 @@ _RESPONSES_SUFFIX: Final = "/responses"
 _REMEMBERING: Final = (Form.CHAT, Form.RESPONSE)  # their prompts are cached, where the format can tell it
 _COUNT_SUFFIX: Final = "/messages/count_tokens"
 _SCRIPTS_MAX: Final = 100_000
+_PROBER: Final = "llm-sidecar/"  # how a sidecar names itself where it asks on its own account
 _DOWN: Final = (Fault.RESET_BEFORE_HEAD, Fault.CLOSE_BEFORE_HEAD, Fault.GARBAGE_HTTP)
 
 
@@ -56,9 +57,14 @@ class Received(NamedTuple):
 class Provider:
     """What the provider knows from one request to the next. All of it changes in plain functions."""
 
-    def __init__(self, profile: Profile, connections: Callable[[], list[dict[str, Any]]] = list) -> None:
+    def __init__(
+        self, profile: Profile, connections: Callable[[], list[dict[str, Any]]] = list, *, ledger: Ledger | None = None, name: str = ""
+    ) -> None:  # fmt: skip
+        """`ledger`: one that is kept together with other providers. `name`: of this one, in there."""
         self.profile = profile
-        self.ledger = Ledger()
+        self.ledger = Ledger() if ledger is None else ledger
+        self._name = name
+        self._exposed = 0  # requests that an outage could have struck
         self._connections = connections
         self._prompts = PromptMemory(profile.cached_from_tokens)
         self._scripts: deque[Script] = deque()
@@ -66,9 +72,11 @@ class Provider:
         self._number = 0
 
     def receive(self, received: Received, now: float) -> tuple[Entry | None, Reply]:
-        """Take a request; the entry is None for one that steers the simulator itself."""
+        """Take a request; the entry is None for one that steers the simulator itself, and for a sidecar's probe, which is no call."""
         if received.path.startswith(CONTROL_PREFIX):
             return None, self._control(received)
+        if received.headers.get("user-agent", "").startswith(_PROBER):
+            return None, compose_plain(200, b"{}")
         entry = self._make_entry(received, now)
         dialect, form = find_dialect(received.method, received.target) or (_find_other(received.path), None)
         entry.provider = dialect.provider
@@ -98,6 +106,7 @@ class Provider:
     def _make_entry(self, received: Received, now: float) -> Entry:
         self._number += 1
         entry = Entry(self._number, received.method, received.path, now)
+        entry.upstream = self._name
         entry.tag = received.headers.get("x-sim-tag", "")
         entry.traceparent = received.headers.get("traceparent")
         entry.header_names = tuple(received.headers)
@@ -117,7 +126,7 @@ class Provider:
         if model.embeds != (form is Form.EMBEDDING):
             raise Rejection(403, f"You are not allowed to use `{ask.model}` on this endpoint.", param="model")
         identity = received.headers.get("x-sim-seed", str(entry.number))
-        fault = script.fault if script else draw_fault(self.profile, identity)
+        fault = script.fault if script else self._draw_fault(dialect.provider, identity)
         prices = model.prices.with_fee(dialect.fee)
         plan = self._plan(ask, script or Script(), fault, identity)._replace(prices=prices)
         entry.id, entry.request_id, entry.fault = dialect.name_answer(plan), plan.request_id, fault.value if fault else None
@@ -129,6 +138,14 @@ class Provider:
         if ask.stored and reply.status == 200:
             self._stored.keep(entry.id, plan, entry.received_s + plan.duration_s)
         return reply
+
+    def _draw_fault(self, provider: str, identity: str) -> Fault | None:
+        """What strikes a request to the interface of `provider` that comes without a script, if anything does."""
+        outage, outages = None, self.profile.outages
+        if outages is not None and outages.provider in (None, provider):
+            outage = outages.find_fault(self._exposed)
+            self._exposed += 1
+        return outage or draw_fault(self.profile, identity)
 
     def _plan(self, ask: Ask, script: Script, fault: Fault | None, identity: str) -> Plan:
         is_read = fault is None or (fault not in ERROR_STATUS and fault not in _DOWN and fault is not Fault.STATUS)

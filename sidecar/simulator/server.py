@@ -21,9 +21,10 @@ _BACKLOG: Final = 4096
 class Simulator:
     """A listening simulated provider."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, *, ledger: Ledger | None = None, name: str = "") -> None:
+        """`ledger`: one that is kept together with other providers. `name`: of this one, in there."""
         self._connections: set[Connection] = set()
-        self._provider = Provider(profile, self._tell_connections)
+        self._provider = Provider(profile, self._tell_connections, ledger=ledger, name=name)
         self._server: asyncio.Server | None = None
         self.url = ""  # without a trailing slash; the interface is under /v1/
 
@@ -66,16 +67,19 @@ class Simulator:
         return [connection.tell() for connection in self._connections]
 
 
-async def start(host: str = "127.0.0.1", port: int = 0, profile: Profile | None = None, seed: int | None = None) -> Simulator:
+async def start(
+    host: str = "127.0.0.1", port: int = 0, profile: Profile | None = None, seed: int | None = None, *,
+    ledger: Ledger | None = None, name: str = "",
+) -> Simulator:  # fmt: skip
     """Start a simulated provider within the running loop.
 
-    Port 0 takes a free one; `seed` outranks the profile's. Raises OSError where the address cannot
-    be had.
+    Port 0 takes a free one; `seed` outranks the profile's; `ledger` and `name`: as of Simulator.
+    Raises OSError where the address cannot be had.
     """
     chosen = profile or Profile()
     if seed is not None:
         chosen = msgspec.structs.replace(chosen, seed=seed)
-    simulator = Simulator(chosen)
+    simulator = Simulator(chosen, ledger=ledger, name=name)
     await simulator.listen(host, port)
     return simulator
 

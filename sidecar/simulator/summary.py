@@ -4,8 +4,10 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from sidecar.catalogue import BREAKER_STATES, HEDGE_OUTCOMES
 from sidecar.exchange import Ending
 from sidecar.simulator.accounts import KINDS, Account, Tally, compare, find_differences, sum_by_provider, total
+from sidecar.simulator.efforts import Counts, Efforts, compare_replaced
 from sidecar.simulator.sight import Sight
 
 _WINDOW_S: Final = 10.0
@@ -15,6 +17,8 @@ _HEADINGS: Final = (
 )  # fmt: skip
 _WORDED: Final = 3  # columns that hold words; the rest hold numbers
 _NONE: Final = "-"
+_REFUSED: Final = HEDGE_OUTCOMES[-1]
+_CLOSED: Final = BREAKER_STATES[0]
 
 
 class Pulse:
@@ -29,8 +33,8 @@ class Pulse:
         self._recent.append(sight)
         self.seen_count += 1
 
-    def tell(self, now: float, account: Account) -> str:
-        """One line: totals from the sidecar's own account, latencies of the last ten seconds."""
+    def tell(self, now: float, account: Account, efforts: Efforts) -> str:
+        """One line: totals from the sidecar's own account, latencies of the last ten seconds, and what it takes to answer."""
         while self._recent and self._recent[0].ended_s < now - _WINDOW_S:
             self._recent.popleft()
         good = [sight for sight in self._recent if sight.is_complete]
@@ -40,7 +44,8 @@ class Pulse:
         return (
             f"requests {sums.requests:>6}  errors {sums.errors:>4}  p50 {_show_s(quantile(lasted_s, 0.5))}  "
             f"p95 {_show_s(quantile(lasted_s, 0.95))}  first token p50 {_show_s(quantile(first_s, 0.5))}  "
-            f"{_show_rate(good)}  cost {sums.cost_usd:.4f} USD"
+            f"{_show_rate(good)}  cost {sums.cost_usd:.4f} USD  "
+            f"failovers {efforts.failovers:>3}  hedges {_count_hedges(efforts):>2}{_tell_states(efforts)}"
         )
 
 
@@ -65,11 +70,13 @@ def _show_rate(sights: Sequence[Sight]) -> str:
     return f"{_NONE if median is None else f'{median:.0f}':>4} tok/s"
 
 
-def summarise(told: Account, true: Account, sidecar: Account) -> tuple[str, bool]:
+def summarise(told: Account, true: Account, sidecar: Account, replaced: Counts, efforts: Efforts, unasked: int) -> tuple[str, bool]:
     """The closing tables with their verdict, and whether both accounts agree.
 
     `told` is the provider's account of the usage it put on the wire in full, `true` of all it
     generated, `sidecar` what the sidecar recorded. A model of which both say the same has one row.
+    `replaced`: of attempts after which another was made, by the ledger; `efforts`: what the sidecar
+    says of them. `unasked`: calls that went to no provider.
     """
     rows: list[tuple[str, ...]] = [_HEADINGS]
     for provider, model in sorted(told.keys() | sidecar.keys()):
@@ -80,8 +87,11 @@ def summarise(told: Account, true: Account, sidecar: Account) -> tuple[str, bool
         _row("", "", "provider", total(told)),
         _row("", "", "generated", total(true)),
     ]  # fmt: skip
-    differences = compare(told, sidecar)
-    parts = [_lay_out(rows, _WORDED), "", _tell_endings(told, sidecar), "", _tell_untold(total(told), total(true))]
+    differences = [*compare(told, sidecar), *compare_replaced(replaced, efforts)]
+    parts = [_lay_out(rows, _WORDED), "", _tell_endings(told, sidecar), "", *_tell_efforts(replaced, efforts)]
+    if unasked:
+        parts.append(f"{unasked} calls were answered by the sidecar itself: no provider could be asked.")
+    parts.append(_tell_untold(total(told), total(true)))
     if differences:
         parts += ["The sidecar and the provider differ:", *(f"  {difference}" for difference in differences)]
     else:
@@ -132,5 +142,31 @@ def _tell_untold(told: Tally, true: Tally) -> str:
     untold = sum(true.tokens.values()) - sum(told.tokens.values())
     return (
         f"{untold} tokens ({true.cost_usd - told.cost_usd:.6f} USD) were generated for answers that broke off before their usage, "
-        "or were not asked for it: only the provider knows of them."
+        "were not asked for it, or were given up for another's: only the provider knows of them."
     )
+
+
+def _tell_efforts(replaced: Counts, efforts: Efforts) -> list[str]:
+    """What it took: attempts that are in no table above, and what the sidecar did."""
+    lines = []
+    endings = [ending.value for ending in Ending if ending in replaced or ending in efforts.replaced]
+    if endings:
+        told = ", ".join(f"{name} {efforts.replaced.get(name, 0)} / {replaced.get(name, 0)}" for name in endings)
+        lines.append(f"made again after an attempt had ended (sidecar / provider): {told}")
+    hedges = ", ".join(f"{count} {outcome}" for outcome, count in efforts.hedges.items() if count) or "none"
+    lines.append(f"failovers {efforts.failovers}, retries {efforts.retries}, hedges: {hedges}, probes {efforts.probes}")
+    for upstream, opened in sorted(efforts.openings.items()):
+        if opened:
+            closed, state = efforts.closings.get(upstream, 0), efforts.states.get(upstream, _NONE)
+            lines.append(f"circuit breaker of {upstream}: opened: {opened}, closed again: {closed}, now {state}")
+    return lines
+
+
+def _count_hedges(efforts: Efforts) -> int:
+    """Attempts that were made beside others."""
+    return sum(count for outcome, count in efforts.hedges.items() if outcome != _REFUSED)
+
+
+def _tell_states(efforts: Efforts) -> str:
+    """Circuit breakers that are not closed."""
+    return "".join(f"  {upstream} {state}" for upstream, state in sorted(efforts.states.items()) if state != _CLOSED)

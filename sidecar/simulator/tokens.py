@@ -21,6 +21,10 @@ class Tokens(NamedTuple):
         """Both together."""
         return Tokens(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
+    def times(self, factor: int) -> "Tokens":
+        """As many of each; -1: what takes them away."""
+        return Tokens(*(factor * count for count in self))
+
     def cost_usd(self, prices: Prices) -> float:
         """What they cost: prompt tokens that were cached, and that go into the cache, have prices of their own."""
         plain = self.prompt - self.cached - self.written

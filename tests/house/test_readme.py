@@ -12,12 +12,14 @@ from sidecar.cli import main
 from sidecar.config import BUILT_IN_ROUTES, Admin, Features, Force, Limits, Pool, Settings, Strategy, Timeouts, Unit, Upstream
 from sidecar.core.choose.breaker import JITTER
 from sidecar.core.identify.batch import BATCH_PATH, read_batch, read_entry
+from sidecar.core.identify.wishes import Urgency
 from sidecar.core.observe.dialects import OPAQUE, dialect_for
 from sidecar.core.settings.environment import read_environment
 from sidecar.core.settings.kinds import members
 from sidecar.core.settings.units import parse_duration
 from sidecar.edge.documents import parse_value
 from sidecar.edge.files import load
+from sidecar.errors import CIRCUIT_OPEN, OVERLOADED, WISH_UNMET
 from tests.core.attempt.calls import make_call
 from tests.house.source import ROOT
 from tests.promql import list_series
@@ -29,6 +31,8 @@ FLAT = re.sub(r"\s+", " ", README)
 CODE = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
 # Of configuration: one by itself, then one with a pool.
 EXAMPLES = [text for language, text in CODE if language == "yaml"]
+# What is done where an upstream fails.
+FAILURES = README[README.index("## When an upstream fails") : README.index("\n## Tools")]
 SPANS = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
 
 
@@ -104,8 +108,7 @@ def test_variables_are_read() -> None:
 
 def test_every_setting_of_resilience_is_told_with_its_default() -> None:
     """No setting is left out, and none has another default than it is told to have."""
-    part = README[README.index("### Several upstreams") :]
-    rows = dict(re.findall(r"^\| `([\w.]+)` \| (.*) \|$", part[: part.index("\n## ")], re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| (.*) \|$", FAILURES[FAILURES.index("### Its settings") :], re.MULTILINE))
     assert rows.keys() == {"upstreams.NAME", "features", "retries", "breaker", "hedging", "probes", "queue", "balancing"}
     for section, text in rows.items():
         value = Upstream("") if section == "upstreams.NAME" else getattr(Settings(), section)
@@ -121,8 +124,8 @@ def test_every_setting_of_resilience_is_told_with_its_default() -> None:
     on, off = rows["features"].split("Off: ")
     assert {name: f"`{name}`" in on for name in members(Features)} == {name: getattr(Features(), name) for name in members(Features)}
     assert {name for name in members(Features) if f"`{name}`" in off} == {"retries", "hedging", "metered_probes"}
-    assert [strategy for strategy in Strategy if f"`{strategy}`" not in part] == []
-    assert f"`{Pool(()).strategy}` (the default)" in part
+    assert [strategy for strategy in Strategy if f"| `{strategy}`" not in FAILURES] == []
+    assert f"| `{Pool(()).strategy}` (the default)" in FAILURES
 
 
 def test_inline_settings_are_valid(tmp_path: Path) -> None:
@@ -165,6 +168,28 @@ def test_numbers_are_the_defaults() -> None:
     told = Timeouts()
     assert (told.connect, told.first_byte, told.idle, told.total) == (5.0, 60.0, 180.0, 600.0)
     assert f"Version {__version__}" in README
+
+
+def test_headers_are_all_told() -> None:
+    """Each header of our own is named, and no other."""
+    named = set(re.findall(r"`(x-sidecar-[a-z-]+[a-z])", README))
+    assert named == {header.name for header in catalogue.HEADERS} - {"x-sidecar-request-id"}
+    for urgency in Urgency:
+        assert f"`{urgency.name.lower()}`" in FAILURES
+    for kind in (CIRCUIT_OPEN, OVERLOADED, WISH_UNMET):
+        assert f"{kind.status} `{kind.id}`" in FLAT
+    for step in catalogue.DEGRADATION_STEPS[1:]:
+        assert f"`x-sidecar-degraded: {step}`" in FLAT
+
+
+def test_hedging_is_as_told() -> None:
+    """How late a first token is, and how many are asked twice, are the defaults."""
+    told = Settings().hedging
+    assert (told.percentile, told.share_max) == (0.95, 0.05)
+    assert "than it is in 95 of 100 calls" in FLAT and "one call in twenty is asked twice" in FLAT
+    retries = Settings().retries
+    assert (retries.budget_share, retries.budget_expiry, retries.budget_floor) == (0.2, 10.0, 10.0)
+    assert "a fifth of the calls of the last ten seconds, and ten a second" in FLAT
 
 
 def test_breakers_are_as_told() -> None:

@@ -21,7 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_admin_port_is_as_told() -> None:
     """Each path is answered, each member that is named is there, and the numbers are the ones in force."""
-    part = README[README.index("## Ask it") : README.index("## Kubernetes")]
+    part = README[README.index("## When an upstream fails") : README.index("\n## Tools")]
     pages = [*make_history(Recent()), *make_comparison(Settings(), {}, FakeClock(), lambda now: [], dict), *make_changes(["NAME"], print)]
     assert re.findall(r"^\| `(?:GET|POST) ([^`]+)` \|", part, re.MULTILINE) == [
         "/api/upstreams",

@@ -11,6 +11,7 @@ NAMES = [
     *(metric.name for metric in (*catalogue.METRICS, *catalogue.PROCESS_METRICS)),
     *(attribute.name for span in catalogue.SPANS for attribute in span.attributes),
     *(event.name for event in catalogue.LOG_EVENTS),
+    *(header.name for header in catalogue.HEADERS),
     *(kind.id for kind in ERRORS),
 ]
 
@@ -39,6 +40,7 @@ def test_the_json_holds_the_same() -> None:
     page = json.loads(render_json())
     assert [metric["name"] for metric in page["metrics"]] == NAMES[: len(page["metrics"])]
     assert {kind["id"] for kind in page["errors"]} == {kind.id for kind in ERRORS}
+    assert [header["name"] for header in page["headers"]] == [header.name for header in catalogue.HEADERS]
     assert len(page["spans"]) == len(catalogue.SPANS)
     assert len(page["log_events"]) == len(catalogue.LOG_EVENTS)
     assert [threshold["signal"] for threshold in page["thresholds"]] == [threshold.signal for threshold in THRESHOLDS]

@@ -3,7 +3,16 @@
 import pytest
 
 from sidecar.exchange import Ending
-from sidecar.simulator.accounts import compare, expected_ending, read_ledger, read_samples, read_scrape, sum_by_provider, total
+from sidecar.simulator.accounts import (
+    compare,
+    count_unasked,
+    expected_ending,
+    read_ledger,
+    read_samples,
+    read_scrape,
+    sum_by_provider,
+    total,
+)
 from sidecar.simulator.ledger import Row, Tokens
 from sidecar.simulator.reply import Outcome
 
@@ -64,6 +73,16 @@ def test_true_account() -> None:
 def test_differences(old: str, new: str, difference: str) -> None:
     """One request, token or cent more or less is a difference, told with both figures."""
     assert difference in compare(read_ledger(_ROWS), read_scrape(_SCRAPE.replace(old, new)))
+
+
+def test_calls_that_went_nowhere() -> None:
+    """A call for which nobody was asked is counted apart: no provider can know of it."""
+    unasked = """
+llm_sidecar_requests_total{route="openai",provider="",model="m",ending="unavailable"} 3.0
+llm_sidecar_requests_total{route="openai",provider="",model="",ending="overloaded"} 2.0
+"""
+    assert compare(read_ledger(_ROWS), read_scrape(_SCRAPE + unasked)) == []
+    assert (count_unasked(_SCRAPE + unasked), count_unasked(_SCRAPE)) == (5, 0)
 
 
 def test_sums_by_provider() -> None:

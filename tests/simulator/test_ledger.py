@@ -96,6 +96,53 @@ def test_a_repeated_request_counts_once(is_sealed_first: bool) -> None:
     assert ledger.tell_totals()["true"]["completion"] == 4
 
 
+_WON = (Outcome.COMPLETE, 200)
+_LEFT = (Outcome.CLIENT_GONE, 200)
+_FAILED = (Outcome.COMPLETE, 503)
+
+
+@pytest.mark.parametrize(
+    ("first_to_end", "first", "second", "stands"),
+    [
+        (1, _LEFT, _WON, 2), (2, _LEFT, _WON, 2), (1, _WON, _LEFT, 1), (2, _WON, _LEFT, 1), (1, _WON, _WON, 1), (2, _WON, _WON, 2),
+        (1, _FAILED, _WON, 2), (2, _WON, _FAILED, 1), (1, _FAILED, _FAILED, 2), (2, _FAILED, _FAILED, 1), (1, _LEFT, _LEFT, 2),
+        (1, (Outcome.STALLED, 200), _WON, 2), (2, (Outcome.CUT, 200), _LEFT, 1), (1, (Outcome.CUT, 200), _LEFT, 1),
+    ],
+)  # fmt: skip
+def test_one_of_two_at_the_same_time_stands(
+    first_to_end: int, first: tuple[Outcome, int], second: tuple[Outcome, int], stands: int
+) -> None:  # fmt: skip
+    """Of two attempts that were under way together, the one counts that answered, or that failed last; what the other told does not."""
+    ledger = Ledger()
+    pair = {1: _entry(1, "t"), 2: _entry(2, "t")}
+    for number, (_, status) in ((1, first), (2, second)):
+        ledger.begin(pair[number])
+        pair[number].status = status
+        pair[number].wrote(b"x" * 40, 1.0)
+    for number in (first_to_end, 3 - first_to_end):
+        ledger.seal(pair[number], (first, second)[number - 1][0], 2.0)
+    assert [number for number, entry in pair.items() if not entry.is_superseded] == [stands]
+    assert (sum(row.requests for row in ledger.rows), sum(row.replaced for row in ledger.rows)) == (1, 1)
+    assert sum(row.reported.completion for row in ledger.rows) == 3
+    assert sum(row.true.completion for row in ledger.rows) == 6
+
+
+def test_an_attempt_after_two_at_the_same_time() -> None:
+    """A third attempt replaces whichever of the two stood."""
+    ledger, entries = Ledger(), [_entry(number, "t") for number in (1, 2, 3)]
+    ledger.begin(entries[0])
+    ledger.begin(entries[1])
+    ledger.seal(entries[1], Outcome.CLIENT_GONE, 1.0)
+    assert not entries[0].is_superseded
+    ledger.seal(entries[0], Outcome.CUT, 2.0)
+    ledger.begin(entries[2])
+    ledger.seal(entries[2], Outcome.COMPLETE, 3.0)
+    assert [entry.is_superseded for entry in entries] == [True, True, False]
+    assert {row.outcome: (row.requests, row.replaced) for row in ledger.rows} == {
+        Outcome.CLIENT_GONE: (0, 1), Outcome.CUT: (0, 1), Outcome.COMPLETE: (1, 0),
+    }  # fmt: skip
+
+
 def test_bounds() -> None:
     """Only the last entries are kept; totals count all."""
     ledger = Ledger(entries_max=2)

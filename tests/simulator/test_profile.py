@@ -35,6 +35,8 @@ def test_yaml() -> None:
     [
         ("sped: 1", "sped"), ("faults: {reset: 2}", "faults"), ("faults: {reset: 0.6, cut: 0.6}", "more than 1"), ("a: [", "not YAML"),
         ("models: {}", "empty"), ("faults: {explode: 0.1}", "explode"), ("faults: {status: 0.1}", "script"), ("[1]", "object"),
+        ("outages: {healthy: 0, failing: 1}", "healthy"), ("outages: {healthy: 1, failing: 1, faults: []}", "faults"),
+        ("outages: {healthy: 1, failing: 1, faults: [status]}", "script"),
     ],
 )  # fmt: skip
 def test_mistakes(text: str, reason: str) -> None:
@@ -42,6 +44,14 @@ def test_mistakes(text: str, reason: str) -> None:
     with pytest.raises(ProfileError, match=reason) as caught:
         read_profile(text)
     assert "\n" not in str(caught.value)
+
+
+def test_outages() -> None:
+    """After so many requests without a fault come so many with one, the faults in turn, and again."""
+    outages = read_profile("outages: {healthy: 2, failing: 3, faults: [cut, stall]}").outages
+    assert outages is not None
+    struck = [None, None, Fault.CUT, Fault.STALL, Fault.CUT]
+    assert [outages.find_fault(count) for count in range(10)] == struck * 2
 
 
 def test_lognormal() -> None:

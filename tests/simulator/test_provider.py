@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from sidecar.simulator.ledger import Entry
-from sidecar.simulator.profile import Profile
+from sidecar.simulator.ledger import Entry, Ledger
+from sidecar.simulator.profile import Outages, Profile
 from sidecar.simulator.provider import Provider, Received
-from sidecar.simulator.reply import Reply
+from sidecar.simulator.reply import Outcome, Reply
 from sidecar.simulator.script import Fault
 
 _LONG = "x" * 8000  # 2,000 tokens
@@ -104,6 +104,33 @@ def test_rates_yield_to_scripts() -> None:
     provider = Provider(Profile(faults={Fault.UNAVAILABLE: 1.0}))
     assert _post(provider)[1].status == 503
     assert _post(provider, headers={"x-sim-script": "{}"})[1].status == 200
+
+
+def test_outages() -> None:
+    """An outage strikes requests to its interface that come without a script, and only these count."""
+    provider = Provider(Profile(speed=0, outages=Outages(healthy=2, failing=1, provider="openai", faults=(Fault.SERVER_ERROR,))))
+    statuses = []
+    for headers in ({}, {"x-sim-script": '{"fault": "unavailable"}'}, {}, {"x-sim-script": "{}"}, {}, {}):
+        statuses.append(_post(provider, headers)[1].status)
+    assert statuses == [200, 503, 200, 200, 500, 200]
+    other = Provider(Profile(speed=0, outages=Outages(healthy=1, failing=9, provider="ollama")))
+    assert [_post(other)[1].status for _ in range(3)] == [200, 200, 200]
+
+
+def test_one_ledger_of_several() -> None:
+    """Providers that share a ledger are told apart in it, and the same call asked of both is one."""
+    ledger = Ledger()
+    for name in ("a", "b"):
+        provider = Provider(Profile(speed=0), ledger=ledger, name=name)
+        ledger.seal(_post(provider, {"x-sim-tag": "t"})[0], Outcome.COMPLETE, 1.0)
+    assert [(entry.tell()["upstream"], entry.is_superseded) for entry in ledger.entries] == [("a", True), ("b", False)]
+
+
+def test_a_probe_is_no_call() -> None:
+    """What a sidecar asks on its own account is answered, and is in no ledger."""
+    provider = Provider(Profile(speed=0))
+    entry, reply = provider.receive(Received("GET", "/api/version", {"user-agent": "llm-sidecar/0.1.0"}, b""), 0.0)
+    assert (entry, reply.status, provider.ledger.entries) == (None, 200, ())
 
 
 def test_cached_tokens() -> None:

@@ -13,6 +13,12 @@ def test_cost() -> None:
     assert Tokens(prompt=2000, completion=300, cached=1024).cost_usd(_PRICES) == pytest.approx((976 * 2.5 + 1024 * 1.25 + 300 * 10) / 1e6)
 
 
+def test_taking_away() -> None:
+    """What was added and taken away again leaves nothing."""
+    tokens = Tokens(5, 4, 3, 2, 1, 1)
+    assert tokens.plus(tokens.times(-1)) == Tokens()
+
+
 def test_written_tokens_have_a_price() -> None:
     """What goes into the prompt cache costs what is said, else what input costs."""
     tokens = Tokens(prompt=2000, completion=0, cached=500, written=1000)

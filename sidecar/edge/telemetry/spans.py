@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from sidecar import catalogue
 from sidecar.catalogue import CONTENT
 from sidecar.config import Upstream
+from sidecar.core.identify.renaming import rename_in_path
 from sidecar.core.identify.tracecontext import attempt_span_id
 from sidecar.core.observe.contents.contract import Content
 from sidecar.edge.telemetry.attempt_attributes import describe_attempt, has_failed
@@ -93,7 +94,8 @@ class SpanBuilder:
         attributes = describe_attempt(record, attempt)
         attributes["server.address"], attributes["server.port"] = target.address, target.port
         if target.base:
-            attributes["url.full"] = target.base + record.path.removeprefix(self._prefixes.get(record.route, "/")[:-1])
+            path = record.path.removeprefix(self._prefixes.get(record.route, "/")[:-1])
+            attributes["url.full"] = target.base + (path if attempt.model is None else rename_in_path(record.dialect, path, attempt.model))
         if index:
             attributes["http.request.resend_count"] = index
         return Span(

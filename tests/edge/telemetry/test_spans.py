@@ -135,6 +135,24 @@ def test_the_attempt_tells_where_it_went() -> None:
     assert spans[2].span_id != spans[3].span_id
 
 
+@pytest.mark.parametrize(
+    ("dialect", "path", "model", "asked_for"),
+    [
+        ("gemini_generate", "/v1beta/models/gemini-pro:generateContent", "tuned", "/v1beta/models/tuned:generateContent"),
+        ("gemini_generate", "/v1beta/models/gemini-pro:generateContent", None, "/v1beta/models/gemini-pro:generateContent"),
+        ("openai_chat", "/openai/deployments/a/chat/completions", "b", "/openai/deployments/b/chat/completions"),
+        ("openai_chat", "/v1/chat/completions", "b", "/v1/chat/completions"),
+    ],
+)
+def test_a_renamed_model_is_in_the_url_as_it_was_asked_for(dialect: str, path: str, model: str | None, asked_for: str) -> None:
+    """Where an upstream has a name of its own for a model, the URL of the attempt there has that name."""
+    attempts = (make_attempt(status=503, outcome="upstream_error"), make_attempt(upstream="local", model=model))
+    builder = SpanBuilder({"local": Upstream("http://10.0.0.7:8000/base"), "openai": Upstream("http://a.test")}, {"r": "/llm/"})
+    first, second = builder.build(make_record(route="r", dialect=dialect, path=f"/llm{path}", attempts=attempts))[2:]
+    assert first.attributes["url.full"] == f"http://a.test{path}"
+    assert second.attributes["url.full"] == f"http://10.0.0.7:8000/base{asked_for}"
+
+
 def test_an_upstreams_own_path_and_port_are_kept() -> None:
     """The URL of an attempt is built on the upstream's base URL."""
     builder = SpanBuilder({"local": Upstream("http://10.0.0.7:8000/base/")}, {"r": "/llm/"})
