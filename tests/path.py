@@ -31,6 +31,7 @@ UPSTREAMS = {
 }
 SETTINGS = Settings(upstreams=UPSTREAMS, routes=(Route("/openai/", "openai"), Route("/other/", "other")))
 PRICES = load_prices(SETTINGS)
+SILENT = Announcements(EventLog("error"))
 JSON = (b"Content-Type", b"application/json")
 STREAM = (b"Content-Type", b"text/event-stream")
 
@@ -327,6 +328,7 @@ class Played:
     def __init__(
         self, *answers: Any, settings: Settings = SETTINGS, traces: bool = False, at: Mapping[str, Sequence[Any]] | None = None,
         draw: Callable[[], float] = lambda: 0.5, keys: Mapping[str, str] | None = None,
+        announcements: Announcements | None = None,
     ) -> None:  # fmt: skip
         self.answers = list(answers)
         self.at = {name: list(each) for name, each in (at or {}).items()}
@@ -342,6 +344,8 @@ class Played:
         self.records: list[list[Record]] = [[], []]
         self.reports: list[tuple[str, Exception]] = []
         self.websockets = Count()
+        self.health: dict[str, int] = {}  # what probes are answered with
+        self.knocked: list[str] = []
         self.rests: list[float] = []  # backed off, seconds
         self.at_rest: Callable[[float], Awaitable[None]] | None = None  # what happens meanwhile
         numbers = itertools.count(0x1234567)
@@ -351,7 +355,7 @@ class Played:
         self.meter = meter = Meter(settings.limits, settings.upstreams, version="0", python="3")
         meter.resilience.prepare(settings)
         self.switchboard = Switchboard(
-            settings, places, PRICES, self, self, self.clock, draw, meter.resilience, Announcements(EventLog("error")), listening,
+            settings, places, PRICES, self, self, self.clock, draw, meter.resilience, announcements or SILENT, listening,
             self._rest,
         )  # fmt: skip
         self._watch_grants()
@@ -409,7 +413,8 @@ class Played:
         await let_pass(self.clock, seconds)
 
     async def knock(self, name: str, request: bytes, timeout_s: float) -> int | None:
-        raise AssertionError("nobody probes")
+        self.knocked.append(name)
+        return self.health.get(name, 200)
 
     async def reach(self, name: str, deadlines: Deadlines, *, fresh: bool) -> Any:
         self.asked.append((name, fresh))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sidecar.config import Features, Hedging, Pool, Route, RouteKind, Settings, Strategy, Upstream
+from sidecar.config import Features, Hedging, Limits, Pool, Route, RouteKind, Settings, Strategy, Upstream
 from tests.core.attempt.calls import make_call
 from tests.path import JSON, STREAM, Played, PlayedAnswer, PlayedClient
 
@@ -50,6 +50,12 @@ def settings_of(base: Settings = SETTINGS, **upstreams: Mapping[str, Any]) -> Se
     """Return settings in which some upstreams have more to them."""
     changed = {name: replace(upstream, **upstreams.get(name, {})) for name, upstream in base.upstreams.items()}
     return replace(base, upstreams=changed)
+
+
+def narrow_settings(concurrency: int = 1, base: Settings = SETTINGS, **changes: Any) -> Settings:
+    """Return settings in which each upstream takes so many calls at once, and all together no more."""
+    few = settings_of(base, **{name: {"concurrency": concurrency} for name in "abc"})
+    return replace(few, limits=Limits(concurrency=concurrency), **changes)
 
 
 def strategic(strategy: Strategy, base: Settings = SETTINGS) -> Settings:

@@ -63,6 +63,7 @@ async def warm(
 async def race(path: Pooled, target: str = "/two/", prefers: bytes = b"a") -> tuple[PlayedClient, Record]:
     """Make a call that begins at a."""
     await path.pipeline.carry(client := listener(target + CHAT, (b"x-sidecar-prefer", prefers)))
+    assert not [one for one in asyncio.all_tasks() if one.get_name().startswith("attempt at")], "nobody is left behind"
     path.check_rest()
     return client, path.records[0][-1]
 
@@ -191,6 +192,14 @@ async def test_where_both_fail_the_last_failure_is_told(first_fails_first: bool)
 
 
 @virtually
+async def test_a_rival_is_one_of_the_attempts() -> None:
+    """Both count: with two allowed, there is no third."""
+    path = await warm([reset(1.0)], [failure(500, at_head=1.0)], [stream()], settings=replace(HEDGING, retries=Retries(attempts=2)))
+    client, _ = await race(path, "/three/")
+    assert (names(path), client.status) == (["a", "b"], 500)
+
+
+@virtually
 async def test_of_two_that_end_at_once_the_good_one_counts() -> None:
     """And where both are good, one of them."""
     path = await warm([reset(1.0)], [late(0.5, says=b"good")])
@@ -284,7 +293,7 @@ async def test_a_rival_that_cannot_be_addressed_ends_the_call_and_loses_nothing(
 @virtually
 async def test_rivals_are_bounded(settings: Settings, refused: int) -> None:
     """By their share of all calls, by the budget of everything that is tried again, by the number of attempts."""
-    path = await warm([late(2.0)], settings=settings)
+    path = await warm([late(0.1, at_head=2.0)], settings=settings)
     client, _ = await race(path)
     assert (names(path), client.status, hedges(path)) == (["a"], 200, {"refused": refused} if refused else {})
 
@@ -299,7 +308,7 @@ async def test_where_nobody_else_can_be_asked_there_is_no_rival() -> None:
     path = await warm([late(2.0)], settings=replace(HEDGING, limits=Limits(concurrency=1)))
     client, record = await race(path)
     assert (names(path), client.status, record.queued_s, hedges(path)) == (["a"], 200, 0.0, {"refused": 1})
-    path = await warm([late(2.0)])
+    path = await warm([late(0.1, at_head=2.0)])
     await path.pipeline.carry(listener("/one/" + CHAT))
     assert (names(path), hedges(path)) == (["a"], {})
 
