@@ -158,7 +158,7 @@ def test_going_down_spares_every_second_slot() -> None:
         slots.note_first_token(9.0, now)
     assert slots.limit == before == slots.in_use
     given = 0
-    for number in range(150):
+    for number in range(60):
         slots.release(now + number)
         if slots.in_use < slots.limit:
             slots.take(now + number)
