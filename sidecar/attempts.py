@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from sidecar.catalogue import DEGRADATION_STEPS, HEDGE_LOST
+from sidecar.catalogue import HEDGE_LOST
 from sidecar.config import Settings
 from sidecar.core.attempt.answer_head import AnswerHead
-from sidecar.core.attempt.causes import Cause, classify_answer, classify_fault, is_worth_same
+from sidecar.core.attempt.causes import Cause, classify_answer, classify_fault
 from sidecar.core.attempt.compose import LAST_CHUNK, frame_chunk
 from sidecar.core.attempt.endings import is_cut
 from sidecar.core.attempt.hedging import Hedger
@@ -23,7 +23,6 @@ from sidecar.core.attempt.retry_budget import RetryBudget
 from sidecar.core.choose.holds import Holds
 from sidecar.core.choose.needs import Needs
 from sidecar.core.choose.routing import Routing
-from sidecar.core.choose.verdicts import judge, mark_slow
 from sidecar.core.observe.dialects import OPAQUE
 from sidecar.core.observe.inflate import inflate
 from sidecar.core.observe.overhearing import Listening
@@ -35,14 +34,12 @@ from sidecar.ports import Answer, Clock, Reach, Witness
 from sidecar.progress import Exchange, Trial
 from sidecar.reading import open_observer
 from sidecar.sealing import compose_request
-from sidecar.trials import IDEMPOTENT, could_follow, is_repeatable, list_needs, name_candidates, name_outcome, narrow, tell_start
+from sidecar.trials import could_follow, is_repeatable, is_worth_same, list_needs, name_candidates, name_outcome, narrow, tell_start, weigh
 
 _HELD_BYTES_MAX: Final = 64 * 1024  # of an answer that may be replaced
-_ERRORS: Final = 400  # and above
 _SWITCHING: Final = 101  # Switching Protocols
-_FULL: Final = DEGRADATION_STEPS[0]
 # After these, a pause that was asked for is kept to.
-_PAUSES: Final = frozenset({Cause.RATE_LIMITED, Cause.OVERLOADED})
+_PAUSING: Final = {429: Cause.RATE_LIMITED, 503: Cause.OVERLOADED}
 
 
 class Attempts:
@@ -80,10 +77,13 @@ class Attempts:
                 nobody = self._openings.begin(exchange, needs, step)
                 if nobody is not None:
                     await self._openings.begin_later(exchange, nobody, needs, step)
-            except Fault as refusal:  # what has really failed tells more than that nobody is left
-                if fault is None and exchange.reopen():
+            except Fault:
+                if fault is None and not exchange.reopen():
+                    raise
+                exchange.shed = None  # what has really failed tells more than that nobody is left
+                if fault is None:
                     return
-                raise fault or refusal from None
+                raise fault from None
             plan.begin(exchange.trial.began)
             fault = None
             # A kept connection may just be closing: for one that was, a new one is better.
@@ -101,7 +101,7 @@ class Attempts:
                 if fault is not None:
                     raise fault
                 return
-            self._close(exchange, exchange.trial, name_outcome(exchange.trial, fault), cause)
+            self._close(exchange, exchange.trial, name_outcome(exchange.trial, fault), cause, self._clock.now())
             if step.wait_s > 0.0:
                 await self._rest(step.wait_s)
 
@@ -114,7 +114,7 @@ class Attempts:
         outcome = exchange.ending or Ending.SIDECAR_FAULT
         for trial in (exchange.trial, exchange.rival):
             if trial is not None and trial.is_open:
-                self._close(exchange, trial, outcome, None)
+                self._close(exchange, trial, outcome, None, now)
         if len(exchange.attempts) > 1:
             exchange.attempts.sort(key=tell_start)
 
@@ -125,7 +125,7 @@ class Attempts:
             return await self._try(exchange, exchange.trial, plan, fresh=fresh)
         return await hedges.race(
             exchange, delay_s, lambda trial: self._try(exchange, trial, plan, fresh=fresh),
-            lambda: self._call_rival(exchange, plan, needs), partial(self._drop, exchange),
+            lambda: self._call_rival(exchange, plan, needs), partial(self._drop, exchange, needs),
         )  # fmt: skip
 
     def _call_rival(self, exchange: Exchange, plan: Plan, needs: Needs) -> Trial | None:
@@ -135,14 +135,17 @@ class Attempts:
             plan.begin(rival.began)
         return rival
 
-    def _drop(self, exchange: Exchange, trial: Trial, fault: Fault | None, cause: Cause | None) -> None:
+    def _drop(self, exchange: Exchange, needs: Needs, trial: Trial, fault: Fault | None, cause: Cause | None) -> None:
         """An attempt beside another is over: it has failed, or without a reason it has lost."""
+        now = self._clock.now()
         if fault is None and cause is None:
             trial.cost = self._price(exchange, trial)
-            self._close(exchange, trial, HEDGE_LOST, None)
+            self._close(exchange, trial, HEDGE_LOST, None, now)
             return
+        if trial.head is not None and cause is not None:
+            self._read_pause(trial, trial.head, cause, needs, now)
         reason = cause if fault is None else classify_fault(fault.kind, sent=trial.has_sent)
-        self._close(exchange, trial, name_outcome(trial, fault), reason)
+        self._close(exchange, trial, name_outcome(trial, fault), reason, now)
 
     async def _try(self, exchange: Exchange, trial: Trial, plan: Plan, *, fresh: bool) -> Cause | None:
         """Send the request, and see the answer begin; return what is wrong with it, if anything is. Raises Fault."""
@@ -158,11 +161,14 @@ class Attempts:
                 await answer.send_more(frame_chunk(piece) if chunked else piece)
             else:
                 exchange.whole = True
+                trial.asked_at = self._clock.now()
                 answer.end_request(LAST_CHUNK if chunked else b"")
         trial.head = head_of = await answer.until_head()
         if trial.grant is not None:
             self._routing.note_first_data(trial.grant, self._clock.now())
         if not could_follow(exchange, plan):
+            if head_of.status in _PAUSING and exchange.match is not None and exchange.match.pool:
+                self._read_pause(trial, head_of, _PAUSING[head_of.status], list_needs(exchange, self._salt), self._clock.now())
             return None
         return await self._judge(exchange, trial, answer, head_of)
 
@@ -179,7 +185,12 @@ class Attempts:
         seen = observer.seen
         if is_failure or (seen.error_type is not None and seen.first_token is None):
             return classify_answer(head.status, seen.error_type, inflate(body, head.content_encoding, _HELD_BYTES_MAX))
-        if answer.ended and seen.first_token is None and is_cut(observer, is_understood=True, body_bytes=len(body)):
+        if (
+            answer.ended
+            and not answer.observer_failed
+            and seen.first_token is None
+            and is_cut(observer, is_understood=True, body_bytes=len(body))
+        ):
             raise UpstreamFault(STREAM_CUT, "the answer ended before its own end mark")
         return None
 
@@ -193,13 +204,9 @@ class Attempts:
         narrowed = narrow(needs, name, cause, self._settings.upstreams[name].context)
         upstreams = name_candidates(exchange, None)[1]
         has_next = len(upstreams) > 1 and self._routing.has_another(upstreams, narrowed, now)
-        answer = trial.answer
-        worth_same = fault is None or is_worth_same(
-            fault.kind, reused=answer is not None and answer.reused, sent=trial.has_sent, idempotent=exchange.call.method in IDEMPOTENT
-        )
         step = plan.follow(
-            cause, now, has_next=has_next, body_held=exchange.held, sent=trial.has_sent, worth_same=worth_same, retry_after_s=pause_s,
-            draw=self._draw,
+            cause, now, has_next=has_next, body_held=exchange.held, sent=trial.has_sent,
+            worth_same=is_worth_same(exchange, fault), retry_after_s=pause_s, draw=self._draw,
         )  # fmt: skip
         if step.why is Why.BUDGET:
             self._witness.note_budget_exhausted()
@@ -210,30 +217,23 @@ class Attempts:
         told = read_retry_after(head.fields, self._clock.wall_ns() / 1e9, max_s=self._settings.retries.retry_after_max)
         if told.problem is not None:
             self._witness.note_retry_after(told.problem)
-        if told.seconds is not None and cause in _PAUSES:
+        if told.seconds is not None and cause in _PAUSING.values():
             credential = "" if trial.place.credential else needs.credential
             self._holds.note((trial.place.name, needs.model, credential), now + told.seconds, now)
         return told.seconds
 
-    def _close(self, exchange: Exchange, trial: Trial, outcome: str, cause: Cause | None) -> None:
-        now = self._clock.now()
+    def _close(self, exchange: Exchange, trial: Trial, outcome: str, cause: Cause | None, now: float) -> None:
         exchange.attempts.append(trial.close(now, outcome, cause))
         self._settle(trial, outcome, now)
 
     def _settle(self, trial: Trial, outcome: str, now: float) -> None:
         """Give back what was taken for an attempt, with what it says of its upstream."""
-        grant, answer, observer = trial.grant, trial.answer, trial.observer
+        grant = trial.grant
         if grant is None or grant.settled:
             return
-        seen = None if observer is None else observer.seen
-        status = None if trial.head is None else trial.head.status
-        verdict = judge(outcome, status, None if seen is None else seen.error_type)
-        took_s: float | None = None
-        if answer is not None and answer.sent_at is not None and answer.head_at is not None:
-            began = answer.head_at if seen is None or seen.first_token is None else seen.first_token
-            took_s = began - answer.sent_at
-            if self._hedges is not None and seen is not None and seen.first_token is not None:
+        verdict, took_s = weigh(trial, outcome, self._settings, now)
+        if took_s is not None and trial.streamed and trial.observer is not None and trial.observer.seen.first_token is not None:
+            self._routing.note_first_token(grant, took_s, now)
+            if self._hedges is not None:
                 self._hedges.note(trial, took_s, now)
-        verdict = mark_slow(verdict, took_s, self._settings.breaker.slow)
-        # An error may come fast: it is no answer, and so tells nothing of how fast answers come.
-        self._routing.settle(grant, verdict, now, response_time_s=took_s if status is not None and status < _ERRORS else None)
+        self._routing.settle(grant, verdict, now, response_time_s=took_s)

@@ -1,9 +1,7 @@
 """How an attempt begins: an upstream is chosen, and what the attempt needs there is taken; where there is no room, a call waits for it."""
 
 from collections.abc import Mapping
-from typing import Final
 
-from sidecar.catalogue import DEGRADATION_STEPS
 from sidecar.config import Ask
 from sidecar.core.attempt.plan import Step
 from sidecar.core.choose import reasons
@@ -16,8 +14,6 @@ from sidecar.ports import Clock, Witness
 from sidecar.progress import Exchange, Trial
 from sidecar.queueing import NoRoom, Queueing
 from sidecar.trials import address, name_candidates
-
-_FULL: Final = DEGRADATION_STEPS[0]
 
 
 class Openings:
@@ -67,8 +63,6 @@ class Openings:
             exchange.trial = trial
         if decision.candidates:
             trial.decision = decision
-            if decision.step != _FULL:
-                exchange.degraded = decision.step
         exchange.attempts_made += 1
         address(trial, exchange, self._ask)
         return trial
@@ -81,6 +75,8 @@ class Openings:
             found = await self._queueing.wait(full, exchange.wishes.urgency, exchange.deadlines.total_at)
         except NoRoom as shed:
             exchange.shed, exchange.decision = shed.reason, decision
+            if shed.has_waited:
+                exchange.queued_s += self._clock.now() - began
             raise
         now = self._clock.now()
         exchange.queued_s += now - began

@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from sidecar.catalogue import DEGRADATION_STEPS
 from sidecar.core.attempt.answer_head import AnswerHead, Framing
 from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.choose.needs import Grant
@@ -20,6 +21,7 @@ from sidecar.exchange import Asked, Attempt, Call, Cost, Ending, Session, TraceC
 from sidecar.ports import Answer, Client
 
 NOTHING_ASKED: Final = Asked()
+_FULL: Final = DEGRADATION_STEPS[0]
 _NO_DEADLINES: Final = Deadlines(0.0, 0.0, 0.0, 0.0)
 
 
@@ -29,6 +31,7 @@ class Trial(msgspec.Struct):
     place: Place
     began: float = 0.0
     index: int = 0  # among the attempts of its exchange
+    asked_at: float = 0.0  # when the last of a request's body was sent that came piece by piece
     path: str = ""  # that is asked for there
     body: bytes = b""  # that is sent there
     usage_added: bool = False  # we asked for usage on the caller's behalf
@@ -102,7 +105,6 @@ class Exchange(msgspec.Struct):
     rival: Trial | None = None  # one beside it
     attempts: list[Attempt] = msgspec.field(default_factory=list)  # that are over
     attempts_made: int = 0
-    degraded: str | None = None  # the step below the full policy at which it is served
     decision: Decision | None = None  # the one that found nobody
     shed: str | None = None  # why there was no room for it
     framing: Framing = Framing.NONE  # towards the client
@@ -125,6 +127,12 @@ class Exchange(msgspec.Struct):
         self.attempts.pop()
         self.trial.is_closed = False
         return True
+
+    @property
+    def degraded(self) -> str | None:
+        """The step below the full policy at which it is served: that of the attempt which answers."""
+        decision = self.trial.decision
+        return None if decision is None or decision.step == _FULL else decision.step
 
     @property
     def reader(self) -> Observer | SessionObserver | None:

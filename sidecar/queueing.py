@@ -11,9 +11,10 @@ from sidecar.ports import Clock
 class NoRoom(SidecarFault):
     """A call that was turned away (`overloaded`): when to come again, and why, as one of catalogue.SHED_REASONS."""
 
-    def __init__(self, shed: Shed) -> None:
+    def __init__(self, shed: Shed, *, has_waited: bool) -> None:
         super().__init__(OVERLOADED, retry_after_s=shed.retry_after_s)
         self.reason = shed.reason
+        self.has_waited = has_waited
 
 
 class Queueing:
@@ -38,16 +39,16 @@ class Queueing:
         """
         ticket = self._admission.enqueue(upstreams, urgency, self._clock.now(), deadline_at)
         if isinstance(ticket, Shed):
-            raise NoRoom(ticket)
+            raise NoRoom(ticket, has_waited=False)
         if ticket.upstream is None:
             await self._until_woken(ticket)
         if ticket.upstream is not None:
             return ticket.upstream
         if ticket.shed is not None:
-            raise NoRoom(ticket.shed)
+            raise NoRoom(ticket.shed, has_waited=True)
         now = self._clock.now()
         self._admission.leave(ticket, now)
-        raise NoRoom(Shed(self._admission.retry_after_s(upstreams, urgency, now), GAVE_UP))
+        raise NoRoom(Shed(self._admission.retry_after_s(upstreams, urgency, now), GAVE_UP), has_waited=True)
 
     async def _until_woken(self, ticket: Ticket) -> None:
         loop = asyncio.get_running_loop()

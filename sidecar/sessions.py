@@ -46,9 +46,7 @@ class Sessions:
             raise SidecarFault(WEBSOCKETS_FULL, retry_after_s=_RETRY_AFTER_S)
         exchange.match, dialect = match_session(match)
         exchange.dialect = exchange.match.dialect
-        exchange.session = SessionObserver(
-            dialect, exchange.query, self._settings.limits.line, partial(self._prices.charge, exchange.trial.place.provider)
-        )  # fmt: skip
+        exchange.session = SessionObserver(dialect, exchange.query, self._settings.limits.line)
         self._count += 1  # dismissed if it has an observer: both or neither
         self._level.inc()
 
@@ -66,6 +64,7 @@ class Sessions:
         if answer is None or head is None or observer is None or not isinstance(client, Upgradable):
             raise SidecarFault(INTERNAL, "no session to carry")
         check_answer(exchange.call, head)
+        observer.tally.charge = partial(self._prices.charge, trial.place.provider)  # of whoever took it
         idle_s = self._settings.timeouts.websocket_idle
         tunnel = answer.open_tunnel(client, compose_switch(head, own), observer, idle_s)
         exchange.committed, exchange.status = True, head.status

@@ -2,22 +2,26 @@
 
 from typing import Final
 
-from sidecar.config import Ask
+from sidecar.config import Ask, Settings, Timeouts
+from sidecar.core.attempt import causes
 from sidecar.core.attempt.causes import Cause
 from sidecar.core.attempt.endings import end_with_answer, end_with_fault
 from sidecar.core.attempt.plan import Action, Plan, Step
 from sidecar.core.choose.holds import mark_credential
 from sidecar.core.choose.needs import Needs
+from sidecar.core.choose.verdicts import Verdict, judge, mark_slow
 from sidecar.core.identify.renaming import name_model, rename
 from sidecar.core.observe.asking import add_usage_request
 from sidecar.core.observe.dialects import OPAQUE
 from sidecar.errors import INTERNAL, Fault, SidecarFault
-from sidecar.exchange import Attempt, Ending, Headers
+from sidecar.exchange import Attempt, Ending
 from sidecar.progress import Exchange, Trial
 
+_ERRORS: Final = 400  # and above
+_NEARLY: Final = 0.9  # of the operator's time: what is ours took the rest
 _ASKING: Final = "openai_chat"  # the one form in which usage comes only if asked for
 _CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
-IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 section 9.2.2
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 section 9.2.2
 
 
 def address(trial: Trial, exchange: Exchange, ask: Ask) -> None:
@@ -45,7 +49,7 @@ def is_repeatable(exchange: Exchange) -> bool:
     A model's answer has no effect but its cost. Of all else, HTTP and the operator's word tell.
     """
     match = exchange.match
-    if exchange.call.method in IDEMPOTENT:
+    if exchange.call.method in _IDEMPOTENT:
         return True
     if exchange.tool is not None:
         return match is not None and match.idempotent
@@ -57,14 +61,18 @@ def list_needs(exchange: Exchange, salt: bytes) -> Needs:
     match = exchange.match
     if match is None or len(match.upstreams) == 1:
         return Needs(exchange.asked.model, exchange.wishes, streamed=exchange.asked.stream)
-    return Needs(exchange.asked.model, exchange.wishes, credential=_mark(exchange.call.headers, salt), streamed=exchange.asked.stream)
+    return Needs(exchange.asked.model, exchange.wishes, credential=_mark(exchange, salt), streamed=exchange.asked.stream)
 
 
-def _mark(headers: Headers, salt: bytes) -> str:
+def _mark(exchange: Exchange, salt: bytes) -> str:
     """Return what stands for the caller's credential: a limit that one caller has reached is no limit of another."""
-    for name, value in headers:
+    for name, value in exchange.call.headers:
         if name.lower() in _CREDENTIALS:
             return mark_credential(value, salt)
+    if "key=" in exchange.query:  # Google's
+        for part in exchange.query.split("&"):
+            if part.startswith("key="):
+                return mark_credential(part.encode(), salt)
     return ""
 
 
@@ -78,6 +86,14 @@ def narrow(needs: Needs, upstream: str, cause: Cause, context: int | None) -> Ne
     if cause is Cause.CONTEXT_TOO_LONG:
         return needs._replace(tried=tried, context_above=max(context or 0, needs.context_above or 0))
     return needs._replace(tried=tried)
+
+
+def is_worth_same(exchange: Exchange, fault: Fault | None) -> bool:
+    """Tell whether the upstream of the current attempt may be asked again at once, after this fault; None: it has answered."""
+    trial = exchange.trial
+    reused = trial.answer is not None and trial.answer.reused
+    idempotent = exchange.call.method in _IDEMPOTENT
+    return fault is None or causes.is_worth_same(fault.kind, reused=reused, sent=trial.has_sent, idempotent=idempotent)
 
 
 def name_candidates(exchange: Exchange, step: Step | None) -> tuple[str, tuple[str, ...]]:
@@ -105,6 +121,37 @@ def name_outcome(trial: Trial, fault: Fault | None) -> Ending:
         return end_with_fault(fault.kind)
     observer = trial.observer
     return end_with_answer(200 if trial.head is None else trial.head.status, None if observer is None else observer.seen.error_type)
+
+
+def weigh(trial: Trial, outcome: str, settings: Settings, now: float) -> tuple[Verdict, float | None]:
+    """Return what an attempt says of its upstream, and after how many seconds its answer began; None where there was none.
+
+    An error may come fast: it is no answer, and so tells nothing of how fast answers come.
+    """
+    answer, observer, status = trial.answer, trial.observer, None if trial.head is None else trial.head.status
+    seen = None if observer is None else observer.seen
+    verdict = judge(outcome, status, None if seen is None else seen.error_type)
+    if verdict is Verdict.FAILURE and outcome == Ending.TOTAL_TIMEOUT and not _had_time(trial, settings.timeouts, now):
+        return Verdict.IGNORED, None
+    if answer is None or answer.sent_at is None or answer.head_at is None or status is None:
+        return verdict, None
+    began = answer.head_at if seen is None or seen.first_token is None else seen.first_token
+    took_s = max(0.0, began - max(answer.sent_at, trial.asked_at))
+    return mark_slow(verdict, took_s, settings.breaker.slow), took_s if status < _ERRORS else None
+
+
+def _had_time(trial: Trial, timeouts: Timeouts, now: float) -> bool:
+    """Tell whether an upstream was given the time that the operator gives it.
+
+    A caller may want to wait for less, and it may have waited elsewhere before: neither is held against the upstream, or a few
+    callers in a hurry would have its breaker opened for all others.
+    """
+    answer = trial.answer
+    if answer is None or answer.sent_at is None:
+        since, usual_s = trial.began, timeouts.connect
+    else:
+        since, usual_s = max(answer.sent_at, trial.asked_at), timeouts.first_byte
+    return now - since >= min(usual_s, timeouts.total) * _NEARLY
 
 
 def tell_start(attempt: Attempt) -> float:

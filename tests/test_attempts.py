@@ -156,6 +156,16 @@ async def test_an_end_without_a_token_is_judged(pieces: Any, asked: list[str]) -
 
 
 @virtually
+async def test_a_broken_observer_costs_nobody_an_answer() -> None:
+    """What was not seen is not missing: the answer is passed on as it came."""
+    unseen = PlayedAnswer(200, STREAM, body=(ROLE,), framing=b"chunked")
+    unseen.observer_failed = True
+    path, client = Pooled(at={"a": [unseen], "b": [stream()]}), listener()
+    record = await path.carry(client)
+    assert (names(path), client.body, record.ending) == (["a"], in_chunks(ROLE), Ending.COMPLETED)
+
+
+@virtually
 async def test_not_more_than_64_kib_are_held_back() -> None:
     """Then it is sent on, for what it is worth."""
     padding = b": ping\n\n" * 8192

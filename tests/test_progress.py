@@ -1,9 +1,11 @@
 """An exchange in progress, and its attempts."""
 
 from sidecar.core.choose.places import read_place
+from sidecar.decision import Decision
 from sidecar.exchange import Ending
-from sidecar.progress import Trial
-from tests.path import SETTINGS, PlayedAnswer, TickingClock
+from sidecar.progress import Exchange, Trial
+from tests.core.attempt.calls import make_call
+from tests.path import SETTINGS, PlayedAnswer, PlayedClient, TickingClock
 
 
 def test_an_attempt_tells_what_became_of_it() -> None:
@@ -26,3 +28,16 @@ def test_an_attempt_that_never_reached_anybody_has_no_times() -> None:
     """What was not measured is none, not 0."""
     attempt = Trial(read_place("openai", SETTINGS.upstreams["openai"], None), 100.0).close(104.0, Ending.CONNECT_FAILED)
     assert (attempt.connected, attempt.sent, attempt.head, attempt.reused) == (None, None, None, False)
+
+
+def test_an_exchange_is_degraded_as_the_attempt_is_that_answers() -> None:
+    """Not as a rival is that loses, or as one was that failed."""
+    call = make_call()
+    exchange = Exchange(PlayedClient(call), call, None)
+    assert exchange.degraded is None
+    place = read_place("openai", SETTINGS.upstreams["openai"], None)
+    full, simple = (Decision("p", "round_robin", step, "openai", "its_turn", ()) for step in ("full", "simple"))
+    exchange.trial, exchange.rival = Trial(place, decision=full), Trial(place, decision=simple)
+    assert exchange.degraded is None
+    exchange.trial, exchange.rival = exchange.rival, None
+    assert exchange.degraded == "simple"

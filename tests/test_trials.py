@@ -12,6 +12,7 @@ from sidecar.core.attempt.plan import Action, Plan, Step, Why, set_limits
 from sidecar.core.attempt.retry_budget import RetryBudget
 from sidecar.core.choose.needs import NO_NEEDS, Needs
 from sidecar.core.choose.places import read_place
+from sidecar.core.choose.verdicts import Verdict
 from sidecar.core.identify.peek import peek
 from sidecar.core.identify.router import Router
 from sidecar.core.identify.wishes import Wishes
@@ -21,9 +22,9 @@ from sidecar.core.observe.sessions import SessionObserver
 from sidecar.errors import IDLE_TIMEOUT, UNREACHABLE, SidecarFault, UpstreamFault
 from sidecar.exchange import Attempt, Ending
 from sidecar.progress import Exchange, Trial
-from sidecar.trials import address, could_follow, is_repeatable, list_needs, name_candidates, name_outcome, narrow, tell_start
+from sidecar.trials import address, could_follow, is_repeatable, list_needs, name_candidates, name_outcome, narrow, tell_start, weigh
 from tests.core.attempt.calls import make_call
-from tests.path import PlayedClient
+from tests.path import PlayedAnswer, PlayedClient
 from tests.pooled import ASKED, CHAT, SETTINGS, STREAMED
 
 ROUTER = Router(SETTINGS.routes, SETTINGS.pools)
@@ -253,3 +254,37 @@ def test_attempts_stand_in_the_order_in_which_they_began() -> None:
     """Whichever ended first."""
     attempts = [Attempt(name, began, None, None, None, 9.0, False, None, "") for name, began in (("b", 2.0), ("a", 1.0))]
     assert [attempt.upstream for attempt in sorted(attempts, key=tell_start)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("began", "asked_at", "sent", "now", "verdict"),
+    [
+        (0.0, 0.0, 0.0, 60.0, Verdict.FAILURE),  # all the time that an answer has to begin
+        (0.0, 0.0, 0.0, 59.0, Verdict.FAILURE),  # but for what we needed of it
+        (0.0, 0.0, 0.0, 20.0, Verdict.IGNORED),  # the caller's own deadline
+        (0.0, 50.0, 0.0, 60.0, Verdict.IGNORED),  # the caller took its time to ask
+        (55.0, 0.0, 55.0, 60.0, Verdict.IGNORED),  # others had had the time
+        (0.0, 0.0, None, 5.0, Verdict.FAILURE),  # no connection, for as long as one may take
+        (0.0, 0.0, None, 1.0, Verdict.IGNORED),
+    ],
+)
+def test_a_deadline_is_held_against_who_had_the_time(
+    began: float, asked_at: float, sent: float | None, now: float, verdict: Verdict
+) -> None:
+    """A call's time may be short, or nearly over: that says nothing of the upstream that is asked then."""
+    trial = trial_at()
+    trial.began, trial.asked_at = began, asked_at
+    if sent is not None:
+        trial.answer = PlayedAnswer()
+        trial.answer.sent_at = sent
+    assert weigh(trial, Ending.TOTAL_TIMEOUT, SETTINGS, now) == (verdict, None)
+
+
+@pytest.mark.parametrize(("asked_at", "verdict", "took_s"), [(0.0, Verdict.SLOW, 40.0), (35.0, Verdict.SUCCESS, 5.0)])
+def test_a_slow_upload_is_no_slow_answer(asked_at: float, verdict: Verdict, took_s: float) -> None:
+    """Time runs from the last byte of what is asked."""
+    trial = trial_at()
+    trial.asked_at, trial.head = asked_at, read_answer("POST", 200, b"HTTP/1.1 200 OK\r\nContent-Length: 2")
+    trial.answer = PlayedAnswer()
+    trial.answer.sent_at, trial.answer.head_at = 0.0, 40.0
+    assert weigh(trial, Ending.COMPLETED, SETTINGS, 41.0) == (verdict, took_s)

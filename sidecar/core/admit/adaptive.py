@@ -63,9 +63,12 @@ class Gradient:
         self._level_s = 0.0  # the median at twice the concurrency
         self._restored = 0  # the limit to return to
 
-    def note(self, ttft_s: float, in_use: int, now: float) -> None:
-        """Take note of a first token; `limit` is what follows from it. `in_use`: calls under way, this one among them."""
-        if now - ttft_s < self._settled:  # it began while the limit was another
+    def note(self, ttft_s: float, in_use: int, now: float, began: float | None = None) -> None:
+        """Take note of a first token; `limit` is what follows from it. `in_use`: calls under way, this one among them.
+
+        `began`: when the call was made, where this is told later than the token came.
+        """
+        if (now - ttft_s if began is None else began) < self._settled:  # it began while the limit was another
             if self._settled == inf and in_use <= self._target:
                 self._settled = now
             return

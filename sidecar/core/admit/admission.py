@@ -85,11 +85,14 @@ class Admission:
         else:
             self._queue.remove(ticket)
 
-    def note_first_token(self, upstream: str, ttft_s: float, now: float) -> None:
-        """Take note of how long an upstream took to its first token: where its concurrency is adaptive, the limit follows."""
+    def note_first_token(self, upstream: str, ttft_s: float, now: float, began: float | None = None) -> None:
+        """Take note of how long an upstream took to its first token: where its concurrency is adaptive, the limit follows.
+
+        `began`: when the call was made, where this is told later than the token came.
+        """
         slots = self._slots[upstream]
         before = slots.limit
-        slots.note_first_token(ttft_s, now)
+        slots.note_first_token(ttft_s, now, began)
         while slots.limit > before and self._queue.length and self._hand_on(now) is not None:
             pass  # it may have grown by more than one
 

@@ -51,12 +51,12 @@ class Slots:
         if self.gradient is not None:
             self.limit = self.gradient.glide()
 
-    def note_first_token(self, ttft_s: float, now: float) -> None:
-        """Let an adaptive limit follow the time to a first token."""
+    def note_first_token(self, ttft_s: float, now: float, began: float | None = None) -> None:
+        """Let an adaptive limit follow the time to a first token. `began`: as for Gradient.note."""
         gradient = self.gradient
         if gradient is None:
             return
-        gradient.note(ttft_s, self.in_use, now)
+        gradient.note(ttft_s, self.in_use, now, began)
         if self.limit > gradient.limit <= self.in_use:
             self._full_since = now
         self.limit = gradient.limit

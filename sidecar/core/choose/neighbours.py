@@ -75,6 +75,10 @@ class Admission(Protocol):
         """Reserve a slot."""
         ...
 
+    def note_first_token(self, upstream: str, ttft_s: float, now: float, began: float | None = None) -> None:
+        """Take note of how long a call that was made at `began` waited for its first token."""
+        ...
+
     def release(self, upstream: str, now: float) -> object:
         """Give a slot back; whoever waits for it is woken."""
         ...

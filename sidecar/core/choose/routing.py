@@ -123,6 +123,10 @@ class Routing:
             grant.first_data = True
             grant.standing.post.pending -= 1
 
+    def note_first_token(self, grant: Grant, ttft_s: float, now: float) -> None:
+        """Take note, before it is settled, of how long a call waited for its first token: an adaptive concurrency follows."""
+        self._admission.note_first_token(grant.upstream, ttft_s, now, grant.began)
+
     def settle(self, grant: Grant, verdict: Verdict, now: float, *, response_time_s: float | None) -> None:
         """Give back what was reserved, and learn from what became of the attempt. A second time changes nothing.
 

@@ -56,8 +56,8 @@ def judge(outcome: str, status: int | None, error_type: str | None) -> Verdict:
     `outcome`: an Ending's value, or "hedge_lost". `status`: of the upstream's answer; None where no head came.
     `error_type`: of an error within the answer.
 
-    A total deadline is often the caller's own and short: it counts against an upstream that had not even begun to
-    answer, and says nothing of one that was still answering.
+    A total deadline that is over counts against an upstream that had not even begun to answer, and says nothing of one that was
+    still answering. It is often the caller's own and short: whoever asks knows whether the upstream had any time at all.
     """
     verdict = _BY_OUTCOME.get(outcome)
     if verdict is not None:

@@ -2,11 +2,14 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from sidecar.core.observe.contract import Dialect
 from sidecar.core.observe.inflate import CODINGS, Inflater
 from sidecar.exchange import Asked
 
 _UNREAD: Final = Asked()
+_MODEL_CHARS_MAX: Final = 256  # the longest in use have about 70
 
 
 def peek(dialect: Dialect, body: bytes, path: str, content_encoding: bytes, bytes_max: int) -> Asked:
@@ -16,9 +19,15 @@ def peek(dialect: Dialect, body: bytes, path: str, content_encoding: bytes, byte
     """
     coding = content_encoding.strip().lower().decode("latin-1")
     if coding in ("", "identity"):
-        return dialect.ask(body, path)
+        return _shorten(dialect.ask(body, path))
     if coding not in CODINGS:
         return _UNREAD
     inflater = Inflater(coding, bytes_max)
     decoded = b"".join(inflater.feed(body))
-    return _UNREAD if inflater.failure else dialect.ask(decoded, path)
+    return _UNREAD if inflater.failure else _shorten(dialect.ask(decoded, path))
+
+
+def _shorten(asked: Asked) -> Asked:
+    """Cut a name that no model has: what calls leave behind (limits met, times measured, records) is kept by it."""
+    model = asked.model
+    return asked if model is None or len(model) <= _MODEL_CHARS_MAX else replace(asked, model=model[:_MODEL_CHARS_MAX])

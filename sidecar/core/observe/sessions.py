@@ -4,7 +4,7 @@ from typing import Final
 
 from sidecar.core.observe.contract import SessionDialect
 from sidecar.core.observe.frames import FrameReader, Message, write_close
-from sidecar.core.observe.tally import Charge, Tally
+from sidecar.core.observe.tally import Tally
 from sidecar.exchange import Seen
 
 # Of what a client sends only small messages are of interest, and unmasking costs.
@@ -19,14 +19,14 @@ class SessionObserver:
 
     __slots__ = ("_dialect", "_from_client", "_from_server", "closed_by_server", "tally")
 
-    def __init__(self, dialect: SessionDialect | None, query: str, message_bytes_max: int, charge: Charge | None = None) -> None:
+    def __init__(self, dialect: SessionDialect | None, query: str, message_bytes_max: int) -> None:
         self._dialect = dialect
         bytes_max = message_bytes_max if dialect is not None else 0
         binary = dialect is not None and dialect.reads_binary
         self._from_client = FrameReader(min(bytes_max, _CLIENT_BYTES_MAX), binary=binary)
         self._from_server = FrameReader(bytes_max, binary=binary)
         self.closed_by_server: bool | None = None  # whose Close frame was first; None: there was none
-        self.tally = Tally(charge)
+        self.tally = Tally()
         if dialect is not None:
             self.tally.model = dialect.read_query(query)
 

@@ -101,7 +101,7 @@ class Meter:
             self._batched.value += 1
         if series.http is not None:
             self._observe_answer(record, series, series.http)
-        if len(record.attempts) != 1 or record.queued_s or record.degraded is not None:
+        if len(record.attempts) != 1 or record.queued_s or record.degraded is not None or record.decision is not None:
             self.resilience.observe(record)
         for counter in series.overflow:  # last: what was made on the way may have had no room
             counter.value += 1

@@ -189,3 +189,20 @@ def test_first_tokens_that_took_no_time_do_no_harm() -> None:
         gradient.note(0.0, 20, number * 0.1)
         gradient.glide()
     assert 3 <= gradient.limit <= 30
+
+
+def test_a_first_token_that_is_told_late_belongs_to_when_its_call_was_made() -> None:
+    """A stream is over long after its first token: what began under another limit tells nothing of this one."""
+    limits = []
+    for began in (0.0, None):
+        gradient = Gradient(100)
+        for number in range(20):
+            gradient.note(0.1, 20, 2.0 + number * 0.1)
+        grown = gradient.limit
+        assert grown > 20
+        for number in range(150):
+            gradient.note(0.5, grown, 6.0 + number * 0.01, began)
+        for _ in range(grown * 2):
+            gradient.glide()
+        limits.append(gradient.limit - grown)
+    assert limits[0] == 0 > limits[1]
