@@ -180,7 +180,8 @@ class Attempts:
         observer = open_observer(exchange, trial, self._settings.limits, self._listening)
         if not is_failure and not trial.streamed:
             return None
-        due = (answer.sent_at or answer.connected_at) + exchange.deadlines.first_byte_s
+        timeouts = self._settings.timeouts
+        due = (answer.sent_at or answer.connected_at) + (timeouts.first_token or timeouts.first_byte)
         body = await answer.preview(observer, _HELD_BYTES_MAX, due, whole=is_failure)
         seen = observer.seen
         if is_failure or (seen.error_type is not None and seen.first_token is None):

@@ -153,8 +153,8 @@ FIRST_TOKEN_TIMEOUT: Final = ErrorKind(
     "first_token_timeout",
     504,
     _U,
-    "The upstream began to answer, and sent no token within timeouts.first_byte.",
-    "Reasoning models can be slow to begin: raise timeouts.first_byte, or give the pool an upstream that is faster.",
+    "The upstream began to answer, and sent no token within timeouts.first_token.",
+    "Reasoning models can be slow to begin: raise timeouts.first_token.",
 )
 IDLE_TIMEOUT: Final = ErrorKind(
     "idle_timeout",

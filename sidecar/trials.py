@@ -107,11 +107,14 @@ def name_candidates(exchange: Exchange, step: Step | None) -> tuple[str, tuple[s
 
 
 def could_follow(exchange: Exchange, plan: Plan) -> bool:
-    """Tell whether anything could be tried if this answer were not to do: only then is it held back."""
+    """Tell whether anything could be tried if this answer were not to do: only then is it held back.
+
+    The last of a pool has the time that a single upstream has: to give it up helps nobody.
+    """
     limits, match = plan.limits, exchange.match
     if exchange.rival is not None:
         return True
-    has_others = limits.fails_over and match is not None and len(match.upstreams) > 1
+    has_others = limits.fails_over and match is not None and len(match.upstreams) > exchange.attempts_made
     return (has_others or limits.repeats_answered) and exchange.held and plan.begun < limits.attempts_max
 
 

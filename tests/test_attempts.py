@@ -15,7 +15,6 @@ from sidecar.core.attempt.conduct import CONDUCT, Next, Same, Waits
 from sidecar.core.choose import reasons
 from sidecar.core.choose.verdicts import Verdict
 from sidecar.errors import (
-    FIRST_TOKEN_TIMEOUT,
     POOL_FULL,
     STREAM_CUT,
     TLS_FAILED,
@@ -117,15 +116,23 @@ async def test_a_first_token_is_waited_for_as_long_as_a_first_byte() -> None:
 
 
 @virtually
-async def test_silence_of_the_last_is_told() -> None:
-    """As what it is: an answer that began, and no token."""
+async def test_the_last_of_a_pool_has_the_time_of_a_single_upstream() -> None:
+    """To give it up would help nobody: what it sends goes on at once, and its first token may be late."""
     settings = replace(SETTINGS, timeouts=Timeouts(first_byte=7.0, total=100.0))
-    silent = [stream(ROLE, never()) for _ in range(2)]
-    path, client = Pooled(*silent, settings=settings), listener()
+    path, client = Pooled(at={"a": [stream(ROLE, never())], "b": [stream(ROLE, 20.0, FIRST, LAST, DONE)]}, settings=settings), listener()
     record = await path.carry(client)
     assert names(path) == ["a", "b"]
-    assert (client.status, record.error_id, record.ended - record.accepted) == (504, FIRST_TOKEN_TIMEOUT.id, 14.0)
-    assert b"upstream" not in client.body or b"token" in client.body
+    assert (client.status, client.body, record.ending) == (200, in_chunks(ROLE, FIRST, LAST, DONE), Ending.COMPLETED)
+    assert record.attempts[0].ended - record.attempts[0].started == 7.0
+
+
+@virtually
+async def test_a_first_token_may_be_given_more_time_than_a_first_byte() -> None:
+    """A model that thinks is not silent."""
+    settings = replace(SETTINGS, timeouts=Timeouts(first_byte=7.0, first_token=30.0, total=100.0))
+    path, client = Pooled(at={"a": [stream(ROLE, 20.0, FIRST, LAST, DONE)]}, settings=settings), listener()
+    record = await path.carry(client)
+    assert (names(path), record.ending) == (["a"], Ending.COMPLETED)
 
 
 @virtually

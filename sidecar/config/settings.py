@@ -27,6 +27,7 @@ class Admin:
 class Timeouts:
     connect: Duration = 5.0
     first_byte: Duration = 60.0
+    first_token: Duration | None = None  # of a stream that somebody else of a pool could answer; by default as first_byte
     idle: Duration = 180.0
     total: Duration = 600.0
     keep_alive: Duration = 3630.0  # an idle client's connection; longer than any client's own pool

@@ -5,7 +5,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from sidecar.config import Unit
 
@@ -46,7 +46,7 @@ def _kind_of(hint: Any) -> Kind:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated and isinstance(arguments[1], Unit):
         return Kind(scalar=arguments[1])
-    if origin is UnionType and len(arguments) == 2 and arguments[1] is type(None):
+    if origin in (UnionType, Union) and len(arguments) == 2 and arguments[1] is type(None):
         return _kind_of(arguments[0])._replace(is_optional=True)
     if origin is Mapping and arguments[0] is str:
         return Kind(entries=_kind_of(arguments[1]))

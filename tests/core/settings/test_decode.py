@@ -141,7 +141,7 @@ def test_unknown_keys_come_with_the_known_ones_and_a_suggestion() -> None:
     """A slip of the finger is answered with what was probably meant."""
     assert (
         fault_of({"timeouts": {"totl": 1}}).allowed
-        == "connect, first_byte, idle, total, keep_alive, request_head, shutdown, websocket_idle; did you mean total?"
+        == "connect, first_byte, first_token, idle, total, keep_alive, request_head, shutdown, websocket_idle; did you mean total?"
     )
 
 
