@@ -68,7 +68,7 @@ class Attempts:
 
     async def make(self, exchange: Exchange) -> None:
         """Get an answer to send on: one that will do, or the last that came. Raises Fault where none did."""
-        plan = Plan(self._limits, self._budget, exchange.deadlines.total_at, is_repeatable(exchange))
+        plan = Plan(self._limits, self._budget, exchange.deadlines.total_at, False)
         needs = list_needs(exchange, self._salt)
         step: Step | None = None
         fault: Fault | None = None
@@ -166,6 +166,9 @@ class Attempts:
         trial.head = head_of = await answer.until_head()
         if trial.grant is not None:
             self._routing.note_first_data(trial.grant, self._clock.now())
+        match = exchange.match
+        if match is not None and not match.pool and not self._limits.repeats_answered:
+            return None  # nobody else could be asked
         if not could_follow(exchange, plan):
             if head_of.status in _PAUSING and exchange.match is not None and exchange.match.pool:
                 self._read_pause(trial, head_of, _PAUSING[head_of.status], list_needs(exchange, self._salt), self._clock.now())
@@ -205,6 +208,7 @@ class Attempts:
         narrowed = narrow(needs, name, cause, self._settings.upstreams[name].context)
         upstreams = name_candidates(exchange, None)[1]
         has_next = len(upstreams) > 1 and self._routing.has_another(upstreams, narrowed, now)
+        plan.repeatable = is_repeatable(exchange)
         step = plan.follow(
             cause, now, has_next=has_next, body_held=exchange.held, sent=trial.has_sent,
             worth_same=is_worth_same(exchange, fault), retry_after_s=pause_s, draw=self._draw,

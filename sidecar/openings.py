@@ -1,19 +1,24 @@
 """How an attempt begins: an upstream is chosen, and what the attempt needs there is taken; where there is no room, a call waits for it."""
 
 from collections.abc import Mapping
+from typing import Final
 
+from sidecar.catalogue import BREAKER_STATES
 from sidecar.config import Ask
 from sidecar.core.attempt.plan import Step
 from sidecar.core.choose import reasons
 from sidecar.core.choose.needs import Grant, Needs
 from sidecar.core.choose.places import Place
 from sidecar.core.choose.routing import Routing
+from sidecar.core.identify.wishes import NO_WISHES
 from sidecar.decision import Decision
 from sidecar.errors import CIRCUIT_OPEN, WISH_UNMET, Fault, Refused, UpstreamFault
 from sidecar.ports import Clock, Witness
 from sidecar.progress import Exchange, Trial
 from sidecar.queueing import NoRoom, Queueing
 from sidecar.trials import address, name_candidates
+
+_CLOSED: Final = BREAKER_STATES[0]
 
 
 class Openings:
@@ -32,8 +37,14 @@ class Openings:
 
     def begin(self, exchange: Exchange, needs: Needs, step: Step | None) -> Decision | None:
         """Choose an upstream, and take what an attempt needs there; return the decision if it found nobody."""
-        pool, upstreams = name_candidates(exchange, step)
         now = self._clock.now()
+        match = exchange.match
+        if step is None and match is not None and not match.pool and exchange.wishes is NO_WISHES:
+            alone = self._routing.begin_alone(match.upstreams[0], exchange.asked.model, now)
+            if alone is not None:
+                self._open(exchange, None, alone, 0.0, now)
+                return None
+        pool, upstreams = name_candidates(exchange, step)
         decision = self._routing.decide(pool, upstreams, needs, now)
         grant = None if decision.upstream is None else self._routing.begin(decision, needs, now)
         if grant is None:
@@ -53,15 +64,16 @@ class Openings:
                 return
             nobody = self.begin(exchange, needs, step)  # the breaker has closed the way meanwhile
 
-    def _open(self, exchange: Exchange, decision: Decision, grant: Grant, waited_s: float, now: float) -> Trial:
+    def _open(self, exchange: Exchange, decision: Decision | None, grant: Grant, waited_s: float, now: float) -> Trial:
         """Begin an attempt that has what it needs. From its first moment the exchange knows of it, and so ends it."""
-        state = grant.breaker.state(now).label
+        permit = grant.permit
+        state = _CLOSED if permit is not None and not permit.is_probe else grant.breaker.state(now).label
         trial = Trial(self._places[grant.upstream], now, exchange.attempts_made, grant=grant, breaker=state, waited_s=waited_s)
         if grant.is_hedge:
             exchange.rival = trial
         else:
             exchange.trial = trial
-        if decision.candidates:
+        if decision is not None and decision.candidates:
             trial.decision = decision
         exchange.attempts_made += 1
         address(trial, exchange, self._ask)

@@ -42,7 +42,7 @@ from sidecar.errors import (
 )
 from sidecar.exchange import Ending
 from sidecar.ports import Client, Clock, Level, Sink
-from sidecar.progress import NOTHING_ASKED, Exchange, Trial
+from sidecar.progress import NOTHING_ASKED, Exchange
 from sidecar.reading import open_observer
 from sidecar.sealing import seal, seal_malformed
 from sidecar.sessions import Sessions
@@ -130,7 +130,7 @@ class Pipeline:
             raise ClientFault(NOT_BATCHABLE)
         exchange.dialect = match.dialect
         if len(match.upstreams) == 1:  # else nobody knows yet
-            exchange.trial = Trial(self._places[match.upstreams[0]])
+            exchange.trial.place = self._places[match.upstreams[0]]
         wanted = call.wanted
         timeout_s = None
         if wanted.own:

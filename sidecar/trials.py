@@ -11,6 +11,7 @@ from sidecar.core.choose.holds import mark_credential
 from sidecar.core.choose.needs import Needs
 from sidecar.core.choose.verdicts import Verdict, judge, mark_slow
 from sidecar.core.identify.renaming import name_model, rename
+from sidecar.core.identify.wishes import NO_WISHES
 from sidecar.core.observe.asking import add_usage_request
 from sidecar.core.observe.dialects import OPAQUE
 from sidecar.errors import INTERNAL, Fault, SidecarFault
@@ -21,6 +22,8 @@ _ERRORS: Final = 400  # and above
 _NEARLY: Final = 0.9  # of the operator's time: what is ours took the rest
 _ASKING: Final = "openai_chat"  # the one form in which usage comes only if asked for
 _CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
+_NEEDS_MAX: Final = 256  # models come from callers
+_needs: dict[str | None, Needs] = {}  # of calls to one upstream, by model: the usual ones
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 section 9.2.2
 
 
@@ -32,7 +35,7 @@ def address(trial: Trial, exchange: Exchange, ask: Ask) -> None:
     trial.asked_model = asked.model
     if not exchange.held or exchange.call.wanted.content_encoding:
         return
-    name = name_model(place.models, asked.model)
+    name = name_model(place.models, asked.model) if place.models else None
     if name is not None:
         trial.model = name
         trial.path, trial.body = rename(exchange.dialect.name, trial.path, trial.body, name)
@@ -60,8 +63,15 @@ def list_needs(exchange: Exchange, salt: bytes) -> Needs:
     """Return what the first attempt of a call needs. `salt`: of this process, for marks of credentials."""
     match = exchange.match
     if match is None or len(match.upstreams) == 1:
-        return Needs(exchange.asked.model, exchange.wishes, streamed=exchange.asked.stream)
-    return Needs(exchange.asked.model, exchange.wishes, credential=_mark(exchange, salt), streamed=exchange.asked.stream)
+        if exchange.wishes is not NO_WISHES:
+            return Needs(exchange.asked.model, exchange.wishes)
+        known = _needs.get(exchange.asked.model)
+        if known is None:
+            known = Needs(exchange.asked.model)
+            if len(_needs) < _NEEDS_MAX:
+                _needs[known.model] = known
+        return known
+    return Needs(exchange.asked.model, exchange.wishes, credential=_mark(exchange, salt))
 
 
 def _mark(exchange: Exchange, salt: bytes) -> str:

@@ -375,19 +375,23 @@ class Played:
 
     def _watch_grants(self) -> None:
         routing = self.switchboard.routing
-        begin, end = routing.begin, routing.settle
+        end = routing.settle
 
-        def note_begin(*args: Any, **more: Any) -> Grant | None:
-            grant = begin(*args, **more)
-            if grant is not None:
-                self.grants.append(grant)
-            return grant
+        def noting(begin: Callable[..., Grant | None]) -> Callable[..., Grant | None]:
+            def note_begin(*args: Any, **more: Any) -> Grant | None:
+                grant = begin(*args, **more)
+                if grant is not None:
+                    self.grants.append(grant)
+                return grant
+
+            return note_begin
 
         def note_end(grant: Grant, verdict: Verdict, now: float, *, response_time_s: float | None) -> None:
             self.settled.append((grant, verdict, response_time_s))
             end(grant, verdict, now, response_time_s=response_time_s)
 
-        routing.begin, routing.settle = note_begin, note_end  # type: ignore[method-assign]
+        routing.begin, routing.begin_alone = noting(routing.begin), noting(routing.begin_alone)  # type: ignore[method-assign]
+        routing.settle = note_end  # type: ignore[method-assign]
 
     def verdicts(self) -> list[tuple[str, Verdict]]:
         """What was said of each upstream, in the order in which it was."""

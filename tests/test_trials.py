@@ -151,7 +151,7 @@ def test_the_first_attempt_needs_what_was_asked_and_wished() -> None:
     """Alone and in a pool."""
     wishes = Wishes(min_quality=0.5)
     for target in ("/one/" + CHAT, "/two/" + CHAT):
-        assert list_needs(exchange_of(target, body=STREAMED, wishes=wishes), b"") == Needs("gpt-4o-mini", wishes, streamed=True)
+        assert list_needs(exchange_of(target, body=STREAMED, wishes=wishes), b"") == Needs("gpt-4o-mini", wishes)
 
 
 @pytest.mark.parametrize("cause", list(Cause))

@@ -21,7 +21,6 @@ class Needs(NamedTuple):
     other_credentials_than: frozenset[str] | None = None  # upstreams that refused the credentials they were sent
     context_above: int | None = None  # tokens: the upstream declares a larger context than this
     credential: str = ""  # the caller's, as holds know it
-    streamed: bool = False
 
 
 NO_NEEDS: Final = Needs()

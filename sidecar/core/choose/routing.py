@@ -9,14 +9,14 @@ each pool of which all breakers are open, to the upstream that is due first. A s
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from sidecar.config import Settings, Strategy
 from sidecar.core.choose import reasons
 from sidecar.core.choose.choices import EMERGENCY, FULL, SIMPLE, Choice, choose, choose_in_emergency
 from sidecar.core.choose.ejection import judge_seat
 from sidecar.core.choose.needs import NO_NEEDS, Grant, Needs
-from sidecar.core.choose.neighbours import Admission, Breakers, Holds
+from sidecar.core.choose.neighbours import Admission, Breaker, Breakers, Holds
 from sidecar.core.choose.overview import describe_upstream
 from sidecar.core.choose.rosters import Roster
 from sidecar.core.choose.screening import Screening, find_obstacle, list_unmet, name_refusal, screen
@@ -107,6 +107,23 @@ class Routing:
             self._admission.take(name, now)
         if decision.step == EMERGENCY:
             self._emergency_at[decision.pool] = now
+        return self._reserve(name, breaker, permit, now, is_hedge)
+
+    def begin_alone(self, name: str, model: str | None, now: float) -> Grant | None:
+        """Reserve what a call to one upstream needs that wishes for nothing: the usual case, in one step.
+
+        None where it cannot be: `decide` knows why.
+        """
+        breaker = self._breakers.find(name, model)
+        if not self._admission.has_room(name):
+            return None
+        permit = breaker.acquire(now)
+        if permit is None:
+            return None
+        self._admission.take(name, now)
+        return self._reserve(name, breaker, permit, now, False)
+
+    def _reserve(self, name: str, breaker: Breaker, permit: Any, now: float, is_hedge: bool) -> Grant:
         standing = self._standings[name][breaker.group]
         for seat in standing.seats:
             if standing.asked_at < seat.ejected_until <= now:
@@ -143,10 +160,10 @@ class Routing:
         if not grant.first_data:
             post.pending -= 1
         self._admission.release(grant.upstream, now)
-        if grant.permit is not None:
-            before = breaker.state(now)
-            breaker.settle(grant.permit, verdict, now)
-            if before is not _CLOSED and breaker.state(now) is _CLOSED:
+        permit = grant.permit
+        if permit is not None:
+            breaker.settle(permit, verdict, now)
+            if permit.is_probe and breaker.state(now) is _CLOSED:
                 standing.come_back(now)
         elif verdict is not _IGNORED:
             breaker.note_probe(verdict is not _FAILURE, now)

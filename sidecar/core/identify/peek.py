@@ -19,7 +19,8 @@ def peek(dialect: Dialect, body: bytes, path: str, content_encoding: bytes, byte
     """
     coding = content_encoding.strip().lower().decode("latin-1")
     if coding in ("", "identity"):
-        return _shorten(dialect.ask(body, path))
+        asked = dialect.ask(body, path)
+        return asked if asked.model is None or len(asked.model) <= _MODEL_CHARS_MAX else _shorten(asked)
     if coding not in CODINGS:
         return _UNREAD
     inflater = Inflater(coding, bytes_max)

@@ -46,7 +46,8 @@ class Relay(Looking):
     )  # fmt: skip
 
     def __init__(self, connection: Connection, deadlines: Deadlines, now: Callable[[], float], watch: Watch, connected_at: float) -> None:
-        super().__init__()
+        self._observer = self._preview = None
+        self.observer_failed = False
         self._connection = connection
         self._deadlines = deadlines
         self._now = now
@@ -266,14 +267,12 @@ class Relay(Looking):
             self._fault = fault
             self._wake()
 
-    async def _until_told(self) -> None:
+    def _until_told(self) -> "asyncio.Future[None]":
+        """Return what is done when there is news. Raises what has failed."""
         if self._fault is not None:
             raise self._fault
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        return waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
