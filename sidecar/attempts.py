@@ -94,7 +94,7 @@ class Attempts:
             except (UpstreamFault, SidecarFault) as caught:
                 fault, cause = caught, classify_fault(caught.kind, sent=exchange.trial.has_sent)
             if cause is None:
-                plan.commit()
+                plan.committed = True
                 return
             step, needs = self._follow(exchange, plan, needs, cause, fault)
             if step.action is Action.PASS_ON:

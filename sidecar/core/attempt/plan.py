@@ -83,17 +83,13 @@ class Plan(msgspec.Struct, gc=False):
     begun: int = 0
     failovers: int = 0
     refreshed: bool = False  # a kept connection was replaced by a new one
-    committed: bool = False
+    committed: bool = False  # an answer has begun to go to the caller: from here on nothing is tried again
 
     def begin(self, now: float) -> None:
         """Count an attempt, a hedge too."""
         if not self.begun:
             self.budget.deposit(now)
         self.begun += 1
-
-    def commit(self) -> None:
-        """An answer has begun to go to the caller: from here on nothing is tried again."""
-        self.committed = True
 
     def has_room(self, now: float) -> bool:
         """Tell whether one more attempt may begin beside the one that is being made: a hedge."""

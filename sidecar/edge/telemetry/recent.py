@@ -12,6 +12,9 @@ from sidecar.exchange import Ending, Record, Seen
 CALLS_MAX: Final = 200
 FAILED_MAX: Final = 100
 DECISIONS_MAX: Final = 200
+# Of calls that simply went well so many are kept a second, after a burst of as many as there is room for: at thousands a second
+# the last ones would tell of the last blink, and what is kept of each is memory that no call after it finds warm.
+ORDINARY_PER_S: Final = 100.0
 _PATH_CHARS_MAX: Final = 512
 _COMPLETED, _CLIENT_GONE = Ending.COMPLETED, Ending.CLIENT_GONE
 
@@ -22,10 +25,14 @@ class Recent:
     def __init__(self) -> None:
         self._calls: deque[Record] = deque(maxlen=CALLS_MAX)
         self._failed: deque[Record] = deque(maxlen=FAILED_MAX)  # apart: a busy hour pushes no failure out
+        self._credit = float(CALLS_MAX)
+        self._credited_at = 0.0
         self._decisions: deque[tuple[Record, Decision, float]] = deque(maxlen=DECISIONS_MAX)
 
     def observe(self, record: Record) -> None:
-        """Keep one exchange that has ended."""
+        """Keep one exchange that has ended, unless it is one of very many that went well."""
+        if record.ending is _COMPLETED and not record.pool and len(record.attempts) == 1 and not self._spares(record.ended):
+            return
         if record.said is not None or record.seen.running is not None or len(record.path) > _PATH_CHARS_MAX:
             record = _lighten(record)
         self._calls.append(record)
@@ -34,6 +41,16 @@ class Recent:
             self._failed.append(record)
         if record.pool:
             self._decisions.extend((record, decision, taken) for decision, taken in _list_decisions(record))
+
+    def _spares(self, now: float) -> bool:
+        """Whether there is room for another ordinary call."""
+        credit = self._credit + (now - self._credited_at) * ORDINARY_PER_S
+        self._credited_at = now
+        if credit < 1.0:
+            self._credit = credit
+            return False
+        self._credit = min(credit, CALLS_MAX) - 1.0
+        return True
 
     @property
     def calls(self) -> list[Record]:

@@ -16,13 +16,27 @@ def test_so_many_are_kept_and_no_more() -> None:
     recent = Recent()
     recent.observe(make_record(id="failed", ending=Ending.CUT))
     for number in range(CALLS_MAX + 50):
-        recent.observe(make_record(id=str(number)))
+        recent.observe(make_record(id=str(number), ended=102.0 + number))
     assert [record.id for record in recent.calls] == [str(number) for number in reversed(range(50, CALLS_MAX + 50))]
     assert [record.id for record in recent.failed] == ["failed"]
     for number in range(FAILED_MAX + 1):
         recent.observe(make_record(id=str(number), ending=Ending.RESET))
     assert [record.id for record in recent.failed] == [str(number) for number in reversed(range(1, FAILED_MAX + 1))]
     assert len(recent.calls) == CALLS_MAX
+
+
+def test_of_very_many_that_went_well_a_part_is_kept() -> None:
+    """All of a burst that there is room for, then so many a second; of what failed, or took more than one attempt, all."""
+    recent = Recent()
+    for number in range(10_000):
+        recent.observe(make_record(id=str(number), ended=102.0 + number / 10_000))
+    kept = [int(record.id) for record in recent.calls]
+    assert len(kept) == CALLS_MAX and kept[0] >= 9_900
+    assert [before - after for before, after in zip(kept[:50], kept[1:51], strict=True)] == [pytest.approx(100, abs=1)] * 50
+    recent.observe(make_record(id="twice", attempts=(make_attempt(), make_attempt()), ended=103.0))
+    recent.observe(make_record(id="pool", pool="chat", ended=103.0))
+    recent.observe(make_record(id="failed", ending=Ending.CUT, ended=103.0))
+    assert [record.id for record in recent.calls[:3]] == ["failed", "pool", "twice"]
 
 
 @pytest.mark.parametrize("ending", list(Ending))
