@@ -112,9 +112,11 @@ class Attempts:
     def end(self, exchange: Exchange, now: float) -> None:
         """The exchange is over: so are its attempts."""
         outcome = exchange.ending or Ending.SIDECAR_FAULT
-        for trial in (exchange.trial, exchange.rival):
-            if trial is not None and trial.is_open:
-                self._close(exchange, trial, outcome, None, now)
+        trial, rival = exchange.trial, exchange.rival
+        if trial.grant is not None and not trial.is_closed:
+            self._close(exchange, trial, outcome, None, now)
+        if rival is not None and not rival.is_closed:
+            self._close(exchange, rival, outcome, None, now)
         if len(exchange.attempts) > 1:
             exchange.attempts.sort(key=tell_start)
 

@@ -68,11 +68,15 @@ class Openings:
         """Begin an attempt that has what it needs. From its first moment the exchange knows of it, and so ends it."""
         permit = grant.permit
         state = _CLOSED if permit is not None and not permit.is_probe else grant.breaker.state(now).label
-        trial = Trial(self._places[grant.upstream], now, exchange.attempts_made, grant=grant, breaker=state, waited_s=waited_s)
-        if grant.is_hedge:
-            exchange.rival = trial
+        if not exchange.attempts_made:  # the one that an exchange begins with
+            trial = exchange.trial
+            trial.place, trial.began, trial.grant, trial.breaker = self._places[grant.upstream], now, grant, state
         else:
-            exchange.trial = trial
+            trial = Trial(self._places[grant.upstream], now, exchange.attempts_made, grant=grant, breaker=state, waited_s=waited_s)
+            if grant.is_hedge:
+                exchange.rival = trial
+            else:
+                exchange.trial = trial
         if decision is not None and decision.candidates:
             trial.decision = decision
         exchange.attempts_made += 1

@@ -227,7 +227,8 @@ class Pipeline:
     def _own_fields(self, exchange: Exchange) -> Sequence[bytes]:
         if not self._settings.response_headers:
             return ()
-        return own_fields(exchange.call.id, exchange.trial.place.name, exchange.attempts_made, exchange.degraded)
+        trial = exchange.trial
+        return own_fields(exchange.call.id, trial.place.name, exchange.attempts_made, None if trial.decision is None else exchange.degraded)
 
     def _leave(self, exchange: Exchange) -> None:
         """The caller is gone: an ending, not an error, unless it has had the end of the answer, or an error in its place."""

@@ -55,11 +55,6 @@ class Trial(msgspec.Struct):
         """Whether the upstream may have seen something of the request."""
         return self.answer is not None and self.answer.sent_at is not None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it has begun, and is not over."""
-        return self.grant is not None and not self.is_closed
-
     def close(self, now: float, outcome: str, cause: str | None = None) -> Attempt:
         """Let go of the connection; return how it went. `cause`: why another is made."""
         self.is_closed = True

@@ -46,7 +46,7 @@ def seal(
     cannot is not kept, so that no exemplar points at it.
     """
     trace, trial = exchange.trace, exchange.trial
-    call, place, match, answer, observer = exchange.call, trial.place, exchange.match, trial.answer, exchange.reader
+    call, place, match, answer, observer = exchange.call, trial.place, exchange.match, trial.answer, trial.observer or exchange.reader
     ending = exchange.ending or _UNENDED
     seen = observer.seen if observer is not None else Seen()
     usage, source = seen.usage, _REPORTED
@@ -78,7 +78,8 @@ def seal(
         _show_path(exchange), "" if match is None else match.template, None if observer is None else observer.skipped, wanted and not kept,
         () if trial.head is None else trial.head.limits, exchange.batched, exchange.endless, became,
         None if listening is None else _take_down(exchange, listening, is_kept=kept),
-        "" if match is None else match.pool, exchange.queued_s, exchange.degraded, exchange.decision, exchange.shed,
+        "" if match is None else match.pool, exchange.queued_s, None if trial.decision is None else exchange.degraded,
+        exchange.decision, exchange.shed,
     )  # fmt: skip
 
 

@@ -143,14 +143,17 @@ def weigh(trial: Trial, outcome: str, settings: Settings, now: float) -> tuple[V
     """
     answer, observer, status = trial.answer, trial.observer, None if trial.head is None else trial.head.status
     seen = None if observer is None else observer.seen
-    verdict = judge(outcome, status, None if seen is None else seen.error_type)
+    error_type = None if seen is None else seen.error_type
+    verdict = Verdict.SUCCESS if outcome is Ending.COMPLETED and error_type is None else judge(outcome, status, error_type)
     if verdict is Verdict.FAILURE and outcome == Ending.TOTAL_TIMEOUT and not _had_time(trial, settings.timeouts, now):
         return Verdict.IGNORED, None
     if answer is None or answer.sent_at is None or answer.head_at is None or status is None:
         return verdict, None
     began = answer.head_at if seen is None or seen.first_token is None else seen.first_token
     took_s = max(0.0, began - max(answer.sent_at, trial.asked_at))
-    return mark_slow(verdict, took_s, settings.breaker.slow), took_s if status < _ERRORS else None
+    if took_s > settings.breaker.slow:
+        verdict = mark_slow(verdict, took_s, settings.breaker.slow)
+    return verdict, took_s if status < _ERRORS else None
 
 
 def _had_time(trial: Trial, timeouts: Timeouts, now: float) -> bool:

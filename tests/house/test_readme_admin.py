@@ -11,7 +11,7 @@ from sidecar.core.reckon.moments import Present
 from sidecar.core.reckon.upstreams import show_upstream
 from sidecar.decision import Candidate, Decision
 from sidecar.edge.inbound.api import make_changes, make_comparison, make_history
-from sidecar.edge.telemetry.recent import CALLS_MAX, DECISIONS_MAX, FAILED_MAX, Recent
+from sidecar.edge.telemetry.recent import CALLS_MAX, DECISIONS_MAX, FAILED_MAX, ORDINARY_PER_S, Recent
 from tests.edge.outbound.doubles import FakeClock
 from tests.edge.telemetry.records import make_record
 from tests.house.source import ROOT
@@ -38,7 +38,8 @@ def test_the_admin_port_is_as_told() -> None:
     told = show_upstream(view, NOWHERE, {}, None, Present(0.0, 0))
     assert rows["/api/upstreams"] <= {*told, *told["breakers"][0]}
     assert rows["/debug/exchanges"] <= {*show_exchange(make_record()), "calls", "failed"}
-    assert f"the last {CALLS_MAX} `calls` and, apart, the last {FAILED_MAX} `failed` ones" in part
+    assert f"the last {CALLS_MAX} `calls` (of those that simply went well at most a hundred a second) and, apart, " in part
+    assert f"and, apart, the last {FAILED_MAX} `failed` ones" in part and ORDINARY_PER_S == 100
     assert f"the last {DECISIONS_MAX} choices of pools" in part
     assert {force.value for force in Force} <= set(re.findall(r"`(\w+)`", part))
     assert read_force(re.findall(r"-d '([^']+)'", part)[0].encode()) is Force.OPEN

@@ -44,6 +44,16 @@ class Admission:
         if self._total is not None:
             self._total.take(now)
 
+    def try_take(self, upstream: str, now: float) -> bool:
+        """Reserve a slot if there is one; tell whether there was."""
+        slots, total = self._slots[upstream], self._total
+        if slots.in_use >= slots.limit or (total is not None and total.in_use >= total.limit):
+            return False
+        slots.take(now)
+        if total is not None:
+            total.take(now)
+        return True
+
     def release(self, upstream: str, now: float) -> Ticket | None:
         """Give a slot back; return who got it, whom `wake` was told of already."""
         self._slots[upstream].release(now)

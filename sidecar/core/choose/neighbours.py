@@ -71,6 +71,10 @@ class Admission(Protocol):
         """Whether a call to this upstream could begin now."""
         ...
 
+    def try_take(self, upstream: str, now: float) -> bool:
+        """Reserve a slot if there is one; tell whether there was."""
+        ...
+
     def take(self, upstream: str, now: float) -> None:
         """Reserve a slot."""
         ...

@@ -115,12 +115,9 @@ class Routing:
         None where it cannot be: `decide` knows why.
         """
         breaker = self._breakers.find(name, model)
-        if not self._admission.has_room(name):
+        if not breaker.admits(now) or not self._admission.try_take(name, now):
             return None
         permit = breaker.acquire(now)
-        if permit is None:
-            return None
-        self._admission.take(name, now)
         return self._reserve(name, breaker, permit, now, False)
 
     def _reserve(self, name: str, breaker: Breaker, permit: Any, now: float, is_hedge: bool) -> Grant:

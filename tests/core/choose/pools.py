@@ -26,6 +26,12 @@ class Slots:
         """Whether a call could begin."""
         return self.taken[upstream] < self.limits[upstream]
 
+    def try_take(self, upstream: str, now: float) -> bool:
+        if not self.has_room(upstream):
+            return False
+        self.take(upstream, now)
+        return True
+
     def take(self, upstream: str, now: float) -> None:
         """Reserve a slot."""
         assert self.has_room(upstream)

@@ -1,5 +1,7 @@
 """The last calls, those that failed, and the last decisions."""
 
+import itertools
+
 import pytest
 
 from sidecar.decision import Decision
@@ -32,7 +34,7 @@ def test_of_very_many_that_went_well_a_part_is_kept() -> None:
         recent.observe(make_record(id=str(number), ended=102.0 + number / 10_000))
     kept = [int(record.id) for record in recent.calls]
     assert len(kept) == CALLS_MAX and kept[0] >= 9_900
-    assert [before - after for before, after in zip(kept[:50], kept[1:51], strict=True)] == [pytest.approx(100, abs=1)] * 50
+    assert [before - after for before, after in itertools.pairwise(kept[:50])] == [pytest.approx(100, abs=1)] * 49
     recent.observe(make_record(id="twice", attempts=(make_attempt(), make_attempt()), ended=103.0))
     recent.observe(make_record(id="pool", pool="chat", ended=103.0))
     recent.observe(make_record(id="failed", ending=Ending.CUT, ended=103.0))
