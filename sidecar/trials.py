@@ -124,7 +124,8 @@ def could_follow(exchange: Exchange, plan: Plan) -> bool:
     limits, match = plan.limits, exchange.match
     if exchange.rival is not None:
         return True
-    has_others = limits.fails_over and match is not None and len(match.upstreams) > exchange.attempts_made
+    asked = {exchange.trial.place.name, *(attempt.upstream for attempt in exchange.attempts)}  # one may have been asked twice
+    has_others = limits.fails_over and match is not None and len(match.upstreams) > len(asked)
     return (has_others or limits.repeats_answered) and exchange.held and plan.begun < limits.attempts_max
 
 
@@ -144,16 +145,14 @@ def weigh(trial: Trial, outcome: str, settings: Settings, now: float) -> tuple[V
     answer, observer, status = trial.answer, trial.observer, None if trial.head is None else trial.head.status
     seen = None if observer is None else observer.seen
     error_type = None if seen is None else seen.error_type
-    verdict = Verdict.SUCCESS if outcome is Ending.COMPLETED and error_type is None else judge(outcome, status, error_type)
+    verdict = judge(outcome, status, error_type)
     if verdict is Verdict.FAILURE and outcome == Ending.TOTAL_TIMEOUT and not _had_time(trial, settings.timeouts, now):
         return Verdict.IGNORED, None
     if answer is None or answer.sent_at is None or answer.head_at is None or status is None:
         return verdict, None
     began = answer.head_at if seen is None or seen.first_token is None else seen.first_token
     took_s = max(0.0, began - max(answer.sent_at, trial.asked_at))
-    if took_s > settings.breaker.slow:
-        verdict = mark_slow(verdict, took_s, settings.breaker.slow)
-    return verdict, took_s if status < _ERRORS else None
+    return mark_slow(verdict, took_s, settings.breaker.slow), took_s if status < _ERRORS else None
 
 
 def _had_time(trial: Trial, timeouts: Timeouts, now: float) -> bool:

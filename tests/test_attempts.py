@@ -369,6 +369,10 @@ async def test_a_kept_connection_that_was_closed_is_replaced_once() -> None:
     path = Pooled(at={"a": lost, "b": [whole()]})
     await path.carry(caller())
     assert path.asked == [("a", False), ("b", False)]
+    failing = [whole(at_head=UpstreamFault(UPSTREAM_RESET), reused=True), whole(503)]
+    path = Pooled(at={"a": failing, "b": [whole()]})
+    record = await path.carry(caller("/two/v1/models", method="GET", body=()))
+    assert (path.asked, record.status) == ([("a", False), ("a", True), ("b", False)], 200), "twice the same is not the whole pool"
 
 
 @pytest.mark.parametrize("kind", [TLS_FAILED])

@@ -208,7 +208,8 @@ def plan_of(begun: int = 1, **features: bool) -> Plan:
         ("/one/", plan_of(retries=True), {}, True),
         ("/two/", plan_of(failover=False), {}, False),
         ("/two/", plan_of(begun=2), {}, True),
-        ("/two/", plan_of(begun=2), {"attempts_made": 2}, False),
+        ("/two/", plan_of(begun=2), {"trial": trial_at("a"), "attempts": [trial_at("b").close(101.0, "reset")]}, False),
+        ("/two/", plan_of(begun=2), {"trial": trial_at("a"), "attempts": [trial_at("a").close(101.0, "reset")]}, True),
         ("/two/", plan_of(begun=3), {}, False),
         ("/two/", plan_of(begun=3), {"rival": trial_at("b")}, True),
         ("/two/", plan_of(), {"held": False}, False),
@@ -216,7 +217,7 @@ def plan_of(begun: int = 1, **features: bool) -> Plan:
 )
 def test_what_could_follow_an_answer(target: str, plan: Plan, change: dict[str, Any], could: bool) -> None:
     """Another upstream, the same once more, or a rival that is being asked already; never without the body, nor beyond the last."""
-    assert could_follow(exchange_of(target + CHAT, **{"attempts_made": 1, **change}), plan) is could
+    assert could_follow(exchange_of(target + CHAT, **change), plan) is could
 
 
 def observer_with(error_type: str | None) -> Observer:

@@ -9,7 +9,7 @@ from sidecar.config.units import Duration
 @dataclass(frozen=True, slots=True)
 class Balancing:
     window: int = 1000  # calls by which an upstream is judged
-    learning_rate: float = 0.1  # of adaptive: how fast history follows what is measured
+    learning_rate: float = 0.1  # how much the latest call weighs in what is measured live
     threshold: float = 0.05  # of adaptive: a better score by less is no reason to switch
     penalty: Duration = 10.0  # a failure counts as a response that took at least this long
     ejection_max: float = 0.5  # of a pool's upstreams, set aside for failing more than the others
