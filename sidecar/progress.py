@@ -10,6 +10,7 @@ from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.choose.needs import Grant
 from sidecar.core.choose.places import NOWHERE, Place
 from sidecar.core.identify.router import Match
+from sidecar.core.identify.tenants import NOBODY, Tenant
 from sidecar.core.identify.wishes import NO_WISHES, Wishes
 from sidecar.core.observe.contents.transcript import Transcript
 from sidecar.core.observe.contract import Dialect, Observer
@@ -17,7 +18,7 @@ from sidecar.core.observe.dialects import OPAQUE
 from sidecar.core.observe.sessions import SessionObserver
 from sidecar.decision import Decision
 from sidecar.errors import ErrorKind
-from sidecar.exchange import Asked, Attempt, Call, Cost, Ending, Session, TraceContext
+from sidecar.exchange import Asked, Attempt, Call, Cost, Ending, Saved, Seen, Session, TraceContext, Usage
 from sidecar.ports import Answer, Client
 
 NOTHING_ASKED: Final = Asked()
@@ -113,6 +114,16 @@ class Exchange(msgspec.Struct):
     endless: bool = False  # its answer is a stream of what may happen some time
     session: SessionObserver | None = None  # a WebSocket is asked for
     became: Session | None = None  # and it became one, which has ended
+    tenant: Tenant = NOBODY
+    origin: str = "caller"  # one of catalogue.ORIGINS
+    cache: str | None = None  # one of catalogue.CACHE_STATUSES
+    cache_level: str | None = None  # of a hit
+    bypass: str | None = None  # why nothing kept was looked for
+    told: Seen | None = None  # what the answer says, where it is another call's
+    saved: Saved | None = None  # by that
+    share: Usage | None = None  # of what was used for several calls together
+    bundled: int = 0  # inputs of those
+    limited: str | None = None  # which limit refused it
 
     def reopen(self) -> bool:
         """Go back to the attempt that was given up last, if the whole of its answer is still held; tell whether it is."""

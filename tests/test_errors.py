@@ -42,7 +42,7 @@ def test_each_kind_says_what_and_what_to_do(kind: ErrorKind) -> None:
     assert kind.advice.endswith(".")
     allowed = {
         Origin.CLIENT: {400, 403, 404, 413, 501}, Origin.UPSTREAM: {502, 503, 504}, Origin.SIDECAR: {500, 503},
-        Origin.POLICY: {403, 429, 503},
+        Origin.POLICY: {403, 429, 503, 504},
     }  # fmt: skip
     assert kind.status in allowed[kind.origin]
 

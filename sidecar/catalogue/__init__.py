@@ -11,4 +11,5 @@ from sidecar.catalogue.headers import *
 from sidecar.catalogue.kinds import *
 from sidecar.catalogue.metrics import *
 from sidecar.catalogue.resilience import *
+from sidecar.catalogue.reuse import *
 from sidecar.catalogue.spans import *

@@ -48,6 +48,7 @@ _ATTEMPT_OUTCOMES: Final = (*(ending for ending in ENDINGS if ending not in _NO_
 EXECUTE_TOOL: Final = "execute_tool"  # gen_ai.operation.name
 
 
+_COUNTED: Final = tuple(source for source in UsageSource if source is not UsageSource.ABSENT)
 _closed, _known, _open = Label.closed, Label.known, Label.open
 _ROUTE, _UPSTREAM, _PROVIDER, _MODEL = _known("route"), _known("upstream"), _known("provider"), _open("model", "model")
 _ERROR_TYPE = _open("error_type", "error_type")
@@ -105,7 +106,7 @@ TOKENS_PER_SECOND: Final = Metric(
 )  # fmt: skip
 TOKENS: Final = Metric(
     "llm_sidecar_tokens_total", Kind.COUNTER, "Billable tokens as disjoint types: their sum is the total.", "tokens",
-    (_PROVIDER, _MODEL, _closed("type", *TOKEN_TYPES), _closed("source", UsageSource.REPORTED, UsageSource.ESTIMATED)),
+    (_PROVIDER, _MODEL, _closed("type", *TOKEN_TYPES), _closed("source", *_COUNTED)),
 )  # fmt: skip
 USAGE_RECORDS: Final = Metric(
     "llm_sidecar_usage_records_total", Kind.COUNTER, "GenAI exchanges, by where their token counts came from; fetch_response has none.", "",

@@ -86,3 +86,11 @@ class Features:
     metered_probes: bool = False  # of upstreams where calls cost money
     retries: bool = False  # repeat answered failures on the same upstream: SDKs do so already, and two layers multiply
     hedging: bool = False  # a second upstream when the first token is late
+    cache: bool = False  # answers that were given before
+    coalescing: bool = False  # identical calls in progress share one upstream call
+    stale: bool = False  # an expired answer in place of an error
+    refresh: bool = False  # an answer in demand is fetched anew before it expires
+    warming: bool = False
+    batches: bool = False  # of embeddings
+    limits: bool = False
+    budgets: bool = False

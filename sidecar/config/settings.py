@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sidecar.config.accounts import Budgets, RateLimits, Redis, Tenants
 from sidecar.config.content import Content
 from sidecar.config.resilience import Balancing, Breaker, Features, Hedging, Probes, Queue, Retries
+from sidecar.config.reuse import Batches, Cache, Coalescing, Warming
 from sidecar.config.units import Duration, Size
 from sidecar.config.upstreams import Pool, Route, Upstream
 
@@ -45,6 +47,7 @@ class Limits:
     line: Size = 1024 * 1024  # one event of a stream; a longer one passes unread
     head: Size = 64 * 1024  # a response head, trailers included
     concurrency: int | None = None  # calls at once, of all upstreams together
+    rates: RateLimits = field(default_factory=RateLimits)
     batch: int = 32  # calls of one POST /x-sidecar/batch
     websockets: int = 1000  # sessions at once; they do not count as connections of their upstream
     labels: int = 200  # distinct values of one open label; the rest are "other"
@@ -100,9 +103,16 @@ class Settings:
     breaker: Breaker = field(default_factory=Breaker)
     probes: Probes = field(default_factory=Probes)
     queue: Queue = field(default_factory=Queue)
+    tenants: Tenants = field(default_factory=Tenants)
+    budgets: Budgets = field(default_factory=Budgets)
+    cache: Cache = field(default_factory=Cache)
+    coalescing: Coalescing = field(default_factory=Coalescing)
+    warming: Warming = field(default_factory=Warming)
+    batches: Batches = field(default_factory=Batches)
+    redis: Redis = field(default_factory=Redis)
     features: Features = field(default_factory=Features)
     timeouts: Timeouts = Timeouts()
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     usage: UsageSettings = UsageSettings()
     content: Content = field(default_factory=Content)
     dns: Dns = Dns()

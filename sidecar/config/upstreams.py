@@ -73,6 +73,8 @@ class Route:
     kind: RouteKind = RouteKind.LLM
     websocket: bool = True  # whether WebSockets are carried
     idempotent: bool = False  # of a tool: a call that may have been carried out may be made again
+    cache: Duration | None = None  # of a tool: for how long its answers are kept, and that they may be (features.cache)
+    tools: Mapping[str, Duration] = field(default_factory=dict)  # by tool, where they differ; 0 for never
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,15 +21,22 @@ VOCABULARY = {
 PATH = {
     "sidecar.attempts",
     "sidecar.batch",
+    "sidecar.bundling",
+    "sidecar.errands",
+    "sidecar.flying",
     "sidecar.hedges",
+    "sidecar.limiting",
     "sidecar.openings",
     "sidecar.reading",
+    "sidecar.reuse",
     "sidecar.trials",
     "sidecar.pipeline",
     "sidecar.progress",
     "sidecar.queueing",
     "sidecar.sealing",
     "sidecar.sessions",
+    "sidecar.spending",
+    "sidecar.warming",
 }
 COMPOSITION = {"sidecar.cli", "sidecar.app", "sidecar.switchboard", "sidecar.demo", "sidecar.__main__"}
 
@@ -66,7 +73,7 @@ CORE_THIRD_PARTY = {"msgspec"}
 
 def room_of(name: str) -> str:
     """Return the room a module belongs to."""
-    if name in VOCABULARY or name.startswith(("sidecar.catalogue.", "sidecar.config.")):
+    if name in VOCABULARY or name.startswith(("sidecar.catalogue.", "sidecar.config.", "sidecar.errors.", "sidecar.exchange.")):
         return "vocabulary"
     if name in PATH:
         return "path"

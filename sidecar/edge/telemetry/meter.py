@@ -41,7 +41,7 @@ class Meter:
         self._batched = families.batched.child()
         self._overhead_request = families.overhead.child("request")
         self._overhead_response = families.overhead.child("response")
-        self._usage_reported, self._usage_estimated, self._usage_absent = (families.usage_records.child(source) for source in UsageSource)
+        self._usage_records = {source: families.usage_records.child(source) for source in UsageSource}
         self._bounds = LabelBounds(limits.labels)
         self._kept: dict[tuple[object, ...], Series] = {}
         self._attempts: dict[tuple[str, str], Counter] = {}
@@ -149,16 +149,13 @@ class Meter:
         source = record.usage_source
         usage = record.usage
         if usage is None or source is _ABSENT:
-            self._usage_absent.value += record.operation != _RETOLD
+            self._usage_records[_ABSENT].value += record.operation != _RETOLD
             return
-        if source is _REPORTED:
-            self._usage_reported.value += 1
-            if not record.seen.replayed:  # what was not billed is no call of zero tokens
-                inputs, outputs = series.usage()
-                inputs.observe(usage.input_total)
-                outputs.observe(usage.output_total)
-        else:
-            self._usage_estimated.value += 1
+        self._usage_records[source].value += 1
+        if source is _REPORTED and not record.seen.replayed:  # what was not billed is no call of zero tokens
+            inputs, outputs = series.usage()
+            inputs.observe(usage.input_total)
+            outputs.observe(usage.output_total)
         for counter, count in zip(series.tokens(source), usage, strict=True):
             if count:
                 counter.value += count

@@ -1,9 +1,4 @@
-"""Whose fault it was, under an id that never changes.
-
-Every failure that we ourselves report to a caller is one `ErrorKind` of the table below. The id
-goes into the answer's body, the `x-sidecar-error` header, metrics, spans and the runbook; once
-released it is neither renamed nor reused.
-"""
+"""Every kind of failure."""
 
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -198,6 +193,41 @@ WISH_UNMET: Final = ErrorKind(
     "No upstream meets what the caller's x-sidecar-* headers ask for.",
     "Ask for less, or send x-sidecar-urgency: high to be given the nearest.",
 )
+BAD_TENANT: Final = ErrorKind(
+    "bad_tenant",
+    400,
+    _C,
+    "The tenant's name is not one.",
+    "Send 1 to 64 letters, digits, dots, dashes, underscores, colons or slashes; the first a letter or a digit.",
+)
+RATE_LIMITED: Final = ErrorKind(
+    "rate_limited",
+    429,
+    Origin.POLICY,
+    "More than limits.rates allows.",
+    "Repeat the call after Retry-After; the fields beginning with x-ratelimit- tell what is left.",
+)
+BUDGET_SPENT: Final = ErrorKind(
+    "budget_spent",
+    429,
+    Origin.POLICY,
+    "What may be spent is spent, or reserved by calls in progress.",
+    "Wait for the next day or month (Retry-After), or raise budgets.",
+)
+SPENDING_STOPPED: Final = ErrorKind(
+    "spending_stopped",
+    429,
+    Origin.POLICY,
+    "Spending was stopped by the operator.",
+    "POST to /api/budgets to go on; answers from the cache are still given.",
+)
+NOT_CACHED: Final = ErrorKind(
+    "not_cached",
+    504,
+    Origin.POLICY,
+    "Only a kept answer was asked for, and there is none.",
+    "Leave out only-if-cached.",
+)
 POOL_FULL: Final = ErrorKind(
     "pool_full",
     503,
@@ -225,59 +255,7 @@ ERRORS: Final[tuple[ErrorKind, ...]] = (
     BAD_REQUEST, BAD_TARGET, NO_ROUTE, NOT_UPGRADABLE, WEBSOCKET_REFUSED, BAD_BATCH, NOT_BATCHABLE, TOO_LARGE,
     UNRESOLVED, UNREACHABLE, CONNECT_TIMEOUT, TLS_FAILED, TUNNEL_REFUSED,
     UPSTREAM_RESET, UPSTREAM_MALFORMED, FIRST_BYTE_TIMEOUT, FIRST_TOKEN_TIMEOUT, IDLE_TIMEOUT, TOTAL_TIMEOUT, STREAM_CUT,
-    CIRCUIT_OPEN, OVERLOADED, WISH_UNMET, POOL_FULL, WEBSOCKETS_FULL, BATCH_OVERFLOW, STOPPING, INTERNAL,
+    CIRCUIT_OPEN, OVERLOADED, WISH_UNMET,
+    BAD_TENANT, RATE_LIMITED, BUDGET_SPENT, SPENDING_STOPPED, NOT_CACHED,
+    POOL_FULL, WEBSOCKETS_FULL, BATCH_OVERFLOW, STOPPING, INTERNAL,
 )  # fmt: skip
-
-
-class Fault(Exception):
-    """A failure that ends an exchange: what kind, and one safe sentence of detail.
-
-    `detail` reaches the caller and the logs: it never holds headers, bodies or query strings.
-    """
-
-    def __init__(self, kind: ErrorKind, detail: str = "", *, retry_after_s: float | None = None) -> None:
-        super().__init__(f"{kind.id}: {detail or kind.summary}")
-        self.kind = kind
-        self.detail = detail
-        self.retry_after_s = retry_after_s
-
-
-class ClientFault(Fault):
-    """The caller did it."""
-
-
-class Refused(Fault):
-    """Our policy declined the call."""
-
-
-class UpstreamFault(Fault):
-    """The upstream, or the way to it, did it."""
-
-
-class SidecarFault(Fault):
-    """We did it."""
-
-
-class ClientGone(Exception):
-    """The caller is no longer there, or takes nothing any more: an ending, not an error."""
-
-
-class ConfigProblem(NamedTuple):
-    """One thing wrong with the configuration: where, what was found, what is allowed."""
-
-    path: str
-    found: str
-    allowed: str
-    line: int | None = None  # of the file it stands in, from 1
-
-    def __str__(self) -> str:
-        return f"{self.path}: found {self.found}; allowed: {self.allowed}"
-
-
-class ConfigError(Exception):
-    """All that is wrong with a configuration, at once."""
-
-    def __init__(self, source: str, problems: list[ConfigProblem]) -> None:
-        super().__init__(f"{source}: " + "; ".join(map(str, problems)))
-        self.source = source
-        self.problems = problems

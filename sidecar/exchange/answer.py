@@ -1,0 +1,112 @@
+"""What came back: attempts, what was seen of the answer, what was said."""
+
+from enum import Enum
+from typing import Any, NamedTuple
+
+import msgspec
+
+from sidecar.decision import Decision
+from sidecar.exchange.usage import Cost, Usage
+
+
+class Seen(msgspec.Struct):
+    """What an observer saw of one answer, filled in while it passes."""
+
+    model: str | None = None
+    response_id: str | None = None
+    service_tier: str | None = None
+    finish_reasons: list[str] = msgspec.field(default_factory=list)  # by choice index; "error" where an expected one never came
+    choices: dict[int, str | None] = msgspec.field(default_factory=dict)  # of a stream: finish reason by choice index, None while open
+    usage: Usage | None = None
+    running: Any = None  # what was last told of usage, where each event tells it anew: only the last is worth reading, at the end
+    cache_write_1h: int = 0  # of usage.cache_write, what is kept for an hour: it has a price of its own
+    cost_usd: float | None = None  # as the provider reported it
+    unpriced: str | None = None  # why one model's prices do not tell what the usage cost, as in Record
+    error_type: str | None = None  # an error inside the answer
+    replayed: bool = False  # the provider repeated an earlier answer from a cache of its own, and billed nothing
+    served_by: str | None = None  # whom a broker such as OpenRouter names as the true provider
+    terminated: bool = False  # the dialect's own end was seen (finish reason, terminator)
+    answered: bool = False  # all that was asked for has come: who leaves now has missed nothing
+    resumable: bool = False  # the rest can be asked for by another call, so that it need not come in this one
+    first_chunk: float | None = None
+    first_token: float | None = None
+    last_chunk: float | None = None
+    chunks: int = 0
+    gaps: list[int] | None = None  # counts per bucket of catalogue.GAP_EDGES, last is +Inf
+    gap_sum: float = 0.0
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False):
+    """One try against one upstream."""
+
+    upstream: str
+    started: float
+    connected: float | None  # a connection was there (dialled or reused)
+    sent: float | None  # the request was handed to the socket
+    head: float | None  # the response head had arrived
+    ended: float
+    reused: bool
+    status: int | None
+    outcome: str  # an Ending's value, or one of catalogue.ATTEMPT_OUTCOMES_ONLY
+    model: str | None = None  # what this upstream was asked for, where it has a name of its own for it
+    breaker: str = ""  # the state of the breaker that let it through: "closed", "half_open"
+    cause: str | None = None  # why another was made after it, as core.attempt.causes names it
+    waited_s: float = 0.0  # backed off before it
+    hedge: bool = False  # made beside another one
+    decision: Decision | None = None  # where there was a choice
+    cost: Cost | None = None  # of one that lost, where it is known: the record's own is that of the answer
+
+
+class Session(msgspec.Struct, frozen=True, gc=False):
+    """What a call became that was upgraded to a WebSocket."""
+
+    opened: float  # the handshake's answer had been sent on: up to here it was an HTTP call
+    close_code: int | None  # of the first Close frame (RFC 6455 section 7.4); None where there was none
+    to_upstream: int  # whole messages
+    to_client: int
+
+
+class Departure(Enum):
+    """Who left a WebSocket session first, by closing its connection."""
+
+    CLIENT = "client"
+    UPSTREAM = "upstream"
+    IDLE = "idle"  # neither: we closed it
+    STOPPING = "stopping"  # likewise
+
+
+class Spoken(NamedTuple):
+    """One part of a streamed answer, joined from its pieces: nothing redacted yet."""
+
+    choice: int
+    kind: str  # "text", "reasoning", "refusal", "tool_call", or another part's type
+    text: str
+    id: str = ""  # of a tool call
+    name: str = ""  # of the tool
+    is_cut: bool = False  # there was more than is kept
+
+
+class Said(msgspec.Struct):
+    """What was said in one exchange, unread and unredacted. There only where content is captured.
+
+    It has one reader, which forgets it when it is done: the record may live on elsewhere.
+    """
+
+    dialect: str
+    request: bytes  # the body as it came
+    coding: bytes  # its content coding
+    answer: bytes  # a whole answer, decoded
+    spoken: tuple[Spoken, ...]  # a streamed one
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it holds in memory."""
+        return len(self.request) + len(self.answer) + sum(len(part.text) for part in self.spoken)
+
+    def forget(self) -> None:
+        """Hold nothing any more."""
+        self.request = self.answer = b""
+        self.spoken = ()
+
+    def __repr__(self) -> str:
+        return f"Said(dialect={self.dialect!r}, {self.size_bytes} bytes)"  # never what was said
