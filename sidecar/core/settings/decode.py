@@ -114,7 +114,8 @@ class _Decoder:
         for key, part in value.items():
             if not isinstance(key, str):
                 allowed = f"{rules.key.allowed}; in quotes where YAML reads something else"
-                self._fault(path, f"the name {show(key)}, which is not text", allowed)
+                name = "a name" if rules.key.is_secret else f"the name {show(key)}"
+                self._fault(path, f"{name}, which is not text", allowed)
             elif not rules.key.accepts(key):
                 self._fault((*path, key), "a name that cannot be used", rules.key.allowed)
             elif (read := self.read(entry, part, (*path, key), Rules(rules.part))) is not _FAULTY:

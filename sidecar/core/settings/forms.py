@@ -60,6 +60,7 @@ class Form(NamedTuple):
 
     allowed: str
     accepts: Callable[[Any], bool]
+    is_secret: bool = False  # what does not have it may be a secret, and is not shown
 
 
 def _one_of(*names: str) -> Form:
@@ -88,7 +89,9 @@ _CALLED: Final = Form(
 _PLACE: Final = Form("the path of a file", is_text)
 _TENANT: Final = Form("a tenant's name: a letter or digit, then up to 63 letters, digits and . _ - : /", is_tenant)
 _DIGEST: Final = Form(
-    "the SHA-256 of a credential, never itself: 64 hex digits in lower case, as `printf %s KEY | sha256sum` prints", is_digest
+    "the SHA-256 of a credential, never itself: 64 hex digits in lower case, as `printf %s KEY | sha256sum` prints",
+    is_digest,
+    is_secret=True,
 )
 _PER_SECOND: Final = Form("a number above 0, at most 10^12", lambda number: 0 < number <= _RATE_MAX)
 _PER_WINDOW: Final = Form("a number from 1 to 10^12", lambda number: 1 <= number <= _RATE_MAX)
