@@ -131,7 +131,8 @@ async def test_foreign_values(tmp_path: Path) -> None:
             assert notes.damaged == 20 and not shared.is_away
             assert await shared.run(Script("wrong", "return redis.call('NO')"), ["k"], []) is None
             assert await shared.run(COUNT, ["c"], [1, ""]) == [1, b""]
-            assert b"connected_clients:2" in server.ask("INFO", "clients")
+            received = server.ask("INFO", "stats").partition(b"total_connections_received:")[2].partition(b"\r")[0]
+            assert int(received) <= 4  # ours: one, and the first look's
 
 
 @pytest.mark.parametrize("place", ["url", "settings"])
@@ -198,6 +199,7 @@ async def test_killed(tmp_path: Path) -> None:
             await recover(shared, notes)
             server.kill()
             server.start()
+            await asyncio.sleep(0.05)  # the loop hears of the end of the connections
             assert await shared.run(COUNT, ["c"], [1, "x"]) == [1, b"x"]
             server.kill()
             await fail(shared)
@@ -287,27 +289,25 @@ async def test_flushed(tmp_path: Path) -> None:
             server.ask("FLUSHALL")
             server.ask("SCRIPT", "FLUSH")
             assert await shared.get("k") is None
-            assert await asyncio.gather(*(shared.run(COUNT, ["c"], [1, "x"]) for _ in range(50))) == [
-                [count, b"x"] for count in range(1, 51)
-            ]
+            counted = await asyncio.gather(*(shared.run(COUNT, ["c"], [1, "x"]) for _ in range(50)))
+            assert sorted(answer[0] for answer in counted if answer is not None) == list(range(1, 51))
             assert set(notes.outcomes) == {"ok"}
 
 
 async def test_loading(tmp_path: Path) -> None:
     """Still reading its file: left alone, and found once it is done."""
     with run_redis(tmp_path) as server:
-        for start in range(0, 400, 100):
+        for start in range(0, 4000, 100):
             server.ask("MSET", *(word for index in range(start, start + 100) for word in (f"k{index}", "v" * 100)))
         server.ask("SAVE")
         server.kill()
-        server.start("--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024", is_ready=False)
+        server.start("--key-load-delay", "500", "--loading-process-events-interval-bytes", "1024", is_ready=False)
 
         async def is_loading() -> bool:
-            with pytest.MonkeyPatch.context():
-                try:
-                    return b"LOADING" in server.ask("GET", "k1")
-                except OSError:
-                    return False
+            try:
+                return b"LOADING" in server.ask("GET", "k1")
+            except OSError:
+                return False
 
         await until(is_loading)
         async with sharing(server.url) as (shared, notes):
@@ -355,7 +355,7 @@ async def test_cluster(tmp_path: Path) -> None:
             keys = [f"key-{index}" for index in range(30)]
             for key in keys:
                 await put(shared, key, key.encode())
-            assert all(b":0\r\n" != server.ask("DBSIZE") for server in servers)
+            assert all(server.ask("DBSIZE") != b":0\r\n" for server in servers)
             two = Script("two", "return {redis.call('INCR', KEYS[1]), redis.call('INCR', KEYS[2])}")
             for tag in "abcdefghi":
                 assert await shared.run(two, [f"{{{tag}}}:x", f"{{{tag}}}:y"], []) == [1, 1]
