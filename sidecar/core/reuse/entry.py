@@ -29,18 +29,18 @@ _PASSING: Final = frozenset({
 # Rate limits, also those of the moment of their reset, which ratelimits.FIELDS does not list.
 _PASSING_PREFIXES: Final = (b"x-ratelimit-", b"ratelimit", b"anthropic-ratelimit-", b"anthropic-priority-", b"x-tokenlimit-", b"x-b3-")
 
-# What CPython 3.11 and later take for objects on a 64-bit machine, in bytes, rounded up to what its allocator hands out.
-_ALIGNMENT: Final = 16
-_BYTES_HEAD: Final = 33
-_TEXT_HEAD: Final = 49
-_TUPLE_HEAD: Final = 56  # with what garbage collection keeps beside it
+# What objects take in memory, in bytes: CPython 3.11 or later on a 64-bit machine.
 _POINTER: Final = 8
 _NUMBER: Final = 32
 _SMALL_NUMBER_MAX: Final = 256  # up to here numbers are made once
-_ENTRY: Final = 16 + 22 * _POINTER + 4 * _NUMBER  # the struct with its floats and its status
+_BYTES: Final = 33 + 7  # on average what allocators round up is half of their step of 16
+_TEXT: Final = 49 + 7
+_WIDE_TEXT: Final = 74 + 7  # of other letters than ASCII's, each of which may then take four
+_TUPLE: Final = 56  # with what garbage collection keeps beside it
+_ENTRY: Final = 16 + 22 * _POINTER + 4 * _NUMBER  # the struct, its floats and its status
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """One answer that may be given again. Immutable: levels, flights and callers share it."""
 
     kind: str  # one of catalogue.CACHE_KINDS
@@ -74,11 +74,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     @property
     def size_bytes(self) -> int:
         """About what it holds in memory, the overhead of its objects included. Takes time with the number of pieces."""
-        texts = (self.kind, self.content_type, self.content_encoding, self.media_type, self.upstream, self.provider, *self.finish_reasons)
-        size = _ENTRY + _measure(self.pieces) + _measure(self.fields) + _measure((self.reason,))
-        size += _TUPLE_HEAD + len(self.delays_ms) * _POINTER + sum(_NUMBER for delay in self.delays_ms if delay > _SMALL_NUMBER_MAX)
-        size += sum(_TEXT_HEAD + _ALIGNMENT + len(text) for text in (*texts, self.model or "", self.response_id or ""))
-        return size if self.usage is None else size + _TUPLE_HEAD + len(self.usage) * (_POINTER + _NUMBER)
+        texts = (
+            self.kind, self.content_type, self.content_encoding, self.media_type, self.upstream, self.provider, self.model,
+            self.response_id, self.usage_source, self.cost_source, *self.finish_reasons,
+        )  # fmt: skip
+        delays = len(self.delays_ms) * _POINTER + sum(_NUMBER for delay in self.delays_ms if delay > _SMALL_NUMBER_MAX)
+        size = _ENTRY + _measure(self.pieces) + _measure(self.fields) + _BYTES + len(self.reason)
+        size += 2 * _TUPLE + delays + len(self.finish_reasons) * _POINTER
+        size += sum(_measure_text(text) for text in texts if text)
+        return size if self.usage is None else size + _TUPLE + len(self.usage) * (_POINTER + _NUMBER)
 
 
 def compose_entry(
@@ -99,7 +103,8 @@ def compose_entry(
         body, delays_ms = ((whole,), (0,)) if whole else ((), ())
     return Entry(
         kind, head.status, head.reason, _choose_fields(head.fields), head.content_type, head.content_encoding, streamed, media_type,
-        body, delays_ms, wall_s, ttl_s, stale_s, place.name, place.provider, seen.model, seen.response_id, tuple(seen.finish_reasons),
+        body, delays_ms, wall_s, ttl_s, stale_s, place.name, place.provider, _encodable(seen.model), _encodable(seen.response_id),
+        tuple(_encodable(reason) or "" for reason in seen.finish_reasons),
         usage, str(usage_source), None if cost is None else cost.usd, "" if cost is None else cost.source,
     )  # fmt: skip
 
@@ -112,5 +117,14 @@ def _is_passing(name: bytes) -> bool:
     return name in _PASSING or name in FIELDS or name.startswith(_PASSING_PREFIXES)
 
 
+def _encodable(text: str | None) -> str | None:
+    """Return a text without lone surrogates, which JSON can hold and UTF-8 cannot."""
+    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _measure(pieces: tuple[bytes, ...]) -> int:
-    return _TUPLE_HEAD + len(pieces) * (_POINTER + _BYTES_HEAD + _ALIGNMENT // 2) + sum(map(len, pieces))
+    return _TUPLE + len(pieces) * (_POINTER + _BYTES) + sum(map(len, pieces))
+
+
+def _measure_text(text: str) -> int:
+    return _TEXT + len(text) if text.isascii() else _WIDE_TEXT + 4 * len(text)
