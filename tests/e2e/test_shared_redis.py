@@ -135,17 +135,14 @@ async def test_foreign_values(tmp_path: Path) -> None:
             assert int(received) <= 4  # ours: one, and the first look's
 
 
-@pytest.mark.parametrize("place", ["url", "settings"])
-async def test_user_and_password(tmp_path: Path, place: str) -> None:
-    """A user of its own and a password, from the URL or from settings."""
+async def test_user_and_password(tmp_path: Path) -> None:
+    """A user of its own, with a password."""
     with run_redis(tmp_path) as server:
         server.ask("ACL", "SETUSER", "side", "on", ">pa%:ss", "~*", "+@all")
         server.ask("ACL", "SETUSER", "default", "off")
         file = tmp_path / "password"
         file.write_text("pa%:ss\n", encoding="ascii")
-        url = server.url.replace("//", "//side:pa%25%3Ass@") if place == "url" else server.url
-        more: dict[str, Any] = {} if place == "url" else {"username": "side", "password_file": str(file)}
-        async with sharing(url, timeout=0.5, **more) as (shared, notes):
+        async with sharing(server.url, timeout=0.5, username="side", password_file=str(file)) as (shared, notes):
             assert await shared.run(COUNT, ["c"], [1, ""]) == [1, b""]
             assert notes.states == [True]
 
@@ -153,8 +150,10 @@ async def test_user_and_password(tmp_path: Path, place: str) -> None:
 async def test_wrong_password(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A wrong password: nothing fails, nothing of it is told, and once it is right the place is there."""
     caplog.set_level(logging.DEBUG)
+    file = tmp_path / "password"
+    file.write_text("canary-wrong", encoding="ascii")
     with run_redis(tmp_path, "--requirepass", "canary-right") as server:
-        async with sharing(server.url.replace("//", "//:canary-wrong@")) as (shared, notes):
+        async with sharing(server.url, password_file=str(file)) as (shared, notes):
             await fail(shared)
             assert notes.states == [False] and shared.problem == "password" and shared.is_away
             assert "failed" in notes.outcomes and "away" in notes.outcomes
