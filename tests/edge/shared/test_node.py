@@ -158,13 +158,13 @@ async def test_opening_drops_idle_connections() -> None:
     """When it is found to be away, connections that lie idle are closed: each might be dead, and cost a probe."""
     server = FakeServer()
     server.delay_s = 0.001
-    node = server.make_node(clock())
-    await asyncio.gather(*(ask(node) for _ in range(4)))
+    node = server.make_node(clock(), lanes_max=8)
+    await asyncio.gather(*(ask(node) for _ in range(8)))
     server.delay_s = 1000.0
     for _ in range(5):
         await ask(node)
     await asyncio.sleep(PATIENCE_S)
-    assert [link.is_closed for link in server.opened] == [True] * len(server.opened)
+    assert [link.is_closed for link in server.opened] == [True] * 8
 
 
 @virtually
