@@ -36,6 +36,16 @@ async def test_each_gets_its_own_answer() -> None:
 
 
 @virtually
+async def test_one_connection_serves_one_after_the_other() -> None:
+    """With one connection, whoever asks at the very moment of an answer is served as well."""
+    server = FakeServer()
+    node = server.make_node(clock(), lanes_max=1)
+    began = clock().now()
+    assert [await ask(node, str(index)) for index in range(20)] == [str(index) for index in range(20)]
+    assert clock().now() == began and len(server.opened) == 1
+
+
+@virtually
 async def test_a_late_answer_goes_to_nobody() -> None:
     """Whoever's time is up is told so at once; the answer that comes later is nobody's, and the connection is good for the next."""
     server = FakeServer()
@@ -133,6 +143,21 @@ async def fail_idle(node: Any, server: FakeServer) -> bool:
     """Have the one idle connection be stale, so that the next call needs a new one."""
     server.opened[-1].is_stale = True
     return bool(await ask(node) == Failure(REFUSED))
+
+
+@virtually
+async def test_an_old_success_does_not_bring_it_back() -> None:
+    """An answer that was on its way when the server was found to be away changes nothing."""
+    server = FakeServer()
+    states: list[bool | None] = []
+    node = server.make_node(clock(), note=lambda: states.append(node.is_up))
+    server.delay_s = 0.04
+    old = asyncio.ensure_future(ask(node))
+    await asyncio.sleep(0.01)
+    server.refusal = Failure(REFUSED)
+    for _ in range(5):
+        await ask(node)
+    assert await old == "x" and node.is_away and states == [False]
 
 
 @virtually
