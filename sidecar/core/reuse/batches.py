@@ -10,6 +10,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from sidecar.config import Batches
 from sidecar.core.reuse.embedding_forms import Inputs
+from sidecar.exchange import Headers
 
 Member = TypeVar("Member", bound=Hashable)
 
@@ -22,8 +23,8 @@ class Group(NamedTuple):
 
     route: str
     query: str
-    scope: str  # tenant and credential
-    fields: tuple[bytes, ...]  # of the request's head, those that make a difference
+    scope: Hashable  # tenant and credential
+    fields: Headers  # those of the request's head that make a difference
     form: tuple[str, str, str, bytes, bytes]  # Inputs.form: the path among it, and the rest of the body
 
 
