@@ -13,6 +13,7 @@ from sidecar.core.identify.batch import BATCH_PATH, OWN_PATHS, read_batch, read_
 from sidecar.core.identify.router import Match
 from sidecar.core.identify.wishes import read_timeout
 from sidecar.core.observe.dialects import OPAQUE
+from sidecar.errands import HeldClient
 from sidecar.errors import BATCH_OVERFLOW, NO_ROUTE, STREAM_CUT, TOO_LARGE, ClientFault, Fault, SidecarFault
 from sidecar.exchange import Call, Ending
 from sidecar.ports import Client, Clock
@@ -35,15 +36,14 @@ class Room:
         self.left_bytes = bytes_max
 
 
-class EntryClient:
-    """The caller's side of one entry (ports.Client)."""
+class EntryClient(HeldClient):
+    """The caller's side of one entry: its body came with the batch, which was no longer than one may be (ports.Client)."""
 
-    __slots__ = ("_body", "_cancel", "_finished", "_left_bytes", "_outer", "_pieces", "_room", "call", "fault")
+    __slots__ = ("_cancel", "_finished", "_left_bytes", "_outer", "_pieces", "_room", "fault")
 
     def __init__(self, call: Call, body: bytes, outer: Client, room: Room, bytes_max: int) -> None:
         """`outer`: who sent the batch. `bytes_max`: of this answer; `room`: of all the batch's."""
-        self.call = call
-        self._body = body
+        super().__init__(call, body)
         self._outer = outer
         self._room = room
         self._left_bytes = bytes_max
@@ -71,18 +71,6 @@ class EntryClient:
         """Whether the batch's caller has left (ports.Client)."""
         return self._outer.gone
 
-    def take_body(self, bytes_max: int) -> bytes | None:
-        """Return the body: it came with the batch, which was no longer than one may be (ports.Client)."""
-        return self._body
-
-    async def read_body(self, bytes_max: int) -> tuple[bytes, bool]:
-        """Return the body (ports.Client)."""
-        return self._body, True
-
-    async def read_more(self) -> bytes:
-        """Return nothing more (ports.Client)."""
-        return b""
-
     def write(self, data: bytes) -> None:
         """Keep a piece of the answer; one piece too many ends the call (ports.Client)."""
         if self.fault is not None:
@@ -98,18 +86,9 @@ class EntryClient:
         if self._cancel is not None:
             self._cancel()
 
-    def watch(self, pause: Callable[[], None] | None, go_on: Callable[[], None] | None) -> None:
-        """Do nothing: what is collected is never slow (ports.Client)."""
-
-    def outlast(self) -> None:
-        """Do nothing: the batch has an end (ports.Client)."""
-
     def finish(self, *, keep: bool) -> None:
         """Note that the answer is whole (ports.Client)."""
         self._finished = True
-
-    def break_off(self, *, unmistakably: bool) -> None:
-        """Do nothing: an answer without an end is none (ports.Client)."""
 
 
 async def carry_together(exchange: Exchange, carry: Carry, clock: Clock, limits: Limits, *, own: Sequence[bytes]) -> None:

@@ -106,7 +106,7 @@ def _read_fields(members: Mapping[str, msgspec.Raw], where: str, replaced: froze
         raise ClientFault(BAD_BATCH, f"{where}: headers is not an object of texts.") from None
     fields: list[Header] = []
     for name, value in given.items():
-        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value) or len(value) > _LINE_CHARS_MAX or len(given) > _FIELDS_MAX:
+        if not is_field(name, value) or len(given) > _FIELDS_MAX:
             raise ClientFault(BAD_BATCH, f"{where}: headers are not those of HTTP (RFC 9110 section 5), or too many.")
         field = name.encode("ascii"), value.strip(" \t").encode("latin-1")
         if field[0].lower() not in replaced:
@@ -140,6 +140,11 @@ def _shorten(wanted: Wanted, timeout_s: float) -> Wanted:
     except ValueError:
         return wanted  # refused when the call is read
     return msgspec.structs.replace(wanted, own={**wanted.own, _TIMEOUT: repr(timeout_s)})
+
+
+def is_field(name: str, value: str) -> bool:
+    """Whether text can be a field of a request's head (RFC 9110 section 5), and is no longer than one may be."""
+    return _NAME.fullmatch(name) is not None and len(value) <= _LINE_CHARS_MAX and _VALUE.fullmatch(value) is not None
 
 
 def is_json(content_type: str) -> bool:
