@@ -1,8 +1,10 @@
 """Limits on calls and tokens, on the path: a call is counted when it comes in, and put right when it is over.
 
-Where several sidecars share their limits, Redis counts for all of them, and each counts along what it let through itself. Is
-Redis away, or late, each sidecar goes by its own count, with the full limits: all together then let through at most as many
-times the limit as they are. What they let through meanwhile Redis does not learn.
+Where several sidecars share their limits, Redis counts for all of them, and each counts along what it let through itself. While
+Redis answers, all together let through what one would. Is it away, or late, each sidecar goes by its own count, with the full
+limits; what it lets through then Redis does not learn. By its own count a sidecar never lets through more than the limit, whatever
+Redis says: so within any window it is at most as many times the limit as there are sidecars, also when Redis is emptied or comes
+back. (And in that moment what they ask about at the same time: it was within the limit when it was asked.)
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,15 +46,18 @@ class Limiting:
         if not limiter.is_limited(account):
             return
         tokens = _estimate(exchange) if limiter.counts_tokens(account) else 0
-        verdict = None if self._shared is None else await self._shared.admit(account, tokens)
-        now = self._clock.now()
-        shared_at = None
+        now, shared_at = self._clock.now(), None
+        shared, verdict = self._shared, None
+        if shared is not None:
+            verdict = limiter.refuse(account, tokens, now)  # what is too much for all is too much for one
+            if verdict is None and (verdict := await shared.admit(account, tokens)) is not None:
+                shared_at = verdict.at
+                now = self._clock.now()
+                if verdict.limit is None:
+                    limiter.charge(account, tokens, now)
         if verdict is None:
+            now = self._clock.now()
             verdict = limiter.admit(account, tokens, now)
-        else:
-            shared_at = verdict.at
-            if verdict.limit is None:
-                limiter.charge(account, tokens, now)
         exchange.admitted = Admitted(verdict, tokens, now, shared_at)
         if verdict.limit is not None:
             exchange.limited = verdict.limit

@@ -144,17 +144,16 @@ class Limiter:
         `tokens`: 0 where none are known; limits on tokens do not count then.
         """
         held = self._accounts.get(account) or self._open(account)
-        meters = held.all if tokens else held.requests
-        refuser, longest_s = None, 0.0
-        for meter in meters:
-            wait_s = meter.count.wait_s(tokens if meter.is_tokens else 1, now)
-            if wait_s > longest_s:
-                refuser, longest_s = meter, wait_s
-        if refuser is not None:
-            return Verdict(refuser.rule.name, longest_s if longest_s < inf else None, held.list_left(tokens, now), now)
-        for meter in meters:
+        refusal = self._refuse(held, tokens, now)
+        if refusal is not None:
+            return refusal
+        for meter in held.all if tokens else held.requests:
             meter.count.take(tokens if meter.is_tokens else 1, now)
         return Verdict(None, None, held.list_left(tokens, now), now)
+
+    def refuse(self, account: str, tokens: int, now: float) -> Verdict | None:
+        """Return the verdict on a call that would be refused; None where it would be let through. Nothing is taken."""
+        return self._refuse(self._accounts.get(account) or self._open(account), tokens, now)
 
     def charge(self, account: str, tokens: int, now: float) -> None:
         """Count a call that was let through elsewhere."""
@@ -175,6 +174,16 @@ class Limiter:
     def is_limited(self, account: str) -> bool:
         """Whether there is any limit for this account, or for all."""
         return bool((self._accounts.get(account) or self._open(account)).all)
+
+    def _refuse(self, held: _Account, tokens: int, now: float) -> Verdict | None:
+        refuser, longest_s = None, 0.0
+        for meter in held.all if tokens else held.requests:
+            wait_s = meter.count.wait_s(tokens if meter.is_tokens else 1, now)
+            if wait_s > longest_s:
+                refuser, longest_s = meter, wait_s
+        if refuser is None:
+            return None
+        return Verdict(refuser.rule.name, longest_s if longest_s < inf else None, held.list_left(tokens, now), now)
 
     def _open(self, account: str) -> _Account:
         if len(self._accounts) >= ACCOUNTS_MAX and account != _SURPLUS:

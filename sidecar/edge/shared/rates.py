@@ -31,6 +31,10 @@ local function keep(key, seconds)
   redis.call('PEXPIRE', key, string.format('%d', math.ceil(math.min(seconds, KEPT_S_MAX) * 1000)))
 end
 
+local function read(key, field)
+  return tonumber(redis.call('HGET', key, field) or 0) or 0
+end
+
 local function open_bucket(key, size, rate)
   local held = redis.call('HMGET', key, 'level', 'last', 'full')
   local level = tonumber(held[1]) or size
@@ -76,11 +80,8 @@ local function open_window(key, limit, slot_s)
   elseif present > slot then
     for _ = slot + 1, present do
       place = (place + 1) % HELD
-      local count = redis.call('HGET', key, place)
-      if count then
-        sum = sum - tonumber(count)
-        redis.call('HDEL', key, place)
-      end
+      sum = sum - read(key, place)
+      redis.call('HDEL', key, place)
     end
     slot = present
   elseif present < slot - 1 then
@@ -92,7 +93,7 @@ local function open_window(key, limit, slot_s)
     return function(steps) return counts[string.format('%d', (place + steps) % HELD)] or 0 end
   end
   local function count(at, change)
-    local before = tonumber(redis.call('HGET', key, at) or '0')
+    local before = read(key, at)
     change = math.max(change, -before)
     redis.call('HSET', key, at, before + change)
     sum = sum + change
@@ -121,7 +122,7 @@ local function open_window(key, limit, slot_s)
     end,
     left = function() return math.max(limit - sum, 0) end,
     reset = function()
-      if tonumber(redis.call('HGET', key, place) or '0') > 0 then return (slot + HELD) * slot_s - now end
+      if read(key, place) > 0 then return (slot + HELD) * slot_s - now end
       local count_at = read_counts()
       for steps = HELD, 1, -1 do
         if count_at(steps) > 0 then return (slot + steps) * slot_s - now end
