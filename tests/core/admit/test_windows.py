@@ -98,6 +98,16 @@ def test_a_clock_set_back_holds_nobody_up_for_long() -> None:
     assert window.wait_s(1, year_ago + LENGTH_S + 2 * SLOT_S) == 0.0
 
 
+def test_a_clock_set_back_to_the_end_of_a_slot_shortens_none() -> None:
+    """A slot that is entered at its end lasts one slot more: else what came before would drop out within the window."""
+    window = Window(1, LENGTH_S)
+    window.take(1, 100.99)
+    assert window.wait_s(1, 101.0)
+    for clock in (50.99, 51.0, 52.0, 109.9, 110.5):  # 59.5 s after the call
+        assert window.wait_s(1, clock), clock
+    assert not window.wait_s(1, 112.0)
+
+
 def test_a_clock_set_forward_drops_what_is_behind_it() -> None:
     """Nobody can tell that from time that has passed."""
     window = Window(1, LENGTH_S)
