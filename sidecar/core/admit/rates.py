@@ -12,12 +12,12 @@ from sidecar.catalogue.reuse import RATE_WINDOWS
 from sidecar.config import Rate, RateLimits, Rates
 from sidecar.core.admit.buckets import Bucket
 from sidecar.core.admit.windows import Window
+from sidecar.core.identify.tenants import OTHER
 
 REQUESTS: Final = "requests"
 TOKENS: Final = "tokens"
 # Accounts are those of the settings, and "other": few. Were there ever more, those that come last would share one.
 ACCOUNTS_MAX: Final = 10_000
-_SURPLUS: Final = "other"
 _SECOND, _MINUTE, _HOUR, _DAY = RATE_WINDOWS
 _LENGTHS_S: Final = {_MINUTE: 60.0, _HOUR: 3600.0, _DAY: 86400.0}
 
@@ -82,12 +82,6 @@ def _size(what: str, rate: Rate, per_second: float) -> float:
     if rate.burst is not None:
         return rate.burst
     return max(per_second, 1.0) if what == REQUESTS and per_second else per_second
-
-
-def has_limits(settings: RateLimits) -> bool:
-    """Whether anything is limited for anybody."""
-    everybody = (settings.all, settings.tenant, *settings.tenants.values())
-    return any(True for rates in everybody for _ in _list_rules(rates, is_shared=False))
 
 
 def judge(rules: Iterable[Rule], waits: Iterable[float], left: Sequence[Left], at: float) -> Verdict:
@@ -186,8 +180,8 @@ class Limiter:
         return Verdict(refuser.rule.name, longest_s if longest_s < inf else None, held.list_left(tokens, now), now)
 
     def _open(self, account: str) -> _Account:
-        if len(self._accounts) >= ACCOUNTS_MAX and account != _SURPLUS:
-            return self._accounts.get(_SURPLUS) or self._open(_SURPLUS)
+        if len(self._accounts) >= ACCOUNTS_MAX and account != OTHER:
+            return self._accounts.get(OTHER) or self._open(OTHER)
         rules = read_rules(self._settings, account)
         own = tuple(_Meter(rule) for rule in rules if not rule.is_shared)
         meters = (*own, *self._everybody)
