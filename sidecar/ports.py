@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from sidecar.core.admit.rates import Verdict
 from sidecar.core.attempt.answer_head import AnswerHead, Framing
 from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.observe.contract import BodyFilter, Observer
@@ -263,4 +264,16 @@ class SharedRunner(Protocol):
         An answer that is no list comes as the only item of one. Text comes as bytes. In a cluster all `keys` must be in one slot:
         give them the same {hash tag}. None does not say that the script did not run.
         """
+        ...
+
+
+class SharedRates(Protocol):
+    """Limits that several sidecars keep together."""
+
+    async def admit(self, account: str, tokens: int) -> Verdict | None:
+        """Take one call and so many tokens from all limits, or nothing from any; None where it is away, or late: it may have counted."""
+        ...
+
+    def correct(self, account: str, estimated: int, actual: int, admitted_at: float) -> None:
+        """Put right how many tokens a call used, in the background. `admitted_at`: the verdict's, on the clock of the shared place."""
         ...
