@@ -19,7 +19,7 @@ BREAKER_HALF_OPENED: Final = LogEvent("circuit_breaker_half_opened", "info", "A 
 BREAKER_CLOSED: Final = LogEvent("circuit_breaker_closed", "info", "The upstream is back; it gets calls as before.", 10.0)
 FOUND_UNHEALTHY: Final = LogEvent("upstream_unhealthy", "warning", "An upstream no longer answers its probes.", 60.0)
 FOUND_HEALTHY: Final = LogEvent("upstream_healthy", "info", "An upstream answers its probes again.", 60.0)
-SHARED_AWAY: Final = LogEvent("shared_store_away", "warning", "The shared store does not answer; the sidecar goes on with what it has.", 10.0)
+SHARED_AWAY: Final = LogEvent("shared_store_away", "warning", "The shared store does not answer; the sidecar goes on without.", 10.0)
 SHARED_BACK: Final = LogEvent("shared_store_back", "info", "The shared store answers again.", 10.0)
 LEDGER_REPLAYED: Final = LogEvent("ledger_replayed", "info", "What was spent before the start is known again.")
 LEDGER_DAMAGED: Final = LogEvent(
@@ -29,7 +29,9 @@ LEDGER_FAILED: Final = LogEvent(
     "ledger_failed", "error", "The ledger of budgets cannot be written; calls go on, and a restart would forget what they cost.", 60.0
 )
 BUDGET_WARNED: Final = LogEvent("budget_soft_limit_reached", "warning", "So much of a budget is spent that it is warned of.")
-BUDGET_EXHAUSTED: Final = LogEvent("budget_spent", "warning", "Too little is left of a budget: a call was refused, and others will be until its window ends.")
+BUDGET_EXHAUSTED: Final = LogEvent(
+    "budget_spent", "warning", "Too little is left of a budget: a call was refused, and others will be until its window ends."
+)
 SPENDING_HALTED: Final = LogEvent("spending_stopped", "warning", "An operator stopped the spending of a tenant, or of all.")
 SPENDING_RESUMED: Final = LogEvent("spending_resumed", "info", "An operator let the spending of a tenant, or of all, go on.")
 WARMING_LINE: Final = LogEvent("warming_line_skipped", "warning", "A line of warming.file cannot be used.")

@@ -1,0 +1,64 @@
+"""Lines about the shared store and about warming."""
+
+import io
+
+import pytest
+
+from sidecar.config import Limits, Log
+from sidecar.edge.telemetry.logs import EventLog, set_up
+from sidecar.edge.telemetry.meter import Meter
+from sidecar.edge.telemetry.reuse_announcements import BAD_LINES_MAX, SharedAnnouncements, WarmingAnnouncements
+from tests.edge.telemetry.test_announcements import read
+from tests.edge.telemetry.test_reuse import counted, total
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    """Return where lines go."""
+    return io.StringIO()
+
+
+@pytest.fixture
+def log(stream: io.StringIO) -> EventLog:
+    """Return the log."""
+    return set_up(Log(), stream)
+
+
+def test_away_and_back_are_told_once(log: EventLog, stream: io.StringIO) -> None:
+    """A store that was there all along is no news; the gauge follows each time."""
+    meter = Meter(Limits(), [], version="1", python="3")
+    announcements = SharedAnnouncements(meter.reuse, log)
+    for is_up in (True, False, False):
+        announcements.note_state(is_up)
+    assert [child.value for child in meter.families.shared_up.children] == [0]
+    announcements.note_state(True)
+    assert counted(meter.families.shared_up) == {"": 1}
+    assert read(stream) == [{"level": "warning", "event": "shared_store_away"}, {"level": "info", "event": "shared_store_back"}]
+
+
+def test_what_is_counted_is_counted_and_not_told(log: EventLog, stream: io.StringIO) -> None:
+    """Single commands are no news."""
+    meter = Meter(Limits(), [], version="1", python="3")
+    announcements = SharedAnnouncements(meter.reuse, log)
+    announcements.note_shared("late")
+    announcements.note_damaged()
+    announcements.note_put_dropped()
+    assert counted(meter.families.shared_commands) == {'outcome="late"': 1}
+    assert (total(meter.families.cache_damaged), total(meter.families.shared_dropped)) == (1, 1)
+    assert stream.getvalue() == ""
+
+
+def test_bad_lines_are_told_one_by_one_but_not_without_end(log: EventLog, stream: io.StringIO) -> None:
+    """The first ones with their numbers, and how many there were at the end; the next time anew."""
+    announcements = WarmingAnnouncements(log)
+    for number in range(1, 1001):
+        announcements.note_bad_line(number, "no JSON")
+    announcements.note_ended(40, 2)
+    announcements.note_ended(42, 0)
+    told = read(stream)
+    assert told[0] == {"level": "warning", "event": "warming_line_skipped", "line": 1, "reason": "no JSON"}
+    assert [line.get("line") for line in told[:-2]] == list(range(1, BAD_LINES_MAX + 1))
+    assert [{name: line[name] for name in ("event", "succeeded", "failed", "bad_lines")} for line in told[-2:]] == [
+        {"event": "warming_ended", "succeeded": 40, "failed": 2, "bad_lines": 1000},
+        {"event": "warming_ended", "succeeded": 42, "failed": 0, "bad_lines": 0},
+    ]
