@@ -48,7 +48,7 @@ _LEVEL: Final = Label.closed("level", *CACHE_LEVELS)
 _OWN_LEVEL: Final = Label.closed("level", *OWN_LEVELS)
 _OUTCOME: Final = Label.closed("outcome", *ERRAND_OUTCOMES)
 _PROVIDER, _MODEL, _TOOL = Label.known("provider"), Label.open("model", "model"), Label.open("tool", "tool")
-_TENANT, _WINDOW, _TYPE = Label.known("tenant"), Label.closed("window", *BUDGET_WINDOWS), Label.closed("type", *Usage._fields)
+_TENANT, _WINDOW, _TYPE = Label.known("tenant"), Label.closed("window", *BUDGET_WINDOWS), Label.closed("type", *Usage.__annotations__)
 
 CACHE_LOOKUPS: Final = Metric(
     "llm_sidecar_cache_lookups_total", Kind.COUNTER,
