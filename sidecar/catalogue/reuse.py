@@ -22,8 +22,8 @@ BYPASS_REASONS: Final = (
 )  # fmt: skip
 # What is asked for, as cache.expiry tells it apart.
 CACHE_KINDS: Final = ("answers", "tool_results", "conversations", "embeddings", "models", "tools")
-# Why an answer is not kept that was looked for and would have been.
-NOT_STORED_REASONS: Final = ("status", "incomplete", "error", "refused", "unread", "directive", "too_large", "replayed")
+# Why an answer is not kept though the call would allow it: not whole and good, or its server does not want it; longer than one may be.
+NOT_STORED_REASONS: Final = ("unfit", "too_large")
 # Who makes a call.
 CALLER: Final = "caller"
 WARMING: Final = "warming"

@@ -1,12 +1,8 @@
 """What an operator should read of the store that sidecars share, and of prompts that are asked before anybody does."""
 
-from typing import Final
-
 from sidecar import catalogue
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.reuse import Reuse
-
-BAD_LINES_MAX: Final = 20  # that are told one by one; the sum is told at the end
 
 
 class SharedAnnouncements:
@@ -29,19 +25,15 @@ class SharedAnnouncements:
 
 
 class WarmingAnnouncements:
-    """Writes a line for what is wrong with the file, as long as that is not too much, and one for each time it was gone through."""
+    """Writes a line for what is wrong with the file, and one for each time it was gone through."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._bad_lines = 0
 
-    def note_bad_line(self, number: int, reason: str) -> None:
-        """Line `number`, the first is 1, cannot be used. `reason` quotes nothing of it."""
-        self._bad_lines += 1
-        if self._bad_lines <= BAD_LINES_MAX:
-            self._log.write(catalogue.WARMING_LINE, str(number), line=number, reason=reason)
+    def note_bad_line(self, number: int, problem: str) -> None:
+        """Line `number` cannot be used; 0 is the file as a whole. `problem` quotes nothing of it."""
+        self._log.write(catalogue.WARMING_LINE, line=number or None, problem=problem)
 
-    def note_ended(self, succeeded: int, failed: int) -> None:
-        """All prompts were asked once: so many of them with success."""
-        self._log.write(catalogue.WARMED, succeeded=succeeded, failed=failed, bad_lines=self._bad_lines)
-        self._bad_lines = 0
+    def note_ended(self, prompts: int) -> None:
+        """So many prompts were asked."""
+        self._log.write(catalogue.WARMED, prompts=prompts)

@@ -176,7 +176,7 @@ def test_what_is_told_from_elsewhere_is_counted(meter: Meter) -> None:
     reuse, families = meter.reuse, meter.families
     reuse.show_levels({"hot": (3, 900), "warm": (40, 5000)})
     reuse.note_stored("answers")
-    reuse.note_not_stored("directive")
+    reuse.note_not_stored("unfit")
     reuse.note_evicted("warm", "memory", 40)
     reuse.note_joined(is_first=True)
     reuse.note_joined(is_first=False)
@@ -189,7 +189,7 @@ def test_what_is_told_from_elsewhere_is_counted(meter: Meter) -> None:
     assert counted(families.cache_entries) == {'level="hot"': 3, 'level="warm"': 40}
     assert counted(families.cache_bytes) == {'level="hot"': 900, 'level="warm"': 5000}
     assert counted(families.cache_stored) == {'kind="answers"': 1}
-    assert counted(families.cache_not_stored) == {'reason="directive"': 1}
+    assert counted(families.cache_not_stored) == {'reason="unfit"': 1}
     assert counted(families.cache_evictions) == {'level="warm",reason="memory"': 40}
     assert counted(families.coalesced_requests) == {'role="follower"': 2, 'role="leader"': 1}
     assert counted(families.shared_commands) == {f'outcome="{outcome}"': 1 for outcome in catalogue.SHARED_OUTCOMES}

@@ -7,7 +7,7 @@ import pytest
 from sidecar.config import Limits, Log
 from sidecar.edge.telemetry.logs import EventLog, set_up
 from sidecar.edge.telemetry.meter import Meter
-from sidecar.edge.telemetry.reuse_announcements import BAD_LINES_MAX, SharedAnnouncements, WarmingAnnouncements
+from sidecar.edge.telemetry.reuse_announcements import SharedAnnouncements, WarmingAnnouncements
 from tests.edge.telemetry.test_announcements import read
 from tests.edge.telemetry.test_reuse import counted, total
 
@@ -48,17 +48,15 @@ def test_what_is_counted_is_counted_and_not_told(log: EventLog, stream: io.Strin
     assert stream.getvalue() == ""
 
 
-def test_bad_lines_are_told_one_by_one_but_not_without_end(log: EventLog, stream: io.StringIO) -> None:
-    """The first ones with their numbers, and how many there were at the end; the next time anew."""
+def test_what_is_wrong_with_a_file_is_told(log: EventLog, stream: io.StringIO) -> None:
+    """Each line by its number, the file as a whole without one, and that it was gone through."""
     announcements = WarmingAnnouncements(log)
-    for number in range(1, 1001):
-        announcements.note_bad_line(number, "no JSON")
-    announcements.note_ended(40, 2)
-    announcements.note_ended(42, 0)
-    told = read(stream)
-    assert told[0] == {"level": "warning", "event": "warming_line_skipped", "line": 1, "reason": "no JSON"}
-    assert [line.get("line") for line in told[:-2]] == list(range(1, BAD_LINES_MAX + 1))
-    assert [{name: line[name] for name in ("event", "succeeded", "failed", "bad_lines")} for line in told[-2:]] == [
-        {"event": "warming_ended", "succeeded": 40, "failed": 2, "bad_lines": 1000},
-        {"event": "warming_ended", "succeeded": 42, "failed": 0, "bad_lines": 0},
-    ]
+    announcements.note_bad_line(3, "no JSON")
+    announcements.note_bad_line(4, "no JSON")
+    announcements.note_bad_line(0, "the file cannot be read")
+    announcements.note_ended(40)
+    bad = {"level": "warning", "event": "warming_line_skipped"}
+    assert read(stream) == [
+        {**bad, "line": 3, "problem": "no JSON"}, {**bad, "line": 4, "problem": "no JSON"}, {**bad, "problem": "the file cannot be read"},
+        {"level": "info", "event": "warming_ended", "prompts": 40},
+    ]  # fmt: skip
