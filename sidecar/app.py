@@ -75,7 +75,8 @@ class Sidecar:
         self._token = None if settings.admin.token_file is None else _read_token(settings.admin.token_file)
         self._prices = load_prices(settings)
         self._meter = Meter(settings.limits, settings.upstreams, version=__version__, python=platform.python_version())
-        self._meter.resilience.prepare(settings)
+        for part in (self._meter.resilience, self._meter.reuse, self._meter.accounts):
+            part.prepare(settings)
         self._router = Router(settings.routes, settings.pools)
         self._upstreams = Upstreams(
             settings.upstreams,

@@ -63,12 +63,14 @@ RESPONSE_TIME: Final = Threshold(
 )  # fmt: skip
 # What a provider says is left of its own limit: a few minutes' notice before it answers with 429.
 RATELIMIT_REMAINING: Final = Threshold("ratelimit_remaining", "mean", "1", Side.BELOW, info=0.20, warning=0.05)
+# Of what a tenant may spend in a day or month: the warning is what budgets.soft is where nothing else is said.
+BUDGET_SPENT: Final = Threshold("budget_spent", "value", "1", Side.ABOVE, warning=0.80, critical=1.0, opt_in=True)
 REQUESTS_PER_MINUTE: Final = Threshold("requests", "rate", "{request}/min", Side.BELOW, warning=10.0, target=100.0, opt_in=True)
 QUALITY: Final = Threshold("quality", "mean", "1", Side.BELOW, warning=0.7, target=0.9, opt_in=True)
 
 THRESHOLDS: Final[tuple[Threshold, ...]] = (
     MEAN_LATENCY, LATENCY_P95, ERROR_RATIO, CACHE_HIT_RATIO, TIME_TO_FIRST_TOKEN_P95,
-    OUTPUT_TOKENS_PER_SECOND, RESPONSE_TIME, RATELIMIT_REMAINING, REQUESTS_PER_MINUTE, QUALITY,
+    OUTPUT_TOKENS_PER_SECOND, RESPONSE_TIME, RATELIMIT_REMAINING, BUDGET_SPENT, REQUESTS_PER_MINUTE, QUALITY,
 )  # fmt: skip
 
 # "F when most calls fail": beyond this share of errors the grade is F whatever the latency.

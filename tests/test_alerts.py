@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from sidecar.config import Budgets
 from sidecar.exchange import SERVICE_ERRORS
 from sidecar.thresholds import (
+    BUDGET_SPENT,
     CACHE_HIT_RATIO,
     ERROR_RATIO,
     LATENCY_P95,
@@ -33,8 +35,8 @@ BY_THRESHOLD = {
     "LLMSlowFirstToken": TIME_TO_FIRST_TOKEN_P95,
     "LLMSlowGeneration": OUTPUT_TOKENS_PER_SECOND,
     "LLMRateLimitNearlyUsed": RATELIMIT_REMAINING,
+    "LLMLowCacheHitRatio": CACHE_HIT_RATIO,
 }
-NOT_MEASURED_YET = {CACHE_HIT_RATIO}
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 
 
@@ -123,18 +125,26 @@ def test_alerts_have_the_thresholds_of_the_table(name: str, threshold: Threshold
 
 
 def test_every_threshold_has_an_alert() -> None:
-    """What the table calls a warning is one, unless it is opt-in or not measured."""
+    """What the table calls a warning is one, unless it is opt-in."""
     graded = {threshold for threshold in THRESHOLDS if (threshold.info, threshold.warning, threshold.critical) != (None, None, None)}
-    assert {threshold for threshold in graded if not threshold.opt_in} - NOT_MEASURED_YET == set(BY_THRESHOLD.values())
+    assert {threshold for threshold in graded if not threshold.opt_in} == set(BY_THRESHOLD.values())
 
 
 def test_shared_numbers_of_other_alerts() -> None:
-    """Refusals by the provider warn at the error ratio that warns, cut answers where grade A ends, tools where calls are critical."""
+    """Refusals by provider or limits warn at the error ratio that warns, cut answers where grade A ends, tools where calls are critical."""
     others = {alert["alert"]: compared(alert["expr"]) for alert in alerts()}
     assert ERROR_RATIO.grades is not None
     assert others["LLMUpstreamRateLimited"] == (">", ERROR_RATIO.warning)
+    assert others["LLMTenantLimited"] == (">", ERROR_RATIO.warning)
     assert others["LLMToolFailing"] == (">", ERROR_RATIO.critical)
     assert others["LLMAnswersCut"] == (">", ERROR_RATIO.grades[0])
+
+
+def test_what_is_told_of_a_budget_is_what_the_table_says() -> None:
+    """It is spent where it is critical; it is warned of where the setting says so, by default where the table does."""
+    (spent,) = [alert["expr"] for alert in alerts() if alert["alert"] == "LLMBudgetSpent"]
+    assert re.findall(r"\) >= (\S+)\nor", spent) == [f"{BUDGET_SPENT.critical:g}"]
+    assert Budgets().soft == BUDGET_SPENT.warning
 
 
 def test_errors_are_the_errors_of_the_service() -> None:
@@ -146,7 +156,7 @@ def test_errors_are_the_errors_of_the_service() -> None:
 def test_alerts_on_traffic_ask_for_a_least_number_of_calls() -> None:
     """One failed call out of one is no alert: ratios, means and quantiles have a guard."""
     judged = [alert for alert in alerts() if re.search(r"ratio_|:mean|:p\d", alert["expr"])]
-    assert len(judged) == 14
+    assert len(judged) == 16
     assert [
         alert["alert"] for alert in judged if not re.search(r"\nand (?:ignoring \(kind\) )?job\S+ (?:\* \d+ )?>= \d+$", alert["expr"])
     ] == []

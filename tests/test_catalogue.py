@@ -20,6 +20,7 @@ from sidecar.core.identify.wishes import read_timeout, read_wishes
 from sidecar.core.settings.kinds import members
 from sidecar.errors import NO_ROUTE, ClientFault
 from tests.core.attempt.calls import make_call
+from tests.edge.telemetry.records import make_record
 from tests.house.source import ROOT
 
 CACHE_HEADER = {"x-sidecar-cache"}  # in a request: what is not understood in it is ignored; in an answer: where something may be kept
@@ -126,6 +127,18 @@ def test_reasons_are_in_their_lists() -> None:
     assert set(catalogue.CHOICE_REASONS).isdisjoint((*catalogue.REFUSAL_REASONS, *catalogue.CANDIDATE_REASONS))
     assert set(catalogue.REFUSAL_REASONS) & set(catalogue.CANDIDATE_REASONS) == {reasons.CIRCUIT_OPEN, reasons.NO_ROOM}
     assert set(catalogue.CANDIDATE_REASONS) >= reasons.PER_CALL | reasons.ESTIMATED_WISHES
+
+
+def test_tokens_have_the_same_types_everywhere() -> None:
+    """What is used, what is saved and what tenants use can be compared, in the order of a record's usage."""
+    typed = [label.values for metric in catalogue.METRICS for label in metric.labels if label.name == "type"]
+    assert typed == [catalogue.TOKEN_TYPES] * 3
+
+
+def test_statuses_levels_and_origins_are_told_in_their_order() -> None:
+    """What is told again is a status, what is in this process a level; an ordinary call's origin is a record's default."""
+    assert set(catalogue.CACHE_TOLD) < set(catalogue.CACHE_STATUSES) and set(catalogue.OWN_LEVELS) < set(catalogue.CACHE_LEVELS)
+    assert catalogue.ORIGINS[0] == catalogue.CALLER == make_record().origin
 
 
 def test_headers_of_requests_are_the_ones_read() -> None:

@@ -9,9 +9,17 @@ from typing import Any
 
 import pytest
 
-from sidecar.catalogue import BREAKER_STATES
+from sidecar.catalogue import ACCOUNT_METRICS, BREAKER_STATES, REUSE_METRICS
 from sidecar.exchange import SERVICE_ERRORS
-from sidecar.thresholds import ERROR_RATIO, LATENCY_P95, OUTPUT_TOKENS_PER_SECOND, RATELIMIT_REMAINING, TIME_TO_FIRST_TOKEN_P95
+from sidecar.thresholds import (
+    BUDGET_SPENT,
+    CACHE_HIT_RATIO,
+    ERROR_RATIO,
+    LATENCY_P95,
+    OUTPUT_TOKENS_PER_SECOND,
+    RATELIMIT_REMAINING,
+    TIME_TO_FIRST_TOKEN_P95,
+)
 from tests.promql import SERVER_METRICS, find_unknown, read_names
 
 FILES = sorted((Path(__file__).resolve().parent.parent / "dashboards").glob("*.json"))
@@ -51,7 +59,8 @@ def limits(panel: Json) -> list[float]:
 def test_there_are_boards() -> None:
     """The one that people look at first and those it leads to exist, under addresses that do not change."""
     assert {name: board["uid"] for name, board in BOARDS.items()} == {
-        "overview.json": "llm-sidecar-overview", "resilience.json": "llm-sidecar-resilience",
+        "overview.json": "llm-sidecar-overview", "resilience.json": "llm-sidecar-resilience", "cache.json": "llm-sidecar-cache",
+        "spending.json": "llm-sidecar-spending",
     }  # fmt: skip
 
 
@@ -178,9 +187,10 @@ def test_latency_panels_lead_to_traces(board: Json) -> None:
         assert [target.get("exemplar", False) for target in panel["targets"]].count(True) == 1
 
 
-@every_board
-def test_errors_are_the_errors_of_the_service(board: Json) -> None:
+@pytest.mark.parametrize("name", ["overview.json", "resilience.json"])
+def test_errors_are_the_errors_of_the_service(name: str) -> None:
     """The error ratio counts the endings that the code counts."""
+    board = BOARDS[name]
     told = [set(match.split("|")) for _, text in expressions(board) for match in re.findall(r'ending=~"([^"]*)"', text)]
     assert told and all(endings == set(map(str, SERVICE_ERRORS)) for endings in told)
 
@@ -202,6 +212,25 @@ def test_colours_change_at_the_thresholds() -> None:
     }  # fmt: skip
     shown = {panel["title"]: limits(panel) for panel in panels(BOARDS["resilience.json"])}
     assert shown["Error ratio"] == errors
+    shown = {panel["title"]: limits(panel) for panel in panels(BOARDS["cache.json"])}
+    assert shown["Hit ratio"] == shown["Hit ratio over time"] == [CACHE_HIT_RATIO.info]
+    shown = {panel["title"]: limits(panel) for panel in panels(BOARDS["spending.json"])}
+    assert shown["Budget spent of limit"] == [BUDGET_SPENT.warning, BUDGET_SPENT.critical]
+    assert shown["Budgets spent"] == [1] and f">= bool {BUDGET_SPENT.critical:g}" in json.dumps(BOARDS["spending.json"])
+    assert shown["Refused by limits"] == shown["Share refused by tenant"] == [ERROR_RATIO.warning]
+
+
+def test_every_metric_of_reuse_and_accounts_is_on_a_board() -> None:
+    """What is measured can be looked at."""
+    used = {name for board in BOARDS.values() for _, text in expressions(board) for name in read_names(text).selected}
+    assert {metric.name for metric in (*REUSE_METRICS, *ACCOUNT_METRICS)} - used == set()
+
+
+def test_budgets_are_bars() -> None:
+    """How much of a budget is spent is seen at one look: bars from nothing to the limit."""
+    panel = next(panel for panel in panels(BOARDS["spending.json"]) if panel["title"] == "Budget spent of limit")
+    defaults = panel["fieldConfig"]["defaults"]
+    assert (panel["type"], defaults["unit"], defaults["min"], defaults["max"]) == ("bargauge", "percentunit", 0, 1)
 
 
 @every_board

@@ -57,7 +57,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) ->
     "name",
     [
         "sidecar/py.typed", "sidecar/data/prices.yaml", "sidecar/page/index.html", "sidecar/dashboards/overview.json",
-        "sidecar/dashboards/resilience.json", "sidecar/alerts/rules.yml", "sidecar/alerts/runbook.md",
+        "sidecar/dashboards/resilience.json", "sidecar/dashboards/cache.json", "sidecar/dashboards/spending.json",
+        "sidecar/alerts/rules.yml", "sidecar/alerts/runbook.md",
     ],
 )  # fmt: skip
 def test_what_is_not_code_is_there(wheel: zipfile.ZipFile, name: str) -> None:

@@ -25,4 +25,30 @@ LOG_EVENTS: Final = (
     STARTED, STOPPING, STOPPED, EXCHANGE_FAILED, OBSERVER_FAILED, SINK_FAILED, SPAN_EXPORT_FAILED, SPANS_LOST, CONTENT_LOST,
     BREAKER_OPENED, BREAKER_HALF_OPENED, BREAKER_CLOSED, FOUND_UNHEALTHY, FOUND_HEALTHY,
     WARMING_LINE_SKIPPED, LIBRARY,
+SHARED_AWAY: Final = LogEvent("shared_store_away", "warning", "The shared store does not answer; the sidecar goes on without.", 10.0)
+SHARED_BACK: Final = LogEvent("shared_store_back", "info", "The shared store answers again.", 10.0)
+LEDGER_REPLAYED: Final = LogEvent("ledger_replayed", "info", "What was spent before the start is known again.")
+LEDGER_DAMAGED: Final = LogEvent(
+    "ledger_damaged", "error", "Lines of the ledger of budgets cannot be read; the file is kept aside, and what could be read counts."
+)
+LEDGER_FAILED: Final = LogEvent(
+    "ledger_failed", "error", "The ledger of budgets cannot be written; calls go on, and a restart would forget what they cost.", 60.0
+)
+LEDGER_WRITABLE: Final = LogEvent("ledger_written_again", "info", "What is spent is on disk again, and what was missed as well.", 60.0)
+BUDGET_WARNED: Final = LogEvent("budget_soft_limit_reached", "warning", "So much of a budget is spent that it is warned of.")
+BUDGET_EXHAUSTED: Final = LogEvent(
+    "budget_spent", "warning", "Too little is left of a budget: a call was refused, and others will be until its window ends."
+)
+SPENDING_HALTED: Final = LogEvent("spending_stopped", "warning", "An operator stopped the spending of a tenant, or of all.")
+SPENDING_RESUMED: Final = LogEvent("spending_resumed", "info", "An operator let the spending of a tenant, or of all, go on.")
+WARMING_LINE: Final = LogEvent("warming_line_skipped", "warning", "A line of warming.file cannot be used.")
+WARMED: Final = LogEvent(
+    "warming_ended", "info", "All prompts of warming.file were asked once; llm_sidecar_cache_warmed_total tells with what success."
+)
+LIBRARY: Final = LogEvent("library", "warning", "What a library logged.", 60.0)
+LOG_EVENTS: Final = (
+    STARTED, STOPPING, STOPPED, EXCHANGE_FAILED, OBSERVER_FAILED, SINK_FAILED, SPAN_EXPORT_FAILED, SPANS_LOST, CONTENT_LOST,
+    BREAKER_OPENED, BREAKER_HALF_OPENED, BREAKER_CLOSED, FOUND_UNHEALTHY, FOUND_HEALTHY, SHARED_AWAY, SHARED_BACK,
+    LEDGER_REPLAYED, LEDGER_DAMAGED, LEDGER_FAILED, LEDGER_WRITABLE, BUDGET_WARNED, BUDGET_EXHAUSTED, SPENDING_HALTED, SPENDING_RESUMED,
+    WARMING_LINE, WARMED, LIBRARY,
 )  # fmt: skip

@@ -4,6 +4,7 @@ from typing import Final
 
 from sidecar.catalogue.kinds import Attribute, Span
 from sidecar.catalogue.resilience import CANDIDATE_REASONS, CAUSES, CHOICE_REASONS, DEGRADATION_STEPS, REFUSAL_REASONS
+from sidecar.catalogue.reuse import CACHE_LEVELS, CACHE_STATUSES, LIMITS, ORIGINS
 
 
 def _list(words: tuple[str, ...]) -> str:
@@ -21,6 +22,16 @@ _WAY: Final = (
     Attribute("llm_sidecar.pool", "string", "The pool whose upstreams the call could be given to."),
     Attribute("llm_sidecar.degraded", "string", "The step below the full policy at which the call was served: simple or emergency."),
     Attribute("llm_sidecar.queue.wait", "double", "Seconds the call waited for room at an upstream."),
+    Attribute("llm_sidecar.tenant", "string", "On whose account the call ran."),
+    Attribute("llm_sidecar.origin", "string", f"Who made it, where that was no caller: {_list(ORIGINS[1:])}."),
+    Attribute(
+        "llm_sidecar.cache",
+        "string",
+        f"How it was answered where answers are kept or shared: {_list(CACHE_STATUSES)}; with the first three nobody was asked for it.",
+    ),
+    Attribute("llm_sidecar.cache.level", "string", f"Where a kept answer was found: {_list(CACHE_LEVELS)}."),
+    Attribute("llm_sidecar.saved_usd", "double", "What its answer had cost the call it was made for, in US dollars."),
+    Attribute("llm_sidecar.limited", "string", f"What refused it: {_list(LIMITS)}."),
 )
 # Of each attempt for which there was a choice, and of a call for which there was nobody to choose.
 _DECISION: Final = (
@@ -85,7 +96,7 @@ GENAI_SPAN: Final = Span(
      *_WAY,
      Attribute("llm_sidecar.usage.estimated_input_tokens", "int", "An estimate, where the provider reported no usage."),
      Attribute("llm_sidecar.usage.estimated_output_tokens", "int", "An estimate, where the provider reported no usage."),
-     Attribute("llm_sidecar.usage.source", "string", "Where the token counts came from: reported, estimated or absent."),
+     Attribute("llm_sidecar.usage.source", "string", "Where the token counts came from: reported, apportioned, estimated or absent."),
      Attribute("llm_sidecar.cost_usd", "double", "What the answer cost, in US dollars."),
      Attribute("llm_sidecar.cost.source", "string", "The provider, the price table, or estimated: the table, for estimated tokens.")),
 )  # fmt: skip

@@ -30,6 +30,17 @@ SILENT = {
     "llm_sidecar_failovers_total": "no pool is configured",
     "llm_sidecar_replayed_answers_total": "no broker repeats an answer",
     "llm_sidecar_websocket_session_duration_seconds": "no session is begun",
+    "llm_sidecar_cache_saved_tokens_total": "nothing is kept",
+    "llm_sidecar_cache_saved_usd_total": "nothing is kept",
+    "llm_sidecar_tool_cache_lookups_total": "nothing is kept",
+    "llm_sidecar_tool_cache_hits_total": "nothing is kept",
+    "llm_sidecar_shared_up": "there is no shared store",
+    "llm_sidecar_rate_limited_requests_total": "nobody is limited",
+    "llm_sidecar_budget_spent_usd": "there are no budgets",
+    "llm_sidecar_budget_reserved_usd": "there are no budgets",
+    "llm_sidecar_budget_limit_usd": "there are no budgets",
+    "llm_sidecar_budget_soft_limit_reached": "there are no budgets",
+    "llm_sidecar_spending_stopped": "there are no budgets",
 }
 
 

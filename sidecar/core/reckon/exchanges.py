@@ -5,6 +5,7 @@ A call's times are seconds after it was accepted. What did not happen is null.
 
 from typing import Any
 
+from sidecar.catalogue import CACHE_TOLD
 from sidecar.core.reckon.decisions import round_or_none, show_decision
 from sidecar.core.reckon.moments import show_wall
 from sidecar.decision import Decision
@@ -14,6 +15,7 @@ from sidecar.exchange import Attempt, Record
 def show_exchange(record: Record) -> dict[str, Any]:
     """Return a call as JSON has it: no content, no headers, no query."""
     accepted = record.accepted
+    first_token = None if record.cache in CACHE_TOLD else record.seen.first_token  # what was told again has another call's times
     return {
         "id": record.id,
         "at": show_wall(record.accepted_ns),
@@ -33,9 +35,15 @@ def show_exchange(record: Record) -> dict[str, Any]:
         "error": record.error_id,
         "error_type": record.error_type,
         "degraded": record.degraded,
+        "tenant": record.tenant or None,
+        "origin": record.origin,
+        "cache": record.cache,
+        "cache_level": record.cache_level,
+        "bypass": record.bypass,
+        "limited": record.limited,
         "queued_s": round_or_none(record.queued_s),
         "first_byte_s": _since(accepted, record.first_byte),
-        "first_token_s": _since(accepted, record.seen.first_token),
+        "first_token_s": _since(accepted, first_token),
         "ended_s": _since(accepted, record.ended),
         "attempts": [_show_attempt(attempt, accepted) for attempt in record.attempts],
         "decision": None if record.decision is None else show_decision(record.decision),

@@ -68,10 +68,10 @@ def describe_genai(record: Record) -> Attributes:
     attributes: Attributes = {
         "gen_ai.operation.name": record.operation,
         "gen_ai.provider.name": record.provider,
-        "server.address": record.server_address,
-        "server.port": record.server_port,
         "llm_sidecar.usage.source": str(record.usage_source),
     }
+    if record.server_address:  # of a kept answer there may be none any more
+        attributes["server.address"], attributes["server.port"] = record.server_address, record.server_port
     attributes.update(asked.params)
     if asked.model is not None:
         attributes["gen_ai.request.model"] = asked.model
@@ -90,7 +90,7 @@ def describe_genai(record: Record) -> Attributes:
         attributes["llm_sidecar.response.replayed"] = True
     if seen.served_by is not None:
         attributes["llm_sidecar.response.served_by"] = seen.served_by
-    if record.streamed and seen.first_chunk is not None:
+    if record.streamed and seen.first_chunk is not None and record.cache not in catalogue.CACHE_TOLD:  # those are another call's times
         attributes["gen_ai.response.time_to_first_chunk"] = seen.first_chunk - record.accepted
     reasons = _finish_reasons(record)
     if reasons:
@@ -121,6 +121,23 @@ def _add_way(record: Record, attributes: Attributes) -> None:
         attributes["llm_sidecar.degraded"] = record.degraded
     if record.queued_s:
         attributes["llm_sidecar.queue.wait"] = record.queued_s
+    if record.tenant:
+        attributes["llm_sidecar.tenant"] = record.tenant
+    if record.limited is not None:
+        attributes["llm_sidecar.limited"] = record.limited
+    if record.origin != catalogue.CALLER:
+        attributes["llm_sidecar.origin"] = record.origin
+    if record.cache is not None:
+        _add_reuse(record, record.cache, attributes)
+
+
+def _add_reuse(record: Record, status: str, attributes: Attributes) -> None:
+    """Tell whether the answer was another call's, and what that saved."""
+    attributes["llm_sidecar.cache"] = status
+    if record.cache_level is not None:
+        attributes["llm_sidecar.cache.level"] = record.cache_level
+    if record.saved is not None and record.saved.cost is not None:
+        attributes["llm_sidecar.saved_usd"] = record.saved.cost.usd
 
 
 def _add_usage(record: Record, attributes: Attributes) -> None:

@@ -54,6 +54,8 @@ class Families:
         self.reload_timestamp = self._gauges(catalogue.RELOAD_TIMESTAMP)
         self.build_info = self._gauges(catalogue.BUILD_INFO)
         self._add_resilience()
+        self._add_reuse()
+        self._add_accounts()
         self._create_closed()
 
     @property
@@ -109,10 +111,50 @@ class Families:
         self.probes = self._counters(catalogue.PROBES)
         self.feature_enabled = self._gauges(catalogue.FEATURE_ENABLED)
 
+    def _add_reuse(self) -> None:
+        self.cache_lookups = self._counters(catalogue.CACHE_LOOKUPS)
+        self.cache_hits = self._counters(catalogue.CACHE_HITS)
+        self.cache_stale = self._counters(catalogue.CACHE_STALE)
+        self.cache_bypass = self._counters(catalogue.CACHE_BYPASS)
+        self.cache_stored = self._counters(catalogue.CACHE_STORED)
+        self.cache_not_stored = self._counters(catalogue.CACHE_NOT_STORED)
+        self.cache_entries = self._gauges(catalogue.CACHE_ENTRIES)
+        self.cache_bytes = self._gauges(catalogue.CACHE_BYTES)
+        self.cache_evictions = self._counters(catalogue.CACHE_EVICTIONS)
+        self.cache_damaged = self._counters(catalogue.CACHE_DAMAGED)
+        self.cache_refreshes = self._counters(catalogue.CACHE_REFRESHES)
+        self.cache_warmed = self._counters(catalogue.CACHE_WARMED)
+        self.cache_saved_tokens = self._counters(catalogue.CACHE_SAVED_TOKENS)
+        self.cache_saved_usd = self._counters(catalogue.CACHE_SAVED_USD)
+        self.coalesced_requests = self._counters(catalogue.COALESCED_REQUESTS)
+        self.coalesced_saved = self._counters(catalogue.COALESCED_SAVED)
+        self.coalescing_detached = self._counters(catalogue.COALESCING_DETACHED)
+        self.embedding_batches = self._counters(catalogue.EMBEDDING_BATCHES)
+        self.embedding_inputs = self._counters(catalogue.EMBEDDING_INPUTS)
+        self.shared_up = self._gauges(catalogue.SHARED_UP)
+        self.shared_commands = self._counters(catalogue.SHARED_COMMANDS)
+        self.shared_dropped = self._counters(catalogue.SHARED_DROPPED)
+        self.tool_lookups = self._counters(catalogue.TOOL_LOOKUPS)
+        self.tool_hits = self._counters(catalogue.TOOL_HITS)
+
+    def _add_accounts(self) -> None:
+        self.tenant_requests = self._counters(catalogue.TENANT_REQUESTS)
+        self.tenant_tokens = self._counters(catalogue.TENANT_TOKENS)
+        self.tenant_cost = self._counters(catalogue.TENANT_COST)
+        self.rate_limited_requests = self._counters(catalogue.RATE_LIMITED_REQUESTS)
+        self.budget_spent_usd = self._gauges(catalogue.BUDGET_SPENT_USD)
+        self.budget_reserved_usd = self._gauges(catalogue.BUDGET_RESERVED_USD)
+        self.budget_limit_usd = self._gauges(catalogue.BUDGET_LIMIT_USD)
+        self.budget_soft_reached = self._gauges(catalogue.BUDGET_SOFT_REACHED)
+        self.spending_stopped = self._gauges(catalogue.SPENDING_STOPPED_STATE)
+        self.ledger_failures = self._counters(catalogue.LEDGER_FAILURES_TOTAL)
+
     def _create_closed(self) -> None:
         # A rate over a series that was born at 1 misses the first event: begin at 0.
         for family in self.all:
             labels = family.metric.labels
+            if family is self.shared_up:
+                continue  # where there is none, it is neither up nor down
             if not labels:
                 family.child()
             elif len(labels) == 1:

@@ -5,15 +5,18 @@ from typing import Final
 
 from sidecar import catalogue
 from sidecar.config import Limits
+from sidecar.edge.telemetry.accounts import Accounts
 from sidecar.edge.telemetry.families import Families
 from sidecar.edge.telemetry.instruments import Counter, Gauge, Histogram, TracePoint
 from sidecar.edge.telemetry.labels import LabelBounds
 from sidecar.edge.telemetry.ratelimits import RateLimits
 from sidecar.edge.telemetry.resilience import Resilience
+from sidecar.edge.telemetry.reuse import Reuse
 from sidecar.edge.telemetry.series import Series, SeriesKey
 from sidecar.exchange import Record, Session, UsageSource
 
 _ABSENT, _REPORTED = UsageSource.ABSENT, UsageSource.REPORTED  # a class's members cost five times a module's names
+_CALLER: Final = catalogue.CALLER
 _OPERATIONS: Final = frozenset(catalogue.OPERATION_DURATION.labels[0].values)
 _METHODS: Final = frozenset(catalogue.METHODS)
 _RETOLD: Final = "fetch_response"  # an answer told again: its tokens and its pace were counted when it was made
@@ -47,6 +50,8 @@ class Meter:
         self._attempts: dict[tuple[str, str], Counter] = {}
         self._limits = RateLimits(families)
         self.resilience = Resilience(families)
+        self.reuse = Reuse(families)
+        self.accounts = Accounts(families)
         self._refreshers: list[Callable[[], None]] = []
 
     def spans_dropped(self, reason: str) -> Counter:
@@ -103,6 +108,10 @@ class Meter:
             self._observe_answer(record, series, series.http)
         if len(record.attempts) != 1 or record.queued_s or record.degraded is not None or record.decision is not None:
             self.resilience.observe(record)
+        if record.tenant:
+            self.accounts.observe(record)
+        if record.cache is not None or record.bundled or record.origin != _CALLER:
+            self.reuse.observe(record, series)
         for counter in series.overflow:  # last: what was made on the way may have had no room
             counter.value += 1
 
@@ -173,7 +182,7 @@ class Meter:
         key = (
             record.route, record.template, record.provider, record.operation, model, response_model,
             record.server_address, record.server_port, method, record.status, record.error_type, record.ending,
-            record.asked.tool,
+            record.asked.tool, record.cache,
         )  # fmt: skip
         found = self._kept.get(key)
         if found is None:
@@ -198,8 +207,10 @@ class Meter:
             admitted["response_model"][0], record.server_address, str(record.server_port), method,
             admitted["status_code"][0], admitted["error_type"][0], record.ending, admitted["tool"][0],
         )  # fmt: skip
-        is_genai = record.operation in _OPERATIONS and record.session is None
-        return Series(self.families, key, overflow, is_genai=is_genai, reached=record.upstream != "")
+        is_told = record.cache in catalogue.CACHE_TOLD  # nobody was asked for it: it says nothing of models and tools
+        is_genai = record.operation in _OPERATIONS and record.session is None and not is_told
+        is_tool = record.operation == catalogue.EXECUTE_TOOL and not is_told
+        return Series(self.families, key, overflow, is_genai=is_genai, is_tool=is_tool, reached=is_told or record.upstream != "")
 
 
 def _observe_stream(record: Record, series: Series, point: TracePoint | None) -> None:

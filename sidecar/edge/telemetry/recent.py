@@ -31,7 +31,7 @@ class Recent:
 
     def observe(self, record: Record) -> None:
         """Keep one exchange that has ended, unless it is one of very many that went well."""
-        if record.ending is _COMPLETED and not record.pool and len(record.attempts) == 1 and not self._spares(record.ended):
+        if record.ending is _COMPLETED and _is_ordinary(record) and not self._spares(record.ended):
             return
         if record.said is not None or record.seen.running is not None or len(record.path) > _PATH_CHARS_MAX:
             record = _lighten(record)
@@ -66,6 +66,12 @@ class Recent:
     def decisions(self) -> list[tuple[Record, Decision, float]]:
         """The last decisions of pools, each with its call and when it was taken, the newest first."""
         return list(reversed(self._decisions))
+
+
+def _is_ordinary(record: Record) -> bool:
+    """Whether there was nothing to choose and nothing to try again: one upstream answered at once, or a kept answer did."""
+    attempts = len(record.attempts)
+    return attempts == 0 or (attempts == 1 and not record.pool)
 
 
 def _list_decisions(record: Record) -> Iterator[tuple[Decision, float]]:

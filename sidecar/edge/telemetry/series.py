@@ -7,7 +7,7 @@ never happens would only be noise.
 
 from typing import NamedTuple
 
-from sidecar.catalogue import ENDINGS, EXECUTE_TOOL, TOKEN_TYPES
+from sidecar.catalogue import ENDINGS, TOKEN_TYPES
 from sidecar.edge.telemetry.families import Families
 from sidecar.edge.telemetry.instruments import Child, Counter, Family, Histogram
 from sidecar.exchange import UsageSource
@@ -31,6 +31,13 @@ class SeriesKey(NamedTuple):
     tool: str = ""
 
 
+class SavedSeries(NamedTuple):
+    """What answers would have used and cost that were another call's."""
+
+    tokens: tuple[Counter, ...]  # in the order of exchange.Usage
+    usd: Counter
+
+
 class StreamSeries(NamedTuple):
     """What only streams have."""
 
@@ -49,6 +56,7 @@ class Series:
         "_genai",
         "_is_collapsed",
         "_key",
+        "_saved",
         "_stream",
         "_tokens",
         "_usage",
@@ -59,7 +67,9 @@ class Series:
         "requests",
     )
 
-    def __init__(self, families: Families, key: SeriesKey, overflow: tuple[Counter, ...], *, is_genai: bool, reached: bool) -> None:
+    def __init__(
+        self, families: Families, key: SeriesKey, overflow: tuple[Counter, ...], *, is_genai: bool, reached: bool, is_tool: bool = False
+    ) -> None:  # fmt: skip
         """`key` is cleaned and bounded; `overflow` counts what the bounds replaced."""
         self._families = families
         self._key = key
@@ -68,6 +78,7 @@ class Series:
         self._usage: tuple[Histogram, Histogram] | None = None
         self._tokens: dict[str, tuple[Counter, ...]] = {}
         self._cost: dict[str, Counter] = {}
+        self._saved: SavedSeries | None = None
         self._is_collapsed = False
         self.overflow = overflow
         for ending in ENDINGS:  # at 0 from the start: a counter born at 1 hides its first failure from rate()
@@ -80,7 +91,7 @@ class Series:
             self.http = self._child(families.http_server_duration, key.method, key.template, key.status, "http", key.error_type)
             if is_genai:
                 self.duration = self._child(families.operation_duration, *self._genai, key.error_type)
-            elif key.operation == EXECUTE_TOOL:
+            elif is_tool:
                 self.execution = self._child(families.tool_duration, key.tool, key.error_type)
 
     def _child(self, family: Family[Child], *values: str) -> Child:
@@ -120,6 +131,19 @@ class Series:
     def replayed(self) -> Counter:
         """Return the counter of answers that the provider repeated."""
         return self._child(self._families.replayed, self._key.provider, self._key.model)
+
+    def saved(self) -> SavedSeries:
+        """Return the counters of what was saved."""
+        if self._saved is None:
+            families, provider, model = self._families, self._key.provider, self._key.model
+            tokens = tuple(self._child(families.cache_saved_tokens, provider, model, kind) for kind in TOKEN_TYPES)
+            self._saved = SavedSeries(tokens, self._child(families.cache_saved_usd, provider, model))
+        return self._saved
+
+    def tool_lookups(self) -> tuple[Counter, Counter]:
+        """Return the counters of kept results of this tool that were looked for, and that were found."""
+        families, tool = self._families, self._key.tool
+        return self._child(families.tool_lookups, tool), self._child(families.tool_hits, tool)
 
     def cost(self, source: str) -> Counter:
         """Return the counter of cost from `source`."""

@@ -105,13 +105,16 @@ class SpanBuilder:
 
 
 def is_genai(record: Record) -> bool:
-    """Return whether a record has a GenAI span: its form is understood and an upstream was chosen."""
-    return record.operation in _OPERATIONS and record.upstream != ""
+    """Return whether a record has a GenAI span: its form is understood, and it was answered by a chosen upstream or by a kept answer."""
+    return record.operation in _OPERATIONS and (record.upstream != "" or record.cache in catalogue.CACHE_TOLD)
 
 
 def is_tool(record: Record) -> bool:
-    """Return whether a record has the span of a tool's execution: one was called, and an upstream was chosen."""
-    return record.operation == catalogue.EXECUTE_TOOL and record.upstream != ""
+    """Return whether a record has the span of a tool's execution: one was called, and an upstream was chosen.
+
+    A kept result is no execution.
+    """
+    return record.operation == catalogue.EXECUTE_TOOL and record.upstream != "" and record.cache not in catalogue.CACHE_TOLD
 
 
 def count_spans(record: Record) -> int:

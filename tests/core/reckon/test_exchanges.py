@@ -48,6 +48,18 @@ def test_a_call_that_nobody_took_tells_why() -> None:
     assert (shown["ending"], shown["error"], shown["status"], shown["decision"]["upstream"]) == ("unavailable", "circuit_open", 503, None)
 
 
+def test_whose_call_it_was_and_what_became_of_it() -> None:
+    """Tenant, limit, and whether another call's answer was given; the first token of that came at another call's time."""
+    shown = show_exchange(make_record(tenant="acme", limited="requests_minute"))
+    assert (shown["tenant"], shown["limited"], shown["cache"], shown["origin"]) == ("acme", "requests_minute", None, "caller")
+    shown = show_exchange(make_streamed(tenant="acme", cache="hit", cache_level="warm", attempts=()))
+    assert (shown["cache"], shown["cache_level"], shown["attempts"], shown["first_token_s"]) == ("hit", "warm", [], None)
+    shown = show_exchange(make_streamed(cache="bypass", bypass="tools", origin="warming"))
+    assert (shown["cache"], shown["bypass"], shown["origin"], shown["first_token_s"], shown["tenant"]) == (
+        "bypass", "tools", "warming", 0.5, None,
+    )  # fmt: skip
+
+
 def test_nothing_of_what_was_said_is_shown() -> None:
     """Neither prompts and answers nor parameters; and all of it is JSON."""
     said = Said("openai_chat", b"canary-prompt", b"", b"canary-answer", ())

@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.decision import Candidate, Decision
 from sidecar.edge.telemetry.exchange_attributes import describe_genai, describe_server, is_failure, is_service_error
-from sidecar.exchange import SERVICE_ERRORS, Ending
+from sidecar.exchange import SERVICE_ERRORS, Cost, Ending, Saved
 from tests.edge.telemetry.records import make_record
 
 NOBODY: dict[str, Any] = {"upstream": "", "attempts": (), "status": 503, "pool": "chat"}
@@ -18,6 +18,20 @@ def test_the_way_is_told_by_both() -> None:
     expected = {"llm_sidecar.pool": "chat", "llm_sidecar.degraded": "simple", "llm_sidecar.queue.wait": 0.5}
     assert describe_server(record).items() >= expected.items()
     assert describe_genai(record).items() >= expected.items()
+
+
+def test_whose_it_is_and_what_was_kept_is_told_by_both() -> None:
+    """Tenant, origin, limit, and how a call was answered where answers are kept; of an ordinary call none of it."""
+    saved = Saved(None, Cost(0.5, "table"))
+    record = make_record(tenant="acme", origin="warming", limited="budget_day", cache="hit", cache_level="hot", saved=saved)
+    expected = {
+        "llm_sidecar.tenant": "acme", "llm_sidecar.origin": "warming", "llm_sidecar.limited": "budget_day", "llm_sidecar.cache": "hit",
+        "llm_sidecar.cache.level": "hot", "llm_sidecar.saved_usd": 0.5,
+    }  # fmt: skip
+    assert describe_server(record).items() >= expected.items()
+    assert describe_genai(record).items() >= expected.items()
+    assert expected.keys().isdisjoint({*describe_server(make_record()), *describe_genai(make_record())})
+    assert "llm_sidecar.saved_usd" not in describe_server(make_record(cache="hit", saved=Saved(None, None)))
 
 
 def test_a_straight_way_is_not_told() -> None:

@@ -41,6 +41,17 @@ def test_of_very_many_that_went_well_a_part_is_kept() -> None:
     assert [record.id for record in recent.calls[:3]] == ["failed", "pool", "twice"]
 
 
+def test_of_very_many_hits_a_part_is_kept() -> None:
+    """Answers that were kept are as ordinary as answers get, in a pool too; one that failed is not."""
+    recent = Recent()
+    for number in range(10_000):
+        recent.observe(make_record(attempts=(), cache="hit", pool="chat", ended=102.0 + number / 10_000, id=str(number)))
+    kept = [int(record.id) for record in recent.calls]
+    assert [before - after for before, after in itertools.pairwise(kept[:50])] == [pytest.approx(100, abs=1)] * 49
+    recent.observe(make_record(id="cut", attempts=(), cache="coalesced", ending=Ending.CUT, ended=103.0))
+    assert recent.calls[0].id == "cut"
+
+
 @pytest.mark.parametrize("ending", list(Ending))
 def test_what_counts_as_failed(ending: Ending) -> None:
     """All but those that came to their end and those whose caller left."""

@@ -1,6 +1,6 @@
 """Series of one kind of exchange."""
 
-from sidecar.catalogue import ENDINGS
+from sidecar.catalogue import ENDINGS, TOKEN_TYPES
 from sidecar.edge.telemetry.families import Families
 from sidecar.edge.telemetry.series import Series, SeriesKey
 from sidecar.exchange import UsageSource
@@ -47,6 +47,26 @@ def test_a_collapse_is_counted() -> None:
     assert Series(families, KEY, (), is_genai=True, reached=True).overflow == ()
     collapsed = Series(families, KEY._replace(model="n"), (), is_genai=True, reached=True)
     assert [counter.labels for counter in collapsed.overflow] == ['label="series"']
+
+
+def test_what_was_saved_is_made_when_it_is_needed() -> None:
+    """Tokens and money of a model, and lookups of a tool, each once."""
+    families = Families(100)
+    series = Series(families, KEY._replace(tool="weather"), (), is_genai=False, reached=True)
+    assert families.cache_saved_tokens.children == families.cache_saved_usd.children == families.tool_lookups.children == []
+    assert series.saved() is series.saved()
+    assert [child.labels for child in series.saved().tokens] == [f'provider="openai",model="m",type="{kind}"' for kind in TOKEN_TYPES]
+    looked_for, found = series.tool_lookups()
+    assert (looked_for.labels, found.labels) == ('tool="weather"', 'tool="weather"') and looked_for is not found
+
+
+def test_only_what_is_executed_has_an_execution() -> None:
+    """A tool's call that was answered with a kept result has the latency of its call and no other."""
+    families = Families(100)
+    key = KEY._replace(operation="execute_tool", tool="weather")
+    assert Series(families, key, (), is_genai=False, is_tool=True, reached=True).execution is not None
+    told = Series(families, key, (), is_genai=False, reached=True)
+    assert (told.execution, told.duration) == (None, None) and told.http is not None
 
 
 def test_every_ending_is_there_before_it_happens() -> None:

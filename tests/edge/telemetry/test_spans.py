@@ -11,7 +11,7 @@ from sidecar.core.observe.redaction import Redactor
 from sidecar.decision import Candidate, Decision
 from sidecar.edge.telemetry.span import Span, SpanKind
 from sidecar.edge.telemetry.spans import SpanBuilder, count_spans
-from sidecar.exchange import Asked, Cost, Ending, Record, Said, Session, Spoken, Usage, UsageSource
+from sidecar.exchange import Asked, Cost, Ending, Record, Said, Saved, Session, Spoken, Usage, UsageSource
 from tests.edge.telemetry.records import ACCEPTED_NS, TRACE, make_attempt, make_record, make_seen, make_streamed
 
 EVERYTHING_ASKED = OPENAI_CHAT.ask(
@@ -241,6 +241,12 @@ def test_unknown_methods_are_other() -> None:
                 ),
             ),
         ),
+        make_record(
+            tenant="acme", cache="hit", cache_level="hot", saved=Saved(None, Cost(0.5, "table")), attempts=(), usage=None,
+            usage_source=UsageSource.ABSENT, cost=None,
+        ),
+        make_record(tenant="acme", limited="budget_day", upstream="", attempts=(), ending=Ending.REFUSED, status=429),
+        make_record(origin="warming", cache="miss"),
         make_streamed(dialect="anthropic_messages", asked=ANTHROPIC_ASKED, seen=make_seen(service_tier="standard")),
     ],
 )  # fmt: skip
@@ -256,6 +262,27 @@ def test_every_attribute_is_declared(record: Record) -> None:
         for name, value in span.attributes.items():
             assert isinstance(value, types[name]), name
             assert (type(value) is bool) == (types[name] is bool), name
+
+
+@pytest.mark.parametrize("upstream", ["openai", ""])
+def test_an_answer_told_again_is_a_span_without_attempts(upstream: str) -> None:
+    """What was asked and answered is told; neither tokens, nor cost, nor another call's times, nor a provider that nobody asked."""
+    told = {"cache": "coalesced", "attempts": (), "usage": None, "usage_source": UsageSource.ABSENT, "cost": None, "upstream": upstream}
+    record = make_streamed(**told, server_address="api.openai.com" if upstream else "", saved=Saved(Usage(1), Cost(0.5, "table")))
+    server, genai = build(record)
+    assert count_spans(record) == 2 and genai.parent_id == server.span_id
+    for span in (server, genai):
+        assert (span.attributes["llm_sidecar.cache"], span.attributes["llm_sidecar.saved_usd"]) == ("coalesced", 0.5)
+    assert genai.attributes["gen_ai.response.model"] == "gpt-4o-2024-08-06"
+    absent = {"gen_ai.usage.input_tokens", "gen_ai.response.time_to_first_chunk", "llm_sidecar.cost_usd"}
+    assert absent.isdisjoint(genai.attributes) and ("server.address" in genai.attributes) is bool(upstream)
+
+
+def test_a_kept_result_is_no_execution() -> None:
+    """The call has its span, the tool has none."""
+    record = make_record(operation="execute_tool", asked=Asked(tool="weather"), cache="hit", attempts=())
+    assert [span.kind for span in build(record)] == [SpanKind.SERVER]
+    assert count_spans(record) == 1
 
 
 def test_a_record_without_a_trace_has_no_spans() -> None:
