@@ -19,12 +19,6 @@ BREAKER_HALF_OPENED: Final = LogEvent("circuit_breaker_half_opened", "info", "A 
 BREAKER_CLOSED: Final = LogEvent("circuit_breaker_closed", "info", "The upstream is back; it gets calls as before.", 10.0)
 FOUND_UNHEALTHY: Final = LogEvent("upstream_unhealthy", "warning", "An upstream no longer answers its probes.", 60.0)
 FOUND_HEALTHY: Final = LogEvent("upstream_healthy", "info", "An upstream answers its probes again.", 60.0)
-WARMING_LINE_SKIPPED: Final = LogEvent("warming_line_skipped", "warning", "A line of warming.file is no prompt; it is passed over.")
-LIBRARY: Final = LogEvent("library", "warning", "What a library logged.", 60.0)
-LOG_EVENTS: Final = (
-    STARTED, STOPPING, STOPPED, EXCHANGE_FAILED, OBSERVER_FAILED, SINK_FAILED, SPAN_EXPORT_FAILED, SPANS_LOST, CONTENT_LOST,
-    BREAKER_OPENED, BREAKER_HALF_OPENED, BREAKER_CLOSED, FOUND_UNHEALTHY, FOUND_HEALTHY,
-    WARMING_LINE_SKIPPED, LIBRARY,
 SHARED_AWAY: Final = LogEvent("shared_store_away", "warning", "The shared store does not answer; the sidecar goes on without.", 10.0)
 SHARED_BACK: Final = LogEvent("shared_store_back", "info", "The shared store answers again.", 10.0)
 LEDGER_REPLAYED: Final = LogEvent("ledger_replayed", "info", "What was spent before the start is known again.")

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple, Protocol
 
 from sidecar import catalogue
 from sidecar.config import Budget, Rate, Rates, Settings
+from sidecar.core.identify.tenants import list_accounts
 from sidecar.edge.telemetry.families import Families
 from sidecar.edge.telemetry.instruments import Counter
 from sidecar.exchange import Record, UsageSource
@@ -65,7 +66,7 @@ class Accounts:
 
     def prepare(self, settings: Settings) -> None:
         """Create the series that follow from the configuration, as they are before any traffic."""
-        families, tenants = self._families, list_tenants(settings)
+        families, tenants = self._families, list_accounts(settings)
         for tenant in tenants:
             self._open(tenant)
             for limit in _list_limits(settings, tenant):
@@ -115,16 +116,6 @@ class Accounts:
         account = _Account(families.tenant_requests.child(tenant), tokens, families.tenant_cost.child(tenant))
         self._accounts[tenant] = account
         return account
-
-
-def list_tenants(settings: Settings) -> tuple[str, ...]:
-    """Return the tenants that have accounts of their own, and the one that all others share."""
-    tenants = settings.tenants
-    named = [tenants.default, *tenants.names, *tenants.keys.values()]
-    named += [*settings.limits.rates.tenants, *settings.budgets.tenants]
-    if settings.features.warming:
-        named.append(settings.warming.tenant)
-    return tuple(dict.fromkeys((*named, catalogue.OTHER)))
 
 
 def _list_limits(settings: Settings, tenant: str) -> list[str]:

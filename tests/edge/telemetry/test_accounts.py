@@ -6,7 +6,8 @@ import pytest
 
 from sidecar import catalogue
 from sidecar.config import Budget, Budgets, Features, Limits, Rate, RateLimits, Rates, Settings, Tenants, Warming
-from sidecar.edge.telemetry.accounts import Accounts, list_tenants
+from sidecar.core.identify.tenants import list_accounts
+from sidecar.edge.telemetry.accounts import Accounts
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.exchange import Cost, Ending, Usage, UsageSource
 from tests.edge.telemetry.records import make_record
@@ -48,10 +49,10 @@ def meter() -> Meter:
 
 def test_who_is_known() -> None:
     """Whoever the settings name, each once, and those who are other together."""
-    assert list(list_tenants(SETTINGS)) == KNOWN
-    assert list_tenants(Settings()) == ("default", "other")
+    assert list(list_accounts(SETTINGS)) == KNOWN
+    assert list_accounts(Settings()) == ("default", "other")
     warmed = Settings(features=Features(warming=True), warming=Warming(tenant="early"))
-    assert list_tenants(warmed) == ("default", "early", "other")
+    assert list_accounts(warmed) == ("default", "early", "other")
 
 
 def test_series_are_there_from_the_start(meter: Meter) -> None:
