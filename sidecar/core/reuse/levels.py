@@ -260,12 +260,14 @@ class Levels:
     def _make_room(self) -> None:
         """Bring both levels back within what they may hold."""
         settings = self._settings
-        while len(self._hot) > settings.hot.entries:
-            self._demote(next(iter(self._hot)))
-        while len(self._warm) > settings.warm.entries:
-            self._evict(WARM, next(iter(self._warm)), FULL)
-        while self._hot_bytes + self._warm_bytes > settings.warm.bytes:
-            if self._warm:
+        while True:
+            if len(self._hot) > settings.hot.entries:
+                self._demote(next(iter(self._hot)))
+            elif len(self._warm) > settings.warm.entries:
+                self._evict(WARM, next(iter(self._warm)), FULL)
+            elif self._hot_bytes + self._warm_bytes <= settings.warm.bytes:
+                return
+            elif self._warm:
                 self._evict(WARM, next(iter(self._warm)), FULL)
             else:
                 self._demote(next(iter(self._hot)))

@@ -139,12 +139,12 @@ class LevelsModel:
     def fit(self) -> None:
         """Make room."""
         hot, warm = self.levels["hot"], self.levels["warm"]
-        while len(hot) > self.settings.hot.entries:
-            self.cool(hot[0])
-        while len(warm) > self.settings.warm.entries:
-            self.evict("warm", warm[0], "full")
-        while self.bytes("hot") + self.bytes("warm") > self.settings.warm.bytes:
-            if warm:
+        while (
+            (len(hot) > self.settings.hot.entries)
+            or (len(warm) > self.settings.warm.entries)
+            or (self.bytes("hot") + self.bytes("warm") > self.settings.warm.bytes)
+        ):
+            if warm and len(hot) <= self.settings.hot.entries:
                 self.evict("warm", warm[0], "full")
             else:
                 self.cool(hot[0])
