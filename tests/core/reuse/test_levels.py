@@ -17,7 +17,7 @@ from sidecar.core.reuse.packing import Damaged
 from tests.core.reuse.entries import make_entry
 from tests.core.reuse.levels_model import SLOT_BYTES, LevelsModel
 
-KEYS = st.sampled_from([f"key-{number}" for number in range(6)])
+KEYS = st.sampled_from([f"key-{number}" for number in range(4)])
 NOISE = random.Random(5).randbytes(3000)
 # What compresses well, what hardly does, and what says that it is compressed.
 BODIES = st.sampled_from([b"{}", b'{"a": 1}' * 200, NOISE, NOISE[:700] + b" " * 400])
@@ -67,9 +67,10 @@ class LevelsMachine(RuleBasedStateMachine):
         for key in keys:
             self.put(key, entry, 0.0)
 
-    @rule(key=KEYS, max_age=AGES, max_stale=AGES | st.sampled_from([-4.0, float("inf")]))
-    def get(self, key: str, max_age: float | None, max_stale: float | None) -> None:
+    @rule(key=KEYS, max_age=AGES, max_stale=AGES | st.sampled_from([-4.0, float("inf")]), passed=st.sampled_from([0.0, 0.0, 0.25, 1.0]))
+    def get(self, key: str, max_age: float | None, max_stale: float | None, passed: float) -> None:
         """Somebody asks, with conditions or without."""
+        self.now += passed
         found = self.levels.get(key, self.now, max_age_s=max_age, max_stale_s=max_stale)
         assert found == self.model.get(key, self.now, max_age, max_stale)
         if found is None:
@@ -82,11 +83,17 @@ class LevelsMachine(RuleBasedStateMachine):
             assert self.now - self.claims.get(key, -1e9) >= REFRESH_PAUSE_S
             self.claims[key] = self.now
 
+    @rule(keys=st.lists(KEYS, max_size=6))
+    def ask_about(self, keys: list[str]) -> None:
+        """Some are asked for, in any order."""
+        for key in keys:
+            self.get(key, None, None, 0.0)
+
     @rule(key=KEYS, times=st.integers(1, 4))
     def ask_often(self, key: str, times: int) -> None:
         """One is in demand."""
         for _ in range(times):
-            self.get(key, None, None)
+            self.get(key, None, None, 0.0)
 
     @rule(key=KEYS)
     def get_stale(self, key: str) -> None:
@@ -188,6 +195,33 @@ def test_what_is_too_many_becomes_warm_and_then_is_forgotten(levels: Levels) -> 
     assert levels.get("0", 1.0) is not None  # it was asked for, and so came after those put before
     assert levels.get("1", 1.0) is None
     assert levels.get("1199", 1.0) is not None
+
+
+def test_who_was_asked_for_longest_ago_goes_first() -> None:
+    """Not who came first: being asked for counts, and so does being asked for in vain."""
+    levels = Levels(Cache(hot=HotLevel(entries=3)), keeps_stale=False, refreshes=False)
+    fill(levels, range(3))
+    assert levels.get("0", 1.0) is not None
+    assert levels.get("1", 1.0, max_age_s=0.5) is None
+    fill(levels, range(3, 4))
+    assert [(levels.get(str(number), 1.0) or pytest.fail()).level for number in (3, 1, 0, 2)] == [HOT, HOT, HOT, WARM]
+
+
+def test_a_sweep_leaves_the_order_as_it_is() -> None:
+    """What becomes warm at the same time is forgotten in the order in which it was asked for."""
+    levels = Levels(Cache(hot=HotLevel(entries=3), warm=WarmLevel(entries=3)), keeps_stale=False, refreshes=False)
+    fill(levels, range(3))
+    assert levels.sweep(60.0) == 3
+    fill(levels, range(3, 7), now=60.0)
+    assert [levels.get_stale(str(number), 60.0) is not None for number in range(7)] == [False, True, True, True, True, True, True]
+
+
+def test_age_is_bounded_by_who_asks(levels: Levels) -> None:
+    """No older than `max_age_s`, to the moment; it is still there for others."""
+    levels.put("a", make_entry(), 100.0, age_s=2.0)
+    assert levels.get("a", 105.0, max_age_s=7.0) is not None
+    assert levels.get("a", 105.25, max_age_s=7.0) is None
+    assert levels.get("a", 105.25) is not None
 
 
 def test_the_same_object_is_told_again_from_the_hot_level(levels: Levels) -> None:
