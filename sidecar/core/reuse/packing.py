@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from sidecar.core.attempt.heads import HOP_BY_HOP
 from sidecar.core.reuse.entry import Entry
 
 VERSION: Final = 1  # of the form: a new one for every change of Entry's members, their order or their meaning
@@ -27,6 +28,8 @@ _HEAD: Final = Struct(">4sBBII")
 _BEFORE_SUM: Final = 6
 _AFTER_SUM: Final = 10
 _FORBIDDEN: Final = (b"\r", b"\n", b"\0")  # RFC 9110 section 5.5: what would begin another field, or another answer
+# What says where the body ends, or is said to the next hop only, is no part of an answer that is told again.
+_FRAMING: Final = HOP_BY_HOP | {b"", b"content-length"}
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
@@ -99,5 +102,6 @@ def _is_sound(entry: Entry) -> bool:
         return False
     if entry.usage is not None and min(entry.usage) < 0:
         return False
-    lines = (entry.reason, *entry.fields)
-    return all(b":" in line for line in entry.fields) and not any(byte in line for line in lines for byte in _FORBIDDEN)
+    if any(byte in line for line in (entry.reason, *entry.fields) for byte in _FORBIDDEN):
+        return False
+    return all(b":" in line and line[: line.index(b":")].lower() not in _FRAMING for line in entry.fields)

@@ -7,9 +7,9 @@ from sidecar.exchange import Usage
 
 SECONDS = st.floats(0.0, 1e9, allow_nan=False)
 TEXTS = st.text(max_size=20)
-LINES = st.builds(lambda name, value: name + b": " + value, st.from_regex(rb"[A-Za-z-]{1,12}", fullmatch=True), st.binary(max_size=12)).map(
-    lambda line: line.translate(None, b"\r\n\0")
-)
+NAMES = st.from_regex(rb"x-[A-Za-z-]{1,12}", fullmatch=True)
+VALUES = st.binary(max_size=12).map(lambda value: value.translate(None, b"\r\n\0"))
+LINES = st.builds(lambda name, value: name + b": " + value, NAMES, VALUES)
 COUNTS = st.integers(0, 2**53)
 BODIES = st.lists(st.tuples(st.binary(min_size=1, max_size=60) | st.just(b"data: {}\n\n" * 40), st.integers(0, 2**40)), max_size=6)
 
