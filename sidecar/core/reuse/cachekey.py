@@ -40,7 +40,7 @@ IGNORED: Final = HOP_BY_HOP | {
 }  # fmt: skip
 _IGNORED_BEGINNINGS: Final = (b"x-stainless-", b"x-sidecar-", b"x-b3-", b"x-datadog-")
 
-_digest_of: Final = msgspec.msgpack.Encoder().encode
+_encode: Final = msgspec.msgpack.Encoder().encode
 # Names and offers come from callers: only so many are remembered.
 _REMEMBERED_MAX: Final = 1024
 _REMEMBERED_BYTES_MAX: Final = 128
@@ -112,7 +112,7 @@ def read_scope(tenant: str, credentials: list[Header], query: str) -> tuple[Scop
         secrets = [parameter for parameter in parameters if _is_secret(parameter)]
         if secrets:
             query = "&".join(parameter for parameter in parameters if not _is_secret(parameter))
-    mark = blake2b(_digest_of((credentials, secrets)), digest_size=32, person=b"llm-sidecar who").digest()
+    mark = blake2b(_encode((credentials, secrets)), digest_size=32, person=b"llm-sidecar who").digest()
     return Scope(tenant, mark), query
 
 
@@ -126,8 +126,10 @@ def make_key(
     not taken for a body that is the same by chance. `query` is without credentials.
     """
     wanted = None if wishes is NO_WISHES else _spell_wishes(wishes)
-    parts = (FORMAT, scope.tenant, scope.credential, route, method, path, query, fields, offers, wanted, form, body)
-    return blake2b(_digest_of(parts), digest_size=KEY_CHARS // 2).hexdigest()
+    parts = (FORMAT, scope.tenant, scope.credential, route, method, path, query, fields, offers, wanted, form)
+    digest = blake2b(_encode(parts), digest_size=KEY_CHARS // 2)  # which tells where it ends, so that the rest can follow
+    digest.update(body)
+    return digest.hexdigest()
 
 
 def spell_offers(accept_encoding: bytes, *, narrowed: bool) -> bytes:

@@ -17,6 +17,7 @@ _DIRECTIVE: Final = re.compile(r'(?:"[^"]*"|[^,])+')  # commas within quotes par
 _SECONDS: Final = re.compile(r"[0-9]{1,20}")
 _CACHE_CONTROL: Final = b"cache-control"
 _PRAGMA: Final = b"pragma"
+_LENGTHS: Final = frozenset({len(_CACHE_CONTROL), len(_PRAGMA)})
 _REMEMBERED_MAX: Final = 256
 _REMEMBERED_CHARS_MAX: Final = 256
 
@@ -53,9 +54,8 @@ def read_directives(headers: Headers, own: Mapping[str, str]) -> Directives:
     """
     said = ""
     for name, value in headers:
-        if len(name) == 13 and name.lower() == _CACHE_CONTROL:
-            said = _join(said, value)
-        elif len(name) == 6 and name.lower() == _PRAGMA and value.strip().lower() == b"no-cache":
+        low = name.lower() if len(name) in _LENGTHS else b""
+        if low == _CACHE_CONTROL or (low == _PRAGMA and value.strip().lower() == b"no-cache"):
             said = _join(said, value)
     ours = own.get(OWN, "") if own else ""
     if not said and not ours:
@@ -126,8 +126,12 @@ def _split(said: str, *, is_ours: bool) -> list[tuple[str, str | None]]:
         name, equals, text = each.partition("=")
         name = name.strip().lower()
         if is_ours or name != "ttl":
-            directives.append((name, text.strip().strip('"') if equals else None))
+            directives.append((name, _unquote(text.strip()) if equals else None))
     return directives
+
+
+def _unquote(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
 def _join(said: str, value: bytes) -> str:

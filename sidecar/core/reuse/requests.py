@@ -66,7 +66,7 @@ def _is_reference(item: object) -> bool:
 
 
 def _read_message(tree: Mapping[str, Any]) -> Nature:
-    """Anthropic messages. It has no seed, but services that speak like it may."""
+    """Anthropic messages. A seed is unknown there, and so promises nothing."""
     messages = tree.get("messages")
     spoken, _ = _read_roles(messages)
     content = messages[-1].get("content") if isinstance(messages, list) and messages and isinstance(messages[-1], dict) else None
