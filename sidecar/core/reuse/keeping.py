@@ -27,7 +27,8 @@ GOOD_REASONS: Final = frozenset({
 _TOOLS: Final = "tools"
 _MODELS: Final = "models"
 # Of operations whose answers have no reason for their end.
-_ENDLESS_OPERATIONS: Final = frozenset({"embeddings", "http"})
+_OPERATIONS_WITHOUT_REASON: Final = frozenset({"embeddings", "http"})
+_UNMARKED_OPERATION: Final = "generate_content"
 # OpenAI tells a refusal in a member of its own, as if the answer had come to a good end. Within a text its quotes are escaped.
 _REFUSAL: Final = re.compile(rb'"refusal"\s*:\s*"[^"]')
 _DECODED_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -52,7 +53,7 @@ def may_keep(
     if dialect is OPAQUE:
         if streamed or (terms.kind == _MODELS and not _JSON_TYPE.match(_find(fields, b"content-type"))):
             return None  # where an unknown stream ends, nobody knows
-    elif not seen.terminated or not _has_ended_well(dialect, seen):
+    elif not seen.terminated or (streamed and not _has_end_mark(dialect, seen)) or not _has_ended_well(dialect, seen):
         return None
     said = read_answer_directives(fields)
     if not said.varies_by.isdisjoint((IGNORED - _KNOWN_VARIATIONS) | {b"*"}):
@@ -63,8 +64,17 @@ def may_keep(
     return ttl_s
 
 
+def _has_end_mark(dialect: Dialect, seen: Seen) -> bool:
+    """Whether a stream's own last event came. After the last finish reason there may be another choice to begin, and usage.
+
+    A caller is shown no error where only that mark is missing, for some servers send none; but such a stream is not kept.
+    Gemini's form has no mark.
+    """
+    return seen.answered or dialect.operation == _UNMARKED_OPERATION
+
+
 def _has_ended_well(dialect: Dialect, seen: Seen) -> bool:
-    if dialect.operation in _ENDLESS_OPERATIONS:
+    if dialect.operation in _OPERATIONS_WITHOUT_REASON:
         return True
     return bool(seen.finish_reasons) and all(reason.lower() in GOOD_REASONS for reason in seen.finish_reasons)
 

@@ -33,12 +33,22 @@ ROUTES = (
 ON = Settings(features=Features(cache=True, coalescing=True), routes=ROUTES)
 # As the SDKs of OpenAI send it, but for the credential.
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
-    (b"Host", b"127.0.0.1:4000"), (b"Accept-Encoding", b"gzip, deflate"), (b"Connection", b"keep-alive"),
-    (b"Accept", b"application/json"), (b"Content-Type", b"application/json"), (b"User-Agent", b"OpenAI/Python 3.51.0"),
-    (b"X-Stainless-Lang", b"python"), (b"X-Stainless-Package-Version", b"3.51.0"), (b"X-Stainless-OS", b"Linux"),
-    (b"X-Stainless-Arch", b"x64"), (b"X-Stainless-Runtime", b"CPython"), (b"X-Stainless-Runtime-Version", b"3.11.2"),
-    (b"X-Stainless-Async", b"async:asyncio"), (b"x-stainless-retry-count", b"0"), (b"x-stainless-read-timeout", b"600"),
-)  # fmt: skip
+    (b"Host", b"127.0.0.1:4000"),
+    (b"Accept-Encoding", b"gzip, deflate"),
+    (b"Connection", b"keep-alive"),
+    (b"Accept", b"application/json"),
+    (b"Content-Type", b"application/json"),
+    (b"User-Agent", b"OpenAI/Python 3.51.0"),
+    (b"X-Stainless-Lang", b"python"),
+    (b"X-Stainless-Package-Version", b"3.51.0"),
+    (b"X-Stainless-OS", b"Linux"),
+    (b"X-Stainless-Arch", b"x64"),
+    (b"X-Stainless-Runtime", b"CPython"),
+    (b"X-Stainless-Runtime-Version", b"3.11.2"),
+    (b"X-Stainless-Async", b"async:asyncio"),
+    (b"x-stainless-retry-count", b"0"),
+    (b"x-stainless-read-timeout", b"600"),
+)
 AUTHORIZATION = (b"Authorization", b"Bearer " + KEY)
 _ROUTER = Router(ROUTES)
 _POLICY = Policy(ON)
@@ -52,17 +62,24 @@ def set_up(cache: Cache | None = None, **features: bool) -> Settings:
 def ask(**members: Any) -> dict[str, Any]:
     """Return the body of a small chat that may be kept."""
     return {
-        "model": "gpt-4o-mini", "temperature": 0,
+        "model": "gpt-4o-mini",
+        "temperature": 0,
         "messages": [{"role": "system", "content": "You are brief."}, {"role": "user", "content": "What is the capital of France?"}],
         **members,
-    }  # fmt: skip
+    }
 
 
 def request(
-    body: Any = None, *fields: tuple[bytes, bytes], target: str = CHAT, method: str = "POST", tenant: str = "a",
-    headers: tuple[tuple[bytes, bytes], ...] = (*HEADERS, AUTHORIZATION), wishes: Wishes = NO_WISHES, whole: bool = True,
+    body: Any = None,
+    *fields: tuple[bytes, bytes],
+    target: str = CHAT,
+    method: str = "POST",
+    tenant: str = "a",
+    headers: tuple[tuple[bytes, bytes], ...] = (*HEADERS, AUTHORIZATION),
+    wishes: Wishes = NO_WISHES,
+    whole: bool = True,
     own: Mapping[str, str] | None = None,
-) -> Request:  # fmt: skip
+) -> Request:
     """Return a request as the path makes it. `body`: bytes as they are, else what is written as JSON; `fields`: further ones."""
     data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     path, _, query = target.partition("?")
@@ -76,9 +93,21 @@ def request(
     else:
         asked = peek(dialect if dialect is not OPAQUE else OPAQUE, data, path, coding, 2**24)
     return Request(
-        method, match, query, headers + fields, wanted.own if own is None else own, wanted.accept_encoding, coding, data, whole,
-        dialect, asked, tenant, wishes, match.tool,
-    )  # fmt: skip
+        method,
+        match,
+        query,
+        headers + fields,
+        wanted.own if own is None else own,
+        wanted.accept_encoding,
+        coding,
+        data,
+        whole,
+        dialect,
+        asked,
+        tenant,
+        wishes,
+        match.tool,
+    )
 
 
 def judge(asked: Request, settings: Settings = ON) -> Terms:

@@ -19,13 +19,17 @@ from tests.core.reuse.trees import HARD
 
 TOKENS = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~+/", min_size=1, max_size=40)
 TENANTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
-CARRIERS = st.sampled_from(["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization", "?key", "?access_token"])
+CARRIERS = st.sampled_from(
+    ["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization", "?key", "?access_token"]
+)
 KNOWN = CREDENTIALS | IGNORED
 # Those that mean something to us, too.
 NOT_JUST_IGNORED = CREDENTIALS | {b"connection", b"cache-control", b"accept-encoding", b"transfer-encoding", b"host", b"content-length"}
-NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20).map(str.encode).filter(
-    lambda name: name not in KNOWN and not name.startswith((b"x-sidecar-", b"x-stainless-", b"x-b3-", b"x-datadog-"))
-)  # fmt: skip
+NAMES = (
+    st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20)
+    .map(str.encode)
+    .filter(lambda name: name not in KNOWN and not name.startswith((b"x-sidecar-", b"x-stainless-", b"x-b3-", b"x-datadog-")))
+)
 
 
 def ask_as(tenant: str, carrier: str, token: str, **members: Any) -> str:
@@ -60,12 +64,18 @@ def test_what_belongs_to_one_part_is_not_taken_for_another(tenant: str, token: s
 PARTS = st.fixed_dictionaries(
     {
         "scope": st.builds(Scope, st.text("ab", max_size=2), st.binary(max_size=2)),
-        "route": st.text("ab", max_size=2), "method": st.text("ab", max_size=2), "path": st.text("ab", max_size=2),
-        "query": st.text("ab", max_size=2), "fields": st.lists(st.tuples(st.binary(max_size=2), st.binary(max_size=2)), max_size=2),
-        "offers": st.binary(max_size=2), "form": st.text("ab", max_size=2), "body": st.binary(max_size=3),
-        "wishes": st.just(NO_WISHES) | st.builds(Wishes, st.none(), st.none() | st.just(0.5), st.none(), st.just(frozenset("ab")) | st.just(frozenset("a"))),
+        "route": st.text("ab", max_size=2),
+        "method": st.text("ab", max_size=2),
+        "path": st.text("ab", max_size=2),
+        "query": st.text("ab", max_size=2),
+        "fields": st.lists(st.tuples(st.binary(max_size=2), st.binary(max_size=2)), max_size=2),
+        "offers": st.binary(max_size=2),
+        "form": st.text("ab", max_size=2),
+        "body": st.binary(max_size=3),
+        "wishes": st.just(NO_WISHES)
+        | st.builds(Wishes, st.none(), st.none() | st.just(0.5), st.none(), st.just(frozenset("ab")) | st.just(frozenset("a"))),
     }
-)  # fmt: skip
+)
 
 
 @HARD
@@ -84,7 +94,11 @@ def test_nothing_of_a_credential_is_in_a_key(tenant: str, carrier: str, token: s
     material = token.encode()
     for at in range(len(material) - 5):
         window = material[at : at + 6]
-        assert window.hex() not in key and base64.b64encode(window).decode() not in key and base64.urlsafe_b64encode(window).decode() not in key
+        assert (
+            window.hex() not in key
+            and base64.b64encode(window).decode() not in key
+            and base64.urlsafe_b64encode(window).decode() not in key
+        )
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -122,11 +136,20 @@ def test_a_caller_cannot_have_its_credential_left_out() -> None:
 
 @pytest.mark.parametrize(
     "field",
-    [*((name, b"x") for name in sorted(IGNORED - NOT_JUST_IGNORED)),
-     (b"Content-Length", b"7"), (b"X-Stainless-Retry-Count", b"2"), (b"x-stainless-anything", b"1"), (b"X-B3-TraceId", b"1"),
-     (b"X-Datadog-Trace-Id", b"1"), (b"X-Sidecar-Urgency", b"high"), (b"x_sidecar_anything", b"1"), (b"Cache-Control", b"max-age=60"), (b"Pragma", b"x")],
+    [
+        *((name, b"x") for name in sorted(IGNORED - NOT_JUST_IGNORED)),
+        (b"Content-Length", b"7"),
+        (b"X-Stainless-Retry-Count", b"2"),
+        (b"x-stainless-anything", b"1"),
+        (b"X-B3-TraceId", b"1"),
+        (b"X-Datadog-Trace-Id", b"1"),
+        (b"X-Sidecar-Urgency", b"high"),
+        (b"x_sidecar_anything", b"1"),
+        (b"Cache-Control", b"max-age=60"),
+        (b"Pragma", b"x"),
+    ],
     ids=lambda field: field[0].decode(),
-)  # fmt: skip
+)
 def test_some_fields_make_no_difference(field: Header) -> None:
     """Who wrote the client, identities of one request, traces and directives do not count."""
     plain = request(ask())
@@ -176,9 +199,16 @@ def test_codings_count_as_they_are_offered_on(one: bytes, other: bytes, same: bo
 
 @pytest.mark.parametrize(
     "wishes",
-    [Wishes(1.0), Wishes(min_quality=0.5), Wishes(min_reliability=0.5), Wishes(prefer=frozenset({"b"})), Wishes(exclude=frozenset({"b"})),
-     Wishes(urgency=Urgency.HIGH), Wishes(exclude=frozenset({"b", "c"}))],
-)  # fmt: skip
+    [
+        Wishes(1.0),
+        Wishes(min_quality=0.5),
+        Wishes(min_reliability=0.5),
+        Wishes(prefer=frozenset({"b"})),
+        Wishes(exclude=frozenset({"b"})),
+        Wishes(urgency=Urgency.HIGH),
+        Wishes(exclude=frozenset({"b", "c"})),
+    ],
+)
 def test_wishes_count(wishes: Wishes) -> None:
     """An answer that was good enough for one caller need not be for another."""
     assert find_key(request(ask(), wishes=wishes)) != find_key(request(ask()))
@@ -193,7 +223,12 @@ def test_where_a_call_goes_counts(target: str) -> None:
 
 def test_what_is_asked_for_counts() -> None:
     """The body as a whole, the form it is in, and the address."""
-    bodies = [{"model": "a", "input": "x"}, {"model": "a", "input": ["x"]}, {"model": "A", "input": "x"}, {"model": "a", "input": "x", "n": None}]
+    bodies = [
+        {"model": "a", "input": "x"},
+        {"model": "a", "input": ["x"]},
+        {"model": "A", "input": "x"},
+        {"model": "a", "input": "x", "n": None},
+    ]
     assert len({find_key(request(body, target=EMBEDDINGS)) for body in bodies}) == len(bodies)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -127,7 +126,10 @@ def test_a_member_that_is_there_twice_has_no_form(body: bytes) -> None:
 
 
 @HARD
-@given(st.dictionaries(st.text('"\\u02a', max_size=4), st.text('"\\u02a', max_size=6), min_size=1, max_size=4), st.randoms(use_true_random=False))
+@given(
+    st.dictionaries(st.text('"\\u02a', max_size=4), st.text('"\\u02a', max_size=6), min_size=1, max_size=4),
+    st.randoms(use_true_random=False),
+)
 def test_no_spelling_hides_a_member_that_is_there_twice(members: dict[str, str], chance: random.Random) -> None:
     """Also where keys and values are made of quotes and backslashes, in all their spellings."""
     pairs = [f"{spell(key, chance).decode()}:{spell(value, chance).decode()}" for key, value in members.items()]
@@ -140,11 +142,25 @@ def test_no_spelling_hides_a_member_that_is_there_twice(members: dict[str, str],
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b" ", b"{", b"nonsense", b"{} {}", b'{"a": NaN}', b"{'a': 1}", b'{"a": 01}', b'{"a": "\n"}', b'{"a": "\\ud800"}', b'{"a": "\xff"}',
-        b"\xef\xbb\xbf{}", b"[" * 100_000, b'{"a":' * 100_000, b"[" * 100_000 + b"]" * 100_000, b"9" * 100_000,
+        b"",
+        b" ",
+        b"{",
+        b"nonsense",
+        b"{} {}",
+        b'{"a": NaN}',
+        b"{'a': 1}",
+        b'{"a": 01}',
+        b'{"a": "\n"}',
+        b'{"a": "\\ud800"}',
+        b'{"a": "\xff"}',
+        b"\xef\xbb\xbf{}",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b"9" * 100_000,
     ],
     ids=range(16),
-)  # fmt: skip
+)
 def test_what_is_not_json_has_no_form(body: bytes) -> None:
     """Neither has what is nested too deeply to be read."""
     assert canonicalise(body) is None
@@ -158,13 +174,22 @@ def test_no_bytes_raise(body: bytes) -> None:
 
 def test_what_costs_too_much_has_no_form() -> None:
     """Bodies are bounded in bytes, in containers and in numbers with a point; up to the bounds they are read."""
-    text: Callable[[int], bytes] = lambda length: b'"' + b"a" * (length - 2) + b'"'
+
+    def text(length: int) -> bytes:
+        return b'"' + b"a" * (length - 2) + b'"'
+
     assert canonicalise(text(BYTES_MAX)) is not None
     assert canonicalise(text(BYTES_MAX + 1)) is None
-    lists: Callable[[int], bytes] = lambda count: b"[" + b",".join([b"[]"] * (count - 1)) + b"]"
+
+    def lists(count: int) -> bytes:
+        return b"[" + b",".join([b"[]"] * (count - 1)) + b"]"
+
     assert canonicalise(lists(CONTAINERS_MAX)) is not None
     assert canonicalise(lists(CONTAINERS_MAX + 1)) is None
-    numbers: Callable[[int], bytes] = lambda count: b"[" + b",".join([b"0.5"] * count) + b"]"
+
+    def numbers(count: int) -> bytes:
+        return b"[" + b",".join([b"0.5"] * count) + b"]"
+
     assert canonicalise(numbers(FRACTIONS_MAX)) is not None
     assert canonicalise(numbers(FRACTIONS_MAX + 1)) is None
     assert canonicalise(numbers(FRACTIONS_MAX)) is not None  # the count begins anew
@@ -179,9 +204,22 @@ def test_a_part_is_written_in_the_same_form() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("0", True), ("0.0", True), ("-0.0", True), ("0e9", True), ("1e-999", True), ("1", False), ("0.01", False), ("1e999", False),
-     ("false", False), ("null", False), ('"0"', False), ("[]", False), ('""', False)],
-)  # fmt: skip
+    [
+        ("0", True),
+        ("0.0", True),
+        ("-0.0", True),
+        ("0e9", True),
+        ("1e-999", True),
+        ("1", False),
+        ("0.01", False),
+        ("1e999", False),
+        ("false", False),
+        ("null", False),
+        ('"0"', False),
+        ("[]", False),
+        ('""', False),
+    ],
+)
 def test_zero_is_a_number(text: str, expected: bool) -> None:
     """However it is written; nothing else is zero."""
     canonical = canonicalise(text.encode())

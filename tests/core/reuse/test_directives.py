@@ -57,12 +57,18 @@ def test_cache_control(said: bytes, expected: Directives) -> None:
 @pytest.mark.parametrize(
     ("own", "expected"),
     [
-        ("no-store", Directives(no_store=True)), ("no-cache", Directives(no_cache=True)), ("only-if-cached", Directives(only_if_cached=True)),
-        ("ttl=90", Directives(ttl_s=90.0)), ("ttl=0", Directives(ttl_s=0.0)), ("ttl=90, ttl=9", Directives(ttl_s=9.0)),
-        ("ttl=long", Directives(ttl_s=0.0)), ("TTL=5,No-Cache", Directives(no_cache=True, ttl_s=5.0)), ("max-age=5", Directives(max_age_s=5.0)),
+        ("no-store", Directives(no_store=True)),
+        ("no-cache", Directives(no_cache=True)),
+        ("only-if-cached", Directives(only_if_cached=True)),
+        ("ttl=90", Directives(ttl_s=90.0)),
+        ("ttl=0", Directives(ttl_s=0.0)),
+        ("ttl=90, ttl=9", Directives(ttl_s=9.0)),
+        ("ttl=long", Directives(ttl_s=0.0)),
+        ("TTL=5,No-Cache", Directives(no_cache=True, ttl_s=5.0)),
+        ("max-age=5", Directives(max_age_s=5.0)),
         ("maybe", Directives()),
     ],
-)  # fmt: skip
+)
 def test_our_own_field(own: str, expected: Directives) -> None:
     """It takes the same directives, and for how long."""
     assert read(own=own) == expected
@@ -103,7 +109,9 @@ def test_how_they_are_spread_makes_no_difference(directives: list[str], chance: 
     assert read(", ".join(directives).encode()) == read(*(directive.encode() for directive in directives))
 
 
-@pytest.mark.parametrize("said", [b'"' * 60_000, b'a="' * 20_000, b"a= " + b" " * 60_000 + b'"', b"," * 60_000, b'"\\' * 30_000, b"max-age=" + b"9" * 60_000])
+@pytest.mark.parametrize(
+    "said", [b'"' * 60_000, b'a="' * 20_000, b"a= " + b" " * 60_000 + b'"', b"," * 60_000, b'"\\' * 30_000, b"max-age=" + b"9" * 60_000]
+)
 def test_long_fields_take_no_time(said: bytes) -> None:
     """Reading takes time in proportion to the length, whatever is in it."""
     began = time.perf_counter()

@@ -19,7 +19,9 @@ IDS = st.integers(-(2**70), 2**70) | st.text(st.characters(exclude_categories=("
 
 def ask(own_id: Any) -> bytes:
     """Return the request of a caller."""
-    return json.dumps({"params": {"name": "find", "arguments": {"id": "x"}}, "id": own_id, "method": "tools/call", "jsonrpc": "2.0"}).encode()
+    return json.dumps(
+        {"params": {"name": "find", "arguments": {"id": "x"}}, "id": own_id, "method": "tools/call", "jsonrpc": "2.0"}
+    ).encode()
 
 
 def cut(body: bytes, chance: random.Random) -> list[bytes]:
@@ -83,12 +85,18 @@ def test_an_event_of_several_lines() -> None:
 @pytest.mark.parametrize(
     ("messages", "expected"),
     [
-        ([ANSWER], True), ([NOTE, ANSWER], True), ([NOTE, NOTE, ANSWER, NOTE], True),
-        ([NOTE], False), ([], False), ([ANSWER, ANSWER], False),
+        ([ANSWER], True),
+        ([NOTE, ANSWER], True),
+        ([NOTE, NOTE, ANSWER, NOTE], True),
+        ([NOTE], False),
+        ([], False),
+        ([ANSWER, ANSWER], False),
         ([PING, ANSWER], False),  # it asks the caller something
-        ([b"[" + ANSWER + b"]"], False), ([b"nonsense"], False), ([b"{", ANSWER], True),
+        ([b"[" + ANSWER + b"]"], False),
+        ([b"nonsense"], False),
+        ([b"{", ANSWER], True),
     ],
-)  # fmt: skip
+)
 def test_what_can_be_told_again(messages: list[bytes], expected: bool) -> None:
     """One response, and nothing that wants an answer."""
     assert can_retell("mcp", stream(*messages), streamed=True) is expected

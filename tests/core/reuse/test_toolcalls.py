@@ -68,11 +68,16 @@ def test_messages(method: str) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [message(params={"name": "find", "arguments": {"q": "A"}}), message(params={"name": "Find", "arguments": {"q": "a"}}),
-     message(params={"name": "find", "arguments": {"q": "a", "id": 1}}), message(method="tools/list"), message(more=1),
-     message(params={"name": "find", "arguments": {"q": "a"}, "_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}}),
-     message(params={"name": "find", "arguments": {"q": "a"}, "_meta": {"customer": "b"}})],
-)  # fmt: skip
+    [
+        message(params={"name": "find", "arguments": {"q": "A"}}),
+        message(params={"name": "Find", "arguments": {"q": "a"}}),
+        message(params={"name": "find", "arguments": {"q": "a", "id": 1}}),
+        message(method="tools/list"),
+        message(more=1),
+        message(params={"name": "find", "arguments": {"q": "a"}, "_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}}),
+        message(params={"name": "find", "arguments": {"q": "a"}, "_meta": {"customer": "b"}}),
+    ],
+)
 def test_any_other_change_of_a_message_counts(changed: dict[str, Any]) -> None:
     """Arguments, names, and what a client tells the server beside them."""
     other = read(changed)
@@ -82,15 +87,21 @@ def test_any_other_change_of_a_message_counts(changed: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (message("initialize"), "method"), (message("ping"), "method"), (message("completion/complete"), "method"),
-        (message("subscriptions/listen"), "method"), (message("prompts/get"), "method"),
-        ({"jsonrpc": "2.0", "method": "notifications/initialized"}, "method"), ({"jsonrpc": "2.0", "id": 1, "result": {}}, "session"),
+        (message("initialize"), "method"),
+        (message("ping"), "method"),
+        (message("completion/complete"), "method"),
+        (message("subscriptions/listen"), "method"),
+        (message("prompts/get"), "method"),
+        ({"jsonrpc": "2.0", "method": "notifications/initialized"}, "method"),
+        ({"jsonrpc": "2.0", "id": 1, "result": {}}, "session"),
         ({"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "find"}}, "method"),  # awaits nothing
-        ([message()], "form"), ([message(), message("tools/list", id=2)], "form"),
-        (message(params={"name": "find", "_meta": {"progressToken": 1}}), "session"), (message(params={"name": "find", "_meta": 1}), "session"),
+        ([message()], "form"),
+        ([message(), message("tools/list", id=2)], "form"),
+        (message(params={"name": "find", "_meta": {"progressToken": 1}}), "session"),
+        (message(params={"name": "find", "_meta": 1}), "session"),
         (json.dumps(message()).replace('"id": 1', '"id": 1, "id": 2').encode(), "body"),
     ],
-)  # fmt: skip
+)
 def test_messages_that_are_carried(body: Any, reason: str) -> None:
     """What opens a session, tells of something, comes with others, or wants to hear of progress."""
     assert read(body) == reason

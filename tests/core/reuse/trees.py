@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 
 # What isolation rests on is tried more often than the rest.
 _EXAMPLES = settings().max_examples
-HARD = settings(max_examples=300 if _EXAMPLES < 5_000 else 10_000)
+HARD = settings(max_examples=200 if _EXAMPLES < 5_000 else 10_000)
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
-LEAVES = (
-    st.none() | st.booleans() | st.integers() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
-)  # fmt: skip
+LEAVES = st.none() | st.booleans() | st.integers() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
 TREES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4), max_leaves=12)
 _SPACES = ("", " ", "\n", "\t", "\r\n", "  ")
 
@@ -39,7 +37,9 @@ def _spell(tree: Any, chance: random.Random) -> str:
     if isinstance(tree, dict):
         items = list(tree.items())
         chance.shuffle(items)
-        return _enclose("{}", [f"{_spell_text(key, chance)}{_space(chance)}:{_space(chance)}{_spell(value, chance)}" for key, value in items], chance)
+        return _enclose(
+            "{}", [f"{_spell_text(key, chance)}{_space(chance)}:{_space(chance)}{_spell(value, chance)}" for key, value in items], chance
+        )
     if isinstance(tree, list):
         return _enclose("[]", [_spell(value, chance) for value in tree], chance)
     return _spell_text(tree, chance) if isinstance(tree, str) else json.dumps(tree)
