@@ -19,6 +19,7 @@ from tests.core.reuse.trees import HARD
 
 TOKENS = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~+/", min_size=1, max_size=40)
 TENANTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
+PAIRS = st.tuples(TOKENS, TOKENS) | st.tuples(TOKENS, TOKENS).map(lambda pair: (pair[0] + pair[1], pair[0] + pair[1][::-1] + "x"))
 CARRIERS = st.sampled_from(
     ["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization", "?key", "?access_token"]
 )
@@ -41,12 +42,12 @@ def ask_as(tenant: str, carrier: str, token: str, **members: Any) -> str:
 
 
 @HARD
-@given(TENANTS, TENANTS, CARRIERS, CARRIERS, TOKENS, TOKENS)
+@given(TENANTS, TENANTS, CARRIERS, CARRIERS, PAIRS)
 def test_two_tenants_with_two_credentials_share_nothing(
-    tenant: str, other_tenant: str, carrier: str, other_carrier: str, token: str, other_token: str
+    tenant: str, other_tenant: str, carrier: str, other_carrier: str, tokens: tuple[str, str]
 ) -> None:
     """Whoever differs in tenant or credential, or sends the same one elsewhere, has keys of its own; who does not has the same."""
-    who = {(t, c, k) for t in (tenant, other_tenant) for c, k in ((carrier, token), (other_carrier, other_token))}
+    who = {(t, c, k) for t in (tenant, other_tenant) for c, k in zip((carrier, other_carrier), tokens, strict=True)}
     keys = {each: ask_as(*each) for each in who}
     assert len(set(keys.values())) == len(who)
     assert {each: ask_as(*each) for each in who} == keys
@@ -88,8 +89,9 @@ def test_keys_are_equal_where_all_parts_are(one: dict[str, Any], other: dict[str
 @HARD
 @given(TENANTS, CARRIERS, TOKENS)
 def test_nothing_of_a_credential_is_in_a_key(tenant: str, carrier: str, token: str) -> None:
-    """Six characters of it are not, nor six bytes as hexadecimal digits or base64, nor a digest of it alone."""
-    key = ask_as(tenant, carrier, token)
+    """Six characters of it are not, nor six bytes as hexadecimal digits or base64, nor a digest of it that would tell whose key it is."""
+    key, other = ask_as(tenant, carrier, token), ask_as(tenant, carrier, token, n=2)
+    assert [key[at : at + 10] for at in range(KEY_CHARS - 9) if key[at : at + 10] in other] == []
     assert re.fullmatch(f"[0-9a-f]{{{KEY_CHARS}}}", key)  # so that whatever is not made of these digits is not in it
     material = token.encode()
     for at in range(len(material) - 5):
