@@ -97,7 +97,7 @@ def _limit(terms: Terms, said: AnswerDirectives, *, streamed: bool) -> float:
 def _is_unfit(dialect: Dialect, body: bytes, coding: bytes, *, streamed: bool) -> bool:
     """Whether the body is a refusal, or one that could not be told to another caller."""
     if needs_retelling(dialect.name):
-        return bool(coding) or not can_retell(dialect.name, body, streamed=streamed)
+        return not can_retell(dialect.name, body, streamed=streamed)  # not so where it is compressed either
     if dialect is OPAQUE:
         return False
     text = inflate(body, coding.decode("latin-1"), _DECODED_BYTES_MAX) if coding else body

@@ -2,7 +2,8 @@
 
 import gzip
 import json
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -228,60 +229,75 @@ def test_good_bodies_in_bad_circumstances_are_not_kept(body: Any, dialect: Diale
     assert keep(body, dialect, media_type, **circumstances) is None
 
 
-REASONS = st.sampled_from(sorted(GOOD_REASONS)) | st.sampled_from(["STOP", "MAX_TOKENS"])
+REASONS = st.sampled_from([*sorted(GOOD_REASONS), "STOP", "MAX_TOKENS"])
 BAD_REASONS = st.text(max_size=12).filter(lambda reason: reason.lower() not in GOOD_REASONS)
+SPEAKING = [dialect for dialect in DIALECTS if dialect.operation != "embeddings"]
+# Each by itself is enough.
+FLAWS = [
+    "status",
+    "cut",
+    "failed",
+    "skipped",
+    "error",
+    "not_terminated",
+    "no_mark",
+    "replayed",
+    "resumable",
+    "no_reason",
+    "bad_reason",
+    "refusal",
+    "unwanted",
+]
 
 
 @HARD
 @given(
-    st.sampled_from([dialect for dialect in DIALECTS if dialect.operation not in ("embeddings",)]),
-    st.lists(REASONS | BAD_REASONS, max_size=3),
-    st.sampled_from([200, 200, 200, 206, 400, 500]),
+    st.sampled_from(SPEAKING),
     st.booleans(),
-    st.booleans(),
-    st.booleans(),
-    st.none() | st.just("corrupt"),
-    st.none() | st.text(max_size=3),
-    st.booleans(),
-    st.booleans(),
-    st.booleans(),
-    st.booleans(),
+    st.sets(st.sampled_from(FLAWS), max_size=2),
+    st.lists(REASONS, min_size=1, max_size=3),
+    BAD_REASONS,
+    st.sampled_from([201, 206, 304, 400, 429, 500]),
     st.lists(st.binary(max_size=8), max_size=3),
+    st.randoms(use_true_random=False),
 )
 def test_only_what_is_whole_and_good_is_kept(
     dialect: Dialect,
-    reasons: list[str],
-    status: int,
     streamed: bool,
-    whole: bool,
-    failed: bool,
-    skipped: str | None,
-    error: str | None,
-    terminated: bool,
-    answered: bool,
-    replayed: bool,
-    resumable: bool,
-    pieces: Sequence[bytes],
+    flaws: set[str],
+    reasons: list[str],
+    bad_reason: str,
+    status: int,
+    pieces: list[bytes],
+    chance: random.Random,
 ) -> None:
-    """Whatever comes together: kept is what nothing speaks against, and that is kept."""
-    seen = Seen(finish_reasons=reasons, error_type=error, terminated=terminated, answered=answered, replayed=replayed, resumable=resumable)
+    """Any one flaw, or two, and an answer is not kept; without any it is."""
+    found = [] if "no_reason" in flaws else list(reasons)
+    if "bad_reason" in flaws:
+        found.insert(chance.randrange(len(found) + 1), bad_reason)
+    seen = Seen(
+        finish_reasons=found,
+        error_type="" if "error" in flaws else None,
+        terminated="not_terminated" not in flaws,
+        answered="no_mark" not in flaws,
+        replayed="replayed" in flaws,
+        resumable="resumable" in flaws,
+    )
     ttl_s = may_keep(
-        KEPT, status, (JSON,), seen, dialect=dialect, streamed=streamed, whole=whole, observer_failed=failed, skipped=skipped, pieces=pieces
+        KEPT._replace(stores="unwanted" not in flaws),
+        status if "status" in flaws else 200,
+        (JSON,),
+        seen,
+        dialect=dialect,
+        streamed=streamed,
+        whole="cut" not in flaws,
+        observer_failed="failed" in flaws,
+        skipped="corrupt" if "skipped" in flaws else None,
+        pieces=[*pieces, b',"refus', b'al": "No'] if "refusal" in flaws else pieces,
     )
-    good = bool(reasons) and all(reason.lower() in GOOD_REASONS for reason in reasons)
-    marked = answered or not streamed or dialect.operation == "generate_content"
-    bad = (
-        not marked
-        or failed
-        or skipped is not None
-        or error is not None
-        or replayed
-        or resumable
-        or not whole
-        or not terminated
-        or status != 200
-    )
-    assert ttl_s == (300.0 if good and not bad else None)
+    if not streamed or dialect.operation == "generate_content":
+        flaws = flaws - {"no_mark"}
+    assert ttl_s == (None if flaws else 300.0)
 
 
 @HARD

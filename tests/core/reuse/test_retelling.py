@@ -74,6 +74,12 @@ def test_pieces_that_hold_nothing_stay() -> None:
     assert told[0].endswith(b'"id": "z"') and told[1:3] == (b"", b"") and told[3].startswith(b', "result"')
 
 
+def test_only_the_response_gets_the_id() -> None:
+    """What the server itself asks has an id of its own."""
+    told = b"".join(retell("mcp", [stream(PING, ANSWER)], ask(8), streamed=True))
+    assert told == stream(PING, ANSWER.replace(b'"id": 7, "result"', b'"id": 8, "result"'))
+
+
 def test_an_event_of_several_lines() -> None:
     """The lines of an event are one text."""
     body = b'data: {"jsonrpc":\ndata:"2.0", "id":\nid2: 9\ndata:  7, "result":\ndata: {"id": 7}}\n\n'
@@ -91,6 +97,7 @@ def test_an_event_of_several_lines() -> None:
         ([NOTE], False),
         ([], False),
         ([ANSWER, ANSWER], False),
+        ([PING], False),
         ([PING, ANSWER], False),  # it asks the caller something
         ([b"[" + ANSWER + b"]"], False),
         ([b"nonsense"], False),
