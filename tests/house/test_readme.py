@@ -9,17 +9,35 @@ import yaml
 
 from sidecar import __version__, catalogue
 from sidecar.cli import main
-from sidecar.config import BUILT_IN_ROUTES, Admin, Features, Force, Limits, Pool, Settings, Strategy, Timeouts, Unit, Upstream
+from sidecar.config import (
+    BUILT_IN_ROUTES,
+    Admin,
+    Cache,
+    Cacheable,
+    Expiry,
+    Features,
+    Force,
+    Limits,
+    Pool,
+    Settings,
+    Strategy,
+    Timeouts,
+    Unit,
+    Upstream,
+)
 from sidecar.core.choose.breaker import JITTER
 from sidecar.core.identify.batch import BATCH_PATH, read_batch, read_entry
 from sidecar.core.identify.wishes import Urgency
 from sidecar.core.observe.dialects import OPAQUE, dialect_for
+from sidecar.core.reuse.canonical import BYTES_MAX
+from sidecar.core.reuse.directives import NONE, OWN, read_directives
+from sidecar.core.reuse.policy import TTL_TIMES_MAX
 from sidecar.core.settings.environment import read_environment
 from sidecar.core.settings.kinds import members
 from sidecar.core.settings.units import parse_duration
 from sidecar.edge.documents import parse_value
 from sidecar.edge.files import load
-from sidecar.errors import CIRCUIT_OPEN, OVERLOADED, WISH_UNMET
+from sidecar.errors import CIRCUIT_OPEN, NOT_CACHED, OVERLOADED, WISH_UNMET
 from tests.core.attempt.calls import make_call
 from tests.house.source import ROOT
 from tests.promql import list_series
@@ -205,6 +223,25 @@ def test_breakers_are_as_told() -> None:
     assert (JITTER, told.open_max / told.open) == (0.1, 2.0)
     assert f"{told.probes} calls at once are let through: one failure opens it again, {told.successes} successes close it" in FLAT
     assert {Force(name) for name in ("open", "closed", "disabled")} == set(Force) - {Upstream("http://up.test").breaker}
+
+
+def test_what_is_kept_is_as_told() -> None:
+    """Kinds, expiries and bounds of what is kept are the defaults."""
+    part = README[README.index("## What is kept, and for how long") : README.index("\n## WebSockets")]
+    rows = dict(re.findall(r"^\| `(\w+)` \| .* \| ([^|]+) \|$", part, re.MULTILINE))
+    assert tuple(rows) == catalogue.CACHE_KINDS
+    expiry = Settings().cache.expiry
+    for kind in members(Expiry):
+        number, unit = rows[kind].split()
+        assert int(number) * {"minute": 60, "hour": 3600}[unit.rstrip("s")] == getattr(expiry, kind), kind
+    assert f"bodies above {BYTES_MAX >> 20} MiB" in FLAT
+    assert TTL_TIMES_MAX == 10 and "at most ten times as long as its kind" in FLAT
+    assert f"{NOT_CACHED.status} `{NOT_CACHED.id}`" in part
+    told = set(re.findall(r"`([a-z-]+)(?:=[N0])?`", part[part.index("| directive |") : part.index("Of an answer's own")]))
+    assert told >= {"no-store", "no-cache", "only-if-cached", "max-age", "min-fresh", "max-stale", "ttl"}
+    for directive in told - {"x-sidecar-cache"}:
+        assert read_directives((), {OWN: directive}) != NONE, directive
+    assert not Settings().features.cache and Settings().cache == Cache(what=Cacheable.DETERMINISTIC, tools=False, conversations=False)
 
 
 def test_base_urls_lead_somewhere() -> None:
