@@ -1,8 +1,8 @@
 """What the path needs from outside, as Protocols. The edge provides them; `app` introduces both."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from sidecar.core.attempt.answer_head import AnswerHead, Framing
 from sidecar.core.attempt.deadlines import Deadlines
@@ -239,4 +239,28 @@ class Reach(Protocol):
 
     async def reach(self, name: str, deadlines: Deadlines, *, fresh: bool) -> Answer:
         """Return an attempt on a connection to the upstream `name`; nothing is sent yet. Raises Fault."""
+        ...
+
+
+class Script(NamedTuple):
+    """A program that the shared place runs as one step, undivided."""
+
+    name: str
+    text: str  # Lua; reads KEYS and ARGV
+
+
+class SharedRunner(Protocol):
+    """The place where several sidecars agree: they count there what is counted for all of them."""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it is left alone for now because it did not answer: `run` would return None at once."""
+        ...
+
+    async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | int | float]) -> list[Any] | None:
+        """Run `script` on `keys` and return its answer; None where it is away, fails, or is late. Raises nothing but CancelledError.
+
+        An answer that is no list comes as the only item of one. Text comes as bytes. In a cluster all `keys` must be in one slot:
+        give them the same {hash tag}. None does not say that the script did not run.
+        """
         ...
