@@ -29,6 +29,7 @@ LINE_BYTES_MAX: Final = 1024  # of one that is ours: names of accounts are short
 _NAME: Final = "llm-sidecar ledger"
 _CHECKSUM_CHARS: Final = 8
 _INSTANCE_CHARS_MAX: Final = 64
+_FOREIGN_LINES: Final = 1000  # after so many of which none is ours none will be
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
@@ -85,6 +86,8 @@ def read_ledger(lines: Iterable[bytes]) -> Told:
             instance = _read_instance(members)
         elif members is None or not reader.take(members) or count == 1:
             damaged += 1
+            if damaged == count > _FOREIGN_LINES:
+                break
     return Told(instance, reader.state(), count, damaged)
 
 
