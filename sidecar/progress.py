@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from sidecar.catalogue import DEGRADATION_STEPS
+from sidecar.core.admit.spending_sums import Reservation
 from sidecar.core.attempt.answer_head import AnswerHead, Framing
 from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.choose.needs import Grant
@@ -124,6 +125,7 @@ class Exchange(msgspec.Struct):
     share: Usage | None = None  # of what was used for several calls together
     bundled: int = 0  # inputs of those
     limited: str | None = None  # which limit refused it
+    reserved: Reservation | None = None  # of what may be spent
 
     def reopen(self) -> bool:
         """Go back to the attempt that was given up last, if the whole of its answer is still held; tell whether it is."""
