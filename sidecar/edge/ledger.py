@@ -12,24 +12,21 @@ One that cannot be read, or not all of it, is kept as FILE.damaged-N.
 """
 
 import asyncio
-import fcntl
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from errno import ENOSPC
 from pathlib import Path
 from typing import Final, Protocol
 
 from sidecar.core.admit.budgets import Accounts
 from sidecar.core.admit.ledger_lines import LINE_BYTES_MAX, read_ledger, tell_state
 from sidecar.core.admit.spending_sums import State
+from sidecar.edge.durable import OWNERS_ONLY, keep_copy, lock_beside, sync_folder, write_whole
 from sidecar.edge.tasks import spawn
 from sidecar.errors import ConfigError, ConfigProblem
 
-_MODE: Final = 0o600
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-_GROWTH_BYTES: Final = 1024 * 1024  # some five thousand calls
+GROWTH_BYTES: Final = 1024 * 1024  # some five thousand calls
 _KEPT_MAX: Final = 99
 _CLOSE_S: Final = 3.0
 _DAMAGED, _WRITE, _SYNC, _COMPACTION = "damaged", "write", "sync", "compaction"
@@ -63,12 +60,14 @@ class LedgerNotes(Protocol):
 class Ledger:
     """One file, of one process. `snapshot`: what it would hold if it were written anew now; `instance`: who writes it.
 
-    `is_kept`: what is there under the name is put aside first. `lock`: a descriptor that keeps others off.
+    `is_kept`: what is there under the name is put aside first. `growth_bytes`: after so many it is written anew. `lock`: a
+    descriptor that keeps others off.
     """
 
     def __init__(
-        self, path: Path, sync_s: float, snapshot: Callable[[], State], instance: str, notes: LedgerNotes, *, is_kept: bool, lock: int = -1
-    ) -> None:
+        self, path: Path, sync_s: float, snapshot: Callable[[], State], instance: str, notes: LedgerNotes, *, is_kept: bool,
+        growth_bytes: int, lock: int,
+    ) -> None:  # fmt: skip
         self.instance = instance
         self.kept_as = ""
         self._path = path
@@ -77,6 +76,7 @@ class Ledger:
         self._snapshot = snapshot
         self._notes = notes
         self._is_kept = is_kept
+        self._growth_bytes = growth_bytes
         self._lock = lock
         self._descriptor = -1  # none: nothing can be written
         self._next = -1  # the file that takes its place soon
@@ -88,14 +88,14 @@ class Ledger:
         """Write one event. What cannot be written is made up for later."""
         if self._next >= 0:
             try:
-                _write(self._next, line)
+                write_whole(self._next, line)
             except OSError as error:
                 self._abandon()
                 self._fail(_WRITE, error)
         if self._descriptor < 0:
             return
         try:
-            _write(self._descriptor, line)
+            write_whole(self._descriptor, line)
         except OSError as error:
             with suppress(OSError):  # nothing of it is left, so that all that is there can be read
                 os.ftruncate(self._descriptor, self._size_bytes)
@@ -111,7 +111,7 @@ class Ledger:
             self._begin_anew()
             os.fsync(self._next)
             self._replace()
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
         except OSError as error:
             self._fail(_COMPACTION, error)
         self._abandon()
@@ -119,9 +119,11 @@ class Ledger:
 
     async def close(self) -> None:
         """Flush what is there, for at most 3 s, and close the file."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        task, self._task = self._task, None
+        if task is None:
+            return
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_S):
                 await self._tend()
@@ -155,9 +157,9 @@ class Ledger:
             await asyncio.to_thread(os.fsync, self._next)
             if self._next >= 0:  # else an event did not fit in it
                 self._replace()
-                await asyncio.to_thread(_sync_folder, self._path.parent)
+                await asyncio.to_thread(sync_folder, self._path.parent)
         except OSError as error:
-            self._grown_bytes = self._size_bytes + _GROWTH_BYTES
+            self._grown_bytes = self._size_bytes + self._growth_bytes
             self._fail(_COMPACTION, error)
         finally:
             self._abandon()
@@ -165,10 +167,10 @@ class Ledger:
     def _begin_anew(self) -> None:
         """Open the new file with all that is to be known; events go into it, too, from now on. Raises OSError."""
         if self._is_kept:
-            self._keep_aside()
+            self.kept_as, self._is_kept = keep_copy(self._path, "damaged", _KEPT_MAX), False
         self._new_path.unlink(missing_ok=True)
-        self._next = os.open(self._new_path, _FLAGS | os.O_EXCL, _MODE)
-        _write(self._next, b"".join(tell_state(self._snapshot(), self.instance)))
+        self._next = os.open(self._new_path, _FLAGS | os.O_EXCL, OWNERS_ONLY)
+        write_whole(self._next, b"".join(tell_state(self._snapshot(), self.instance)))
 
     def _replace(self) -> None:
         """Let the new file take the old one's place. Raises OSError."""
@@ -177,7 +179,7 @@ class Ledger:
         self._let_go()
         self._descriptor, self._next = self._next, -1
         self._size_bytes = size_bytes
-        self._grown_bytes = 2 * size_bytes + _GROWTH_BYTES
+        self._grown_bytes = 2 * size_bytes + self._growth_bytes
         self._is_dirty = True  # by what came meanwhile
         if self._is_failing:
             self._is_failing = False
@@ -202,19 +204,10 @@ class Ledger:
             self._is_failing = True
             self._notes.note_ledger_unwritable(error.strerror or type(error).__name__)
 
-    def _keep_aside(self) -> None:
-        """Keep the file that is there under another name, too: by its link, or as a copy. Raises OSError."""
-        names = [self._path.with_name(f"{self._path.name}.damaged-{number}") for number in range(1, _KEPT_MAX + 1)]
-        kept = next((name for name in names if not name.exists()), names[-1])
-        kept.unlink(missing_ok=True)
-        try:
-            os.link(self._path, kept)
-        except OSError:  # file systems without links, and files of another owner
-            shutil.copyfile(self._path, kept)
-        self.kept_as, self._is_kept = kept.name, False
 
-
-def start_ledger(file: str, sync_s: float, accounts: Accounts, wall_s: float, notes: LedgerNotes) -> Ledger:
+def start_ledger(
+    file: str, sync_s: float, accounts: Accounts, wall_s: float, notes: LedgerNotes, *, growth_bytes: int = GROWTH_BYTES
+) -> Ledger:  # fmt: skip
     """Return a running ledger, whose sums `accounts` now have. Raises ConfigError where the path can be nobody's ledger."""
     path = Path(file).absolute()
     try:
@@ -225,10 +218,16 @@ def start_ledger(file: str, sync_s: float, accounts: Accounts, wall_s: float, no
             raise _complain("a path at which there is something else than a file")
     except OSError as error:
         raise _complain(f"a path that cannot be looked at ({error.strerror})") from None
-    lock = _lock(path)
+    try:
+        lock = lock_beside(path)
+    except BlockingIOError:
+        raise _complain("a ledger that another sidecar writes to") from None
     told = read_ledger(_read_lines(path))
     accounts.restore(told.state, wall_s)
-    ledger = Ledger(path, sync_s, accounts.snapshot, told.instance or os.urandom(8).hex(), notes, is_kept=told.damaged > 0, lock=lock)
+    ledger = Ledger(
+        path, sync_s, accounts.snapshot, told.instance or os.urandom(8).hex(), notes,
+        is_kept=told.damaged > 0, growth_bytes=growth_bytes, lock=lock,
+    )  # fmt: skip
     ledger.start()
     if told.damaged:
         notes.note_ledger_failure(_DAMAGED)
@@ -251,37 +250,6 @@ def _read_lines(path: Path) -> Iterator[bytes]:
         return
     except OSError:
         yield b""
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    """Write all of it. Raises OSError."""
-    if os.write(descriptor, data) != len(data):
-        raise OSError(ENOSPC, os.strerror(ENOSPC))  # a part: the disk, or what we may have of it, is full
-
-
-def _lock(path: Path) -> int:
-    """Take the file for this process; return what holds it, -1 where nothing can. Raises ConfigError where another one has it."""
-    try:
-        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
-    except OSError:
-        return -1  # where nothing can be written nobody else writes either
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise _complain("a ledger that another sidecar writes to") from None
-    except OSError:  # file systems without locks
-        os.close(descriptor)
-        return -1
-    return descriptor
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _complain(found: str) -> ConfigError:
