@@ -30,6 +30,7 @@ class Sum(msgspec.Struct):
     soft: float | None
     spent: int = 0
     reserved: int = 0
+    pending: int = 0  # of what is reserved: not agreed upon with other sidecars yet
     others_spent: int = 0
     others_reserved: int = 0
     is_warned: bool = False  # that the soft limit is reached

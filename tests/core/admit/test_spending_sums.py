@@ -28,7 +28,7 @@ def test_limits_beyond_a_call() -> None:
 
 def test_how_a_sum_is_shown() -> None:
     """In US dollars, with what other sidecars told; a limit is named by whose it is and of which window."""
-    total = Sum("a", "2026-11-20", 10 * NANO, 8.0 * NANO, 3 * NANO, 2 * NANO, 2 * NANO, 1 * NANO)
+    total = Sum("a", "2026-11-20", 10 * NANO, 8.0 * NANO, 3 * NANO, 2 * NANO, 0, 2 * NANO, 1 * NANO)
     assert tuple(total.show()) == ("a", "day", "2026-11-20", 5.0, 3.0, 10.0, True)
     assert (total.limit_name, Sum(ALL, "2026-11", None, None).limit_name) == ("budget_day", "all_budget_month")
     assert not Sum(ALL, "2026-11", None, None, 5).is_soft_reached
