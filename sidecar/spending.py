@@ -94,6 +94,10 @@ class Spending:
         self._shared = shared
         self._notes = notes
 
+    def connect(self, book: Book | None, shared: SharedSums | None) -> None:
+        """Say where events are written down, and who else spends, once that is known."""
+        self._book, self._shared = book, shared
+
     async def reserve(self, exchange: Exchange) -> None:
         """Reserve what a call is likely to cost; nothing where it has been. Raises Refused (`budget_spent`, `spending_stopped`)."""
         if exchange.reserved is not None or _is_free(exchange):
@@ -104,7 +108,8 @@ class Spending:
         got = self._accounts.reserve(account, usd, wall_s)
         if self._shared is not None and usd is not None:
             got = await self._agree(self._shared, got, account, usd, wall_s)
-        self._tell_turns()
+        if self._accounts.has_turns:
+            self._tell_turns()
         if isinstance(got, Refusal):
             exchange.limited = got.limit
             if got.retry_after_s is None:
@@ -126,7 +131,9 @@ class Spending:
             return
         exchange.reserved = None
         usd = cost.usd if cost is not None else self._weigh(exchange, reservation)
-        usd += sum(attempt.cost.usd for attempt in exchange.attempts if attempt.cost is not None)  # those that lost against a rival
+        for attempt in exchange.attempts:
+            if attempt.cost is not None:  # it lost against a rival
+                usd += attempt.cost.usd
         nano = self._accounts.settle(reservation, usd)
         if nano is None:
             return
@@ -134,7 +141,8 @@ class Spending:
             self._book.append(tell_settled(reservation, nano))
         if self._shared is not None:
             self._shared.tell(reservation.sums)
-        self._tell_turns()
+        if self._accounts.has_turns:
+            self._tell_turns()
 
     def describe(self) -> Overview:
         """Return how things stand."""

@@ -95,7 +95,8 @@ class Played:
         self.notes = Notes()
         self.others = Others(self.accounts)
         shared = self.others if is_shared else None
-        self.spending = Spending(settings, PLACES, PRICES, TickingClock(), self.accounts, self.lines, shared, self.notes)
+        self.spending = Spending(settings, PLACES, PRICES, TickingClock(), self.accounts, None, None, self.notes)
+        self.spending.connect(self.lines, shared)
 
     @property
     def spent(self) -> float:
@@ -237,7 +238,8 @@ async def test_what_it_cost_is_spent() -> None:
 async def test_an_attempt_that_lost_against_its_rival_is_paid_too() -> None:
     """Both were asked."""
     exchange = answered(call())
-    exchange.attempts = [Attempt("x", 0, 0, 0, 0, 0, False, 200, "hedge_lost", cost=Cost(0.1, "estimated"))]
+    won = Attempt("y", 0, 0, 0, 0, 0, False, 200, "completed")
+    exchange.attempts = [Attempt("x", 0, 0, 0, 0, 0, False, 200, "hedge_lost", cost=Cost(0.1, "estimated")), won]
     assert await settled_at(exchange, Cost(0.25, "table")) == pytest.approx(0.35)
 
 

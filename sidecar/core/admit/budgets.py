@@ -49,9 +49,12 @@ class Accounts:
         nano = 0
         if usd is not None:
             nano = to_nano(usd, up=True)
-            for each in sums:
-                if each.limit is not None and each.lacks(nano, each.committed):
-                    return self._refuse(sums, nano, wall_s)
+            for each in sums:  # Sum.lacks, without its price
+                limit = each.limit
+                if limit is not None:
+                    committed = each.spent + each.reserved + each.others_spent + each.others_reserved
+                    if committed + nano > limit or committed >= limit:
+                        return self._refuse(sums, nano, wall_s)
         self._number = number = self._number + 1
         for each in sums:
             each.reserved += nano
@@ -69,7 +72,8 @@ class Accounts:
         for each in reservation.sums:
             each.reserved -= reservation.nano
             each.spent += nano
-        self._warn(reservation.sums)
+        if nano > reservation.nano:
+            self._warn(reservation.sums)
         return nano
 
     def give_back(self, reservation: Reservation, total: Sum, wall_s: float) -> Refusal:
@@ -105,6 +109,11 @@ class Accounts:
     def stopped(self) -> frozenset[str]:
         """Who is stopped, ALL among them."""
         return frozenset(self._stopped)
+
+    @property
+    def has_turns(self) -> bool:
+        """Whether something has happened that an operator should hear of."""
+        return bool(self._turns)
 
     def take_turns(self) -> list[Turn]:
         """Return what has happened since the last time that an operator should hear of."""
@@ -197,7 +206,10 @@ class Accounts:
 
     def _warn(self, sums: Iterable[Sum]) -> None:
         for each in sums:
-            if each.soft is not None and not each.is_warned and each.is_soft_reached:
+            soft = each.soft
+            if soft is None or each.is_warned:
+                continue
+            if each.spent + each.reserved + each.others_spent + each.others_reserved >= soft:
                 each.is_warned = True
                 self._turns.append(Turn(each.account, each.window, is_spent=False))
 
