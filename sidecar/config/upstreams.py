@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sidecar.config.units import Duration
+from sidecar.config.units import Duration, Lifetime
 
 
 class RouteKind(StrEnum):
@@ -74,7 +74,7 @@ class Route:
     websocket: bool = True  # whether WebSockets are carried
     idempotent: bool = False  # of a tool: a call that may have been carried out may be made again
     cache: Duration | None = None  # of a tool: for how long its answers are kept, and that they may be (features.cache)
-    tools: Mapping[str, Duration] = field(default_factory=dict)  # by tool, where they differ; 0 for never
+    tools: Mapping[str, Lifetime] = field(default_factory=dict)  # by tool, where they differ; 0 for never
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Files that settings come from or point at."""
 
-from collections.abc import Mapping
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from sidecar.errors import ConfigProblem
 
 DEFAULT_FILE: Final = "sidecar.yaml"
 _SECRET_BYTES_MAX: Final = 16 * 1024
+_ENCRYPTION_KEY_BYTES: Final = 32  # of AES-256
 
 
 def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
@@ -28,20 +30,59 @@ def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
 
 def find_unreadable(settings: Settings) -> list[ConfigProblem]:
     """Return a problem for each file that settings name and that cannot be used now."""
-    problems = []
+    return [*_find_unreadable_secrets(settings), *_find_unwritable(settings), *_find_missing(settings)]
+
+
+def _find_unreadable_secrets(settings: Settings) -> Iterator[ConfigProblem]:
     secrets = {f"upstreams.{name}.api_key_file": upstream.api_key_file for name, upstream in settings.upstreams.items()}
-    for path, file in {**secrets, "admin.token_file": settings.admin.token_file}.items():
+    secrets["admin.token_file"] = settings.admin.token_file
+    secrets["redis.password_file"] = settings.redis.password_file
+    if settings.features.warming:
+        secrets["warming.key_file"] = settings.warming.key_file
+    for path, file in secrets.items():
         if file is not None:
             try:
                 read_secret(file)
             except ValueError as error:
-                problems.append(ConfigProblem(path, str(error), "a readable file with one line in it"))
-    content = settings.content
-    if content.capture is Capture.FILE and content.file is not None and not Path(content.file).absolute().parent.is_dir():
-        problems.append(ConfigProblem("content.file", "a path in no directory that is there", "the path of a file to write"))
-    if settings.prices.file is not None and not Path(settings.prices.file).is_file():
-        problems.append(ConfigProblem("prices.file", "no such file", "a readable price table"))
-    return problems
+                yield ConfigProblem(path, str(error), "a readable file with one line in it")
+    if settings.redis.encryption_key_file is not None:
+        try:
+            read_encryption_key(settings.redis.encryption_key_file)
+        except ValueError as error:
+            yield ConfigProblem("redis.encryption_key_file", str(error), "a readable file with 32 bytes in base64 in it")
+
+
+def _find_unwritable(settings: Settings) -> Iterator[ConfigProblem]:
+    writes = {
+        "content.file": settings.content.file if settings.content.capture is Capture.FILE else None,
+        "budgets.file": settings.budgets.file if settings.features.budgets else None,
+    }
+    for path, file in writes.items():
+        if file is not None and not Path(file).absolute().parent.is_dir():
+            yield ConfigProblem(path, "a path in no directory that is there", "the path of a file to write")
+
+
+def _find_missing(settings: Settings) -> Iterator[ConfigProblem]:
+    reads = {
+        "prices.file": (settings.prices.file, "a readable price table"),
+        "redis.ca_file": (settings.redis.ca_file, "a readable file of certificates (PEM)"),
+        "warming.file": (settings.warming.file if settings.features.warming else None, "a readable file of prompts (JSON lines)"),
+    }
+    for path, (file, allowed) in reads.items():
+        if file is not None and not Path(file).is_file():
+            yield ConfigProblem(path, "no such file", allowed)
+
+
+def read_encryption_key(path: str) -> bytes:
+    """Return the 32 bytes that a secret's file holds in base64. Raises ValueError as `read_secret` does."""
+    text = read_secret(path)
+    try:
+        key = b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError("a file without base64 in it") from None
+    if len(key) != _ENCRYPTION_KEY_BYTES:
+        raise ValueError(f"a file with {len(key)} bytes in it")
+    return key
 
 
 def read_secret(path: str) -> str:

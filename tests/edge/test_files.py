@@ -1,13 +1,14 @@
 """Files that settings come from or point at."""
 
 import json
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
 
-from sidecar.config import Admin, Capture, Content, Prices, Settings, Upstream
+from sidecar.config import Admin, Budgets, Capture, Content, Features, Prices, Redis, Settings, Upstream, Warming
 from sidecar.core.settings.explanation import describe
-from sidecar.edge.files import find_unreadable, load, read_secret
+from sidecar.edge.files import find_unreadable, load, read_encryption_key, read_secret
 from sidecar.errors import ConfigError
 
 DATA = Path(__file__).parent.parent / "data" / "config"
@@ -125,6 +126,45 @@ def test_good_files_have_no_problem(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret\n")
     settings = Settings(admin=Admin(token_file=str(tmp_path / "token")), prices=Prices(file=str(tmp_path / "prices")))
     assert find_unreadable(settings) == []
+
+
+def test_files_of_redis_and_warming_are_tried_where_they_are_used(tmp_path: Path) -> None:
+    """Secrets are secrets, an encryption key has its length, and what is switched off need not be there."""
+    missing, odd = str(tmp_path / "hunter2"), tmp_path / "odd"
+    odd.write_text("aHVudGVyMg==")
+    redis = Redis(url="rediss://h", password_file=missing, ca_file=missing, encryption_key_file=str(odd))
+    warming = Warming(file=missing, key_file=missing)
+    problems = find_unreadable(Settings(redis=redis, warming=warming, features=Features(cache=True, warming=True)))
+    assert [(problem.path, problem.found) for problem in problems] == [
+        ("redis.password_file", "a file that cannot be read (No such file or directory)"),
+        ("warming.key_file", "a file that cannot be read (No such file or directory)"),
+        ("redis.encryption_key_file", "a file with 7 bytes in it"),
+        ("redis.ca_file", "no such file"),
+        ("warming.file", "no such file"),
+    ]
+    assert "hunter2" not in str(problems)
+    assert find_unreadable(Settings(warming=warming)) == []
+
+
+@pytest.mark.parametrize("text", ["hunter2 hunter2", "hunter2-", "aHVudGVyMg==", b64encode(bytes(33)).decode(), ""])
+def test_an_encryption_key_is_32_bytes_in_base64(tmp_path: Path, text: str) -> None:
+    """Neither more nor less, and what is no key is not quoted."""
+    file = tmp_path / "key"
+    file.write_text(b64encode(bytes(range(32))).decode() + "\n")
+    assert read_encryption_key(str(file)) == bytes(range(32))
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"^an? (empty )?file") as raised:
+        read_encryption_key(str(file))
+    assert "hunter2" not in str(raised.value)
+
+
+def test_the_ledger_needs_a_directory(tmp_path: Path) -> None:
+    """Where budgets are on."""
+    budgets = Budgets(file=str(tmp_path / "none" / "budgets"))
+    assert [problem.path for problem in find_unreadable(Settings(budgets=budgets, features=Features(budgets=True)))] == ["budgets.file"]
+    assert find_unreadable(Settings(budgets=budgets)) == []
+    here = Budgets(file=str(tmp_path / "budgets"))
+    assert find_unreadable(Settings(budgets=here, features=Features(budgets=True))) == []
 
 
 def test_a_file_to_write_needs_a_directory(tmp_path: Path) -> None:

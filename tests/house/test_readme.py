@@ -29,10 +29,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # As one line: for sentences that are broken across lines.
 FLAT = re.sub(r"\s+", " ", README)
 CODE = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
-# Of configuration: one by itself, then one with a pool.
+# Of configuration: one by itself, one with a pool, one with tenants.
 EXAMPLES = [text for language, text in CODE if language == "yaml"]
 # What is done where an upstream fails.
-FAILURES = README[README.index("## When an upstream fails") : README.index("\n## Tools")]
+FAILURES = README[README.index("## When an upstream fails") : README.index("\n## Cache, limits and budgets")]
 SPANS = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
 
 
@@ -88,19 +88,20 @@ def test_configuration_is_valid(tmp_path: Path) -> None:
         file = tmp_path / f"{number}.yaml"
         file.write_text(example, encoding="utf-8")
         loaded.append(load(str(file), {}).settings)
-    alone, several = loaded
+    alone, several, accounts = loaded
     assert alone.upstreams["vllm"].provider == "vllm"
     assert (several.upstreams["openai"].url, several.upstreams["openai"].weight) == ("https://api.openai.com", 3)
     assert several.pools["chat"].upstreams == ("openai", "vllm")
     assert several.upstreams["vllm"].models["*"] and several.breaker.groups["large"].models
+    assert list(accounts.tenants.keys.values()) == list(accounts.budgets.tenants) == ["acme"]
 
 
 def test_variables_are_read() -> None:
     """Each environment variable that is named does what is said of it."""
     named = dict(re.findall(r"\b(LLM_SIDECAR_\w+)=([^\s`]+)", README))
     assert named.keys() == {"LLM_SIDECAR_UPSTREAM", "LLM_SIDECAR_ADMIN_LISTEN", "LLM_SIDECAR__TIMEOUTS__TOTAL"}
-    foreign = set(re.findall(r"\b(?:ENABLE_)?(?:OPENROUTER|CIRCUIT_BREAKER)_\w+", README))
-    assert len(foreign) == 6
+    foreign = set(re.findall(r"\b(?:(?:ENABLE_)?OPENROUTER|CIRCUIT_BREAKER|CACHE)_\w+", README))
+    assert len(foreign) == 9
     found, faults = read_environment(named | dict.fromkeys(foreign, "1"), parse_value)
     assert faults == []
     assert {assignment.variable for assignment in found} == named.keys() | foreign
@@ -123,15 +124,17 @@ def test_every_setting_of_resilience_is_told_with_its_default() -> None:
             assert default == expected, (section, name)
     on, off = rows["features"].split("Off: ")
     assert {name: f"`{name}`" in on for name in members(Features)} == {name: getattr(Features(), name) for name in members(Features)}
-    assert {name for name in members(Features) if f"`{name}`" in off} == {"retries", "hedging", "metered_probes"}
+    assert {name for name in members(Features) if f"`{name}`" in off} == {
+        name for name in members(Features) if not getattr(Features(), name)
+    }
     assert [strategy for strategy in Strategy if f"| `{strategy}`" not in FAILURES] == []
     assert f"| `{Pool(()).strategy}` (the default)" in FAILURES
 
 
 def test_inline_settings_are_valid(tmp_path: Path) -> None:
     """Each setting that stands in a sentence loads, too."""
-    inline = [span for span in SPANS if re.match(r"(?:content|usage): \{", span)]
-    assert len(inline) >= 4
+    inline = [span for span in SPANS if re.match(r"(?:content|usage|features|tenants): \{", span)]
+    assert len(inline) >= 7
     for number, text in enumerate(inline):
         file = tmp_path / f"{number}.yaml"
         file.write_text(text, encoding="utf-8")

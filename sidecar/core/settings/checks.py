@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sidecar.config import BUILT_IN_UPSTREAMS, Admin, Breaker, Capture, Retries, Settings, Unit, Upstream
+from sidecar.config import BUILT_IN_UPSTREAMS, Admin, Batches, Breaker, Capture, Retries, Settings, Unit, Upstream
 from sidecar.core.settings.decode import convert, suggest
-from sidecar.core.settings.forms import split_listen
+from sidecar.core.settings.needs import check_needs
 from sidecar.core.settings.redaction import show
+from sidecar.core.settings.shapes import split_listen
 from sidecar.core.settings.tree import Fault, KeyPath
 from sidecar.core.settings.units import format_duration
 
@@ -24,6 +25,7 @@ def check_together(tree: dict[Any, Any]) -> list[Fault]:
         *_check_groups(tree),
         *_check_listeners(tree),
         *_check_content(tree),
+        *check_needs(tree),
     ]
 
 
@@ -83,6 +85,7 @@ def _check_orders(tree: dict[Any, Any]) -> Iterator[Fault]:
     for section, shorter, longer, defaults in (
         ("retries", "base", "cap", Retries()),
         ("breaker", "open", "open_max", Breaker()),
+        ("batches", "wait", "wait_max", Batches()),
     ):
         written = tree.get(section)
         if not isinstance(written, dict):

@@ -7,11 +7,12 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypeVar
 
 from sidecar.config import Unit
-from sidecar.core.settings.forms import COUNT, FORMS, KEYS, NAME, PARTS, TEXT, Form, name_choices
+from sidecar.core.settings.forms import COUNT, FORMS, KEYS, NAME, PARTS, TEXT, Form
 from sidecar.core.settings.kinds import Kind, Member, members
 from sidecar.core.settings.redaction import show
+from sidecar.core.settings.shapes import name_choices
 from sidecar.core.settings.tree import Fault, KeyPath
-from sidecar.core.settings.units import parse_duration, parse_size
+from sidecar.core.settings.units import parse_duration, parse_lifetime, parse_size
 
 Section = TypeVar("Section")
 
@@ -24,6 +25,7 @@ _SCALAR_FORMS: Final[Mapping[Any, Form]] = {
     float: Form("a number", math.isfinite),
     str: TEXT,
     Unit.DURATION: Form("a duration above zero and up to 365d, such as 250ms, 3s, 5m, 2h or 1d", lambda seconds: seconds is not None),
+    Unit.LIFETIME: Form("a duration up to 365d, such as 250ms, 3s, 5m, 2h or 1d, or 0 for never", lambda seconds: seconds is not None),
     Unit.SIZE: Form("a size from 1B to 1024GiB, such as 64KiB or 50MiB", lambda size_bytes: size_bytes is not None),
 }
 _NO_FORM: Final = Form("", lambda _: True)
@@ -112,7 +114,8 @@ class _Decoder:
         for key, part in value.items():
             if not isinstance(key, str):
                 allowed = f"{rules.key.allowed}; in quotes where YAML reads something else"
-                self._fault(path, f"the name {show(key)}, which is not text", allowed)
+                name = "a name" if rules.key.is_secret else f"the name {show(key)}"
+                self._fault(path, f"{name}, which is not text", allowed)
             elif not rules.key.accepts(key):
                 self._fault((*path, key), "a name that cannot be used", rules.key.allowed)
             elif (read := self.read(entry, part, (*path, key), Rules(rules.part))) is not _FAULTY:
@@ -146,6 +149,8 @@ def convert(scalar: Any, value: Any) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if scalar is Unit.DURATION:
         return parse_duration(value) if is_number or isinstance(value, str) else None
+    if scalar is Unit.LIFETIME:
+        return parse_lifetime(value) if is_number or isinstance(value, str) else None
     if scalar is Unit.SIZE:
         return parse_size(value) if is_number or isinstance(value, str) else None
     if scalar is float:

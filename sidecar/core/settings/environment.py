@@ -29,12 +29,15 @@ _SHORT: Final[Mapping[str, KeyPath]] = {
 _MILLISECONDS: Final[Mapping[str, KeyPath]] = {
     "OPENROUTER_REQUEST_TIMEOUT": ("timeouts", "total"),
     "OPENROUTER_RETRY_DELAY": ("retries", "base"),
+    "CACHE_DEFAULT_TTL": ("cache", "expiry", "answers"),
 }
 # From elsewhere, with the type of what they set.
 _FOREIGN: Final[Mapping[str, tuple[KeyPath, type]]] = {
     "CIRCUIT_BREAKER_THRESHOLD": (("breaker", "consecutive"), int),
     "ENABLE_OPENROUTER_CIRCUIT_BREAKER": (("features", "breakers"), bool),
     "ENABLE_OPENROUTER_HEALTH_CHECKS": (("features", "probes"), bool),
+    "ENABLE_OPENROUTER_ADVANCED_CACHING": (("features", "cache"), bool),
+    "ENABLE_OPENROUTER_REQUEST_BATCHING": (("features", "batches"), bool),
 }
 # From elsewhere: repetitions, where `retries.attempts` counts the first one too.
 _RETRIES_VARIABLE: Final = "OPENROUTER_MAX_RETRIES"

@@ -48,7 +48,7 @@ def _describe_tracing(loaded: Loaded, environ: Mapping[str, str]) -> str:
 def _format(kind: Kind, value: Any) -> str:
     if value is None:
         return "null"
-    if kind.scalar is Unit.DURATION:
+    if kind.scalar in (Unit.DURATION, Unit.LIFETIME):
         return format_duration(value)
     if kind.scalar is Unit.SIZE:
         return format_size(value)

@@ -1,15 +1,16 @@
-"""What single settings must look like beyond their type: URLs, addresses, prefixes, names, ranges."""
+"""What single settings must look like beyond their type."""
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv6Address
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 from sidecar.config import (
     Admin,
     Balancing,
+    Batches,
     Breaker,
+    Budget,
+    Budgets,
+    Cache,
     Content,
     Hedging,
     Log,
@@ -18,25 +19,40 @@ from sidecar.config import (
     Pool,
     Prices,
     Queue,
+    Rate,
+    RateLimits,
+    Redis,
     Retries,
     Route,
     Settings,
+    Tenants,
     Tracing,
     Upstream,
+    Warming,
+)
+from sidecar.core.identify.tenants import is_tenant
+from sidecar.core.settings.shapes import (
+    MODEL_CHARS_MAX,
+    is_base_url,
+    is_digest,
+    is_ignorable_field,
+    is_model,
+    is_name,
+    is_pattern,
+    is_prefix,
+    is_probe_path,
+    is_redis_url,
+    is_text,
+    name_choices,
+    split_listen,
 )
 
-_HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
-_VISIBLE_ASCII: Final = re.compile(r"[!-~]+")
-_PREFIX: Final = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]+/)*")
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
-_PROBE_PATH: Final = re.compile(r"/[!\"$-\[\]-~]*")  # what a request target may hold: no fragment, no backslash
-_PATTERN_CHARS_MAX: Final = 4096
-_MODEL_CHARS_MAX: Final = 200
 _LARGEST: Final = 1_000_000
+_RATE_MAX: Final = 1e12
+_USD_MAX: Final = 1e9
 ATTEMPTS_MAX: Final = 10
 ANY_MODEL: Final = "*"  # in `models`: every other one
 _CONTENT_BYTES_MIN: Final = 1024
-_PORT: Final = re.compile(r"[0-9]{1,5}")
 
 
 class Form(NamedTuple):
@@ -44,90 +60,11 @@ class Form(NamedTuple):
 
     allowed: str
     accepts: Callable[[Any], bool]
-
-
-def is_text(text: str) -> bool:
-    """Whether text is there and can be shown on one line."""
-    return bool(text) and text.isprintable()
-
-
-def is_name(text: str) -> bool:
-    """Whether text can name an upstream, a route or a provider: it becomes a metric label."""
-    return _NAME.fullmatch(text) is not None
-
-
-def is_model(text: str) -> bool:
-    """Whether text can be a model's name, as callers and providers write them: `org/model:tag`, `model@20250101`."""
-    return 0 < len(text) <= _MODEL_CHARS_MAX and text.isprintable() and text == text.strip()
-
-
-def is_probe_path(text: str) -> bool:
-    """Whether text can be sent as a request target: a path, and perhaps a query."""
-    return _PROBE_PATH.fullmatch(text) is not None and not _has_dot_segment(text.partition("?")[0])
-
-
-def is_prefix(text: str) -> bool:
-    """Whether text is a path prefix that can be compared with request targets as they come."""
-    return _PREFIX.fullmatch(text) is not None and not _has_dot_segment(text)
-
-
-def is_base_url(text: str) -> bool:
-    """Whether text is an absolute http(s) URL to which a path can be appended (RFC 3986)."""
-    # urlsplit drops tabs and line ends and accepts backslashes: what a client would dial must be what was read.
-    if not _VISIBLE_ASCII.fullmatch(text) or any(char in text for char in "\\@?#"):
-        return False
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        return False
-    if parts.scheme not in ("http", "https") or port == 0:
-        return False
-    host = parts.netloc if port is None else parts.netloc.rpartition(":")[0]
-    return _is_host(host) and not _has_dot_segment(parts.path)
-
-
-def split_listen(text: str) -> tuple[str, int] | None:
-    """Return host (an IPv6 address without its brackets) and port of `host:port`, or None."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not _PORT.fullmatch(port) or int(port) > 65535 or not _is_host(host):
-        return None
-    return host.strip("[]"), int(port)
-
-
-def _is_host(text: str) -> bool:
-    if not text.startswith("["):
-        return _HOST.fullmatch(text) is not None
-    try:
-        IPv6Address(text[1:-1])
-    except ValueError:
-        return False
-    return text.endswith("]")
-
-
-def _has_dot_segment(path: str) -> bool:
-    """RFC 3986 section 5.2.4: a server would resolve it, and go elsewhere than we read."""
-    return any(segment.lower().replace("%2e", ".") in (".", "..") for segment in path.split("/"))
-
-
-def name_choices(names: Iterable[str]) -> str:
-    """Return names as a sentence offers them: `a, b or c`."""
-    *others, last = names
-    return f"{', '.join(others)} or {last}"
+    is_secret: bool = False  # what does not have it may be a secret, and is not shown
 
 
 def _one_of(*names: str) -> Form:
     return Form(name_choices(names), names.__contains__)
-
-
-def is_pattern(text: str) -> bool:
-    """Whether text is a regular expression that finds something rather than nothing everywhere."""
-    if not text or len(text) > _PATTERN_CHARS_MAX:
-        return False
-    try:
-        return re.compile(text).search("") is None
-    except (re.error, OverflowError, RecursionError):
-        return False
 
 
 TEXT: Final = Form("text on one line", is_text)
@@ -141,12 +78,24 @@ _SHARE: Final = Form("a number from 0 to 1", lambda number: 0 <= number <= 1)
 _SHARE_ABOVE_0: Final = Form("a number above 0, at most 1", lambda number: 0 < number <= 1)
 _PERCENTILE: Final = Form("a number above 0 and below 1, such as 0.95", lambda number: 0 < number < 1)
 _ASKED: Final = Form(
-    f"a model's name in full, at most {_MODEL_CHARS_MAX} visible characters, or {ANY_MODEL} alone for every other model",
+    f"a model's name in full, at most {MODEL_CHARS_MAX} visible characters, or {ANY_MODEL} alone for every other model",
     lambda text: is_model(text) and (ANY_MODEL not in text or text == ANY_MODEL),
 )
 _CALLED: Final = Form(
-    f"a model's name in full, at most {_MODEL_CHARS_MAX} visible characters", lambda text: is_model(text) and text != ANY_MODEL
+    f"a model's name in full, at most {MODEL_CHARS_MAX} visible characters", lambda text: is_model(text) and text != ANY_MODEL
 )
+
+
+_PLACE: Final = Form("the path of a file", is_text)
+_TENANT: Final = Form("a tenant's name: a letter or digit, then up to 63 letters, digits and . _ - : /", is_tenant)
+_DIGEST: Final = Form(
+    "the SHA-256 of a credential, never itself: 64 hex digits in lower case, as `printf %s KEY | sha256sum` prints",
+    is_digest,
+    is_secret=True,
+)
+_PER_SECOND: Final = Form("a number above 0, at most 10^12", lambda number: 0 < number <= _RATE_MAX)
+_PER_WINDOW: Final = Form("a number from 1 to 10^12", lambda number: 1 <= number <= _RATE_MAX)
+_USD: Final = Form("US dollars: a number above 0, at most 10^9", lambda number: 0 < number <= _USD_MAX)
 
 
 def _whole_number(least: int, most: int) -> Form:
@@ -194,6 +143,32 @@ FORMS: Final[Mapping[tuple[type, str], Form]] = {
     (Breaker, "slow_share"): _SHARE_ABOVE_0,
     (ModelGroup, "models"): _several("model's name"),
     (Queue, "size"): _whole_number(0, _LARGEST),
+    (Cache, "memory_share"): _SHARE_ABOVE_0,
+    (Cache, "refresh_share"): _SHARE,
+    (Warming, "file"): _PLACE,
+    (Warming, "key_file"): _FILE,
+    (Warming, "tenant"): _TENANT,
+    (Batches, "inputs"): _whole_number(2, 2048),
+    (Tenants, "prefix"): Form("a path that starts and ends with /, such as /tenants/", lambda text: is_prefix(text) and text != "/"),
+    (Tenants, "default"): _TENANT,
+    (Rate, "per_second"): _PER_SECOND,
+    (Rate, "burst"): _PER_WINDOW,
+    (Rate, "per_minute"): _PER_WINDOW,
+    (Rate, "per_hour"): _PER_WINDOW,
+    (Rate, "per_day"): _PER_WINDOW,
+    (Budget, "day"): _USD,
+    (Budget, "month"): _USD,
+    (Budgets, "file"): _PLACE,
+    (Budgets, "soft"): _SHARE_ABOVE_0,
+    (Budgets, "unpriced"): Form("US dollars: a number from 0 to 10^9", lambda number: 0 <= number <= _USD_MAX),
+    (Redis, "url"): Form(
+        "redis://HOST:PORT/DB, or rediss:// for TLS, without user and password: redis.username, redis.password_file", is_redis_url
+    ),
+    (Redis, "password_file"): _FILE,
+    (Redis, "ca_file"): _PLACE,
+    (Redis, "connections"): _whole_number(1, 1000),
+    (Redis, "prefix"): NAME,
+    (Redis, "encryption_key_file"): Form("the path of a file that holds 32 bytes in base64", is_text),
     (Pattern, "name"): NAME,
     (Pattern, "pattern"): Form("a regular expression that does not match an empty text", is_pattern),
     (Log, "level"): _one_of("debug", "info", "warning", "error"),
@@ -204,6 +179,17 @@ FORMS: Final[Mapping[tuple[type, str], Form]] = {
 PARTS: Final[Mapping[tuple[type, str], Form]] = {
     (Upstream, "models"): _CALLED,
     (Pool, "upstreams"): NAME,
-    (ModelGroup, "models"): Form(f"a model's name, at most {_MODEL_CHARS_MAX} visible characters, where * stands for anything", is_model),
+    (ModelGroup, "models"): Form(f"a model's name, at most {MODEL_CHARS_MAX} visible characters, where * stands for anything", is_model),
+    (Cache, "ignore_headers"): Form(
+        "a field's name in lower case, such as x-trace; never one of a credential, of a coding or of ours", is_ignorable_field
+    ),
+    (Tenants, "keys"): _TENANT,
+    (Tenants, "names"): _TENANT,
 }
-KEYS: Final[Mapping[tuple[type, str], Form]] = {(Upstream, "models"): _ASKED}
+KEYS: Final[Mapping[tuple[type, str], Form]] = {
+    (Upstream, "models"): _ASKED,
+    (Route, "tools"): Form(f"a tool's name, at most {MODEL_CHARS_MAX} visible characters", is_model),
+    (Tenants, "keys"): _DIGEST,
+    (RateLimits, "tenants"): _TENANT,
+    (Budgets, "tenants"): _TENANT,
+}

@@ -86,7 +86,7 @@ def _locate(fault: Fault, merged: Merged, source: str) -> ConfigProblem:
 
 def _spell_in_variable(variable: str, path: KeyPath, merged: Merged) -> str:
     length = max(length for length in range(1, len(path) + 1) if merged.places.get(path[:length]) == variable)
-    rest = spell(path[length:])
+    rest = spell(path, length)
     return variable + (f".{rest}" if rest and not rest.startswith("[") else rest)
 
 

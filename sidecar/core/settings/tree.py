@@ -4,11 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from sidecar.core.settings.redaction import redact
+from sidecar.core.settings.redaction import DOTS, redact
+from sidecar.core.settings.shapes import is_digest
 
 KeyPath = tuple[str | int, ...]
 
 _PLAIN_KEY: Final = re.compile(r"[\w./-]{1,64}")
+_DIGESTS: Final = ("tenants", "keys")
 _SHOWN_KEY_CHARS_MAX: Final = 200  # as long as a model's name may be: each has an origin of its own
 
 
@@ -29,14 +31,15 @@ class Document(NamedTuple):
     faults: tuple[Fault, ...] = ()
 
 
-def spell(path: KeyPath) -> str:
-    """Return a path as an operator writes it: `routes[0].prefix`."""
+def spell(path: KeyPath, start: int = 0) -> str:
+    """Return a path, from its step `start` on, as an operator writes it: `routes[0].prefix`."""
     text = ""
-    for step in path:
+    for at, step in enumerate(path[start:], start):
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            step = redact(step)
+            # Where the digest of a credential belongs, somebody may have put the credential itself.
+            step = DOTS if path[:at] == _DIGESTS and not is_digest(step) else redact(step)
             shown = step if _PLAIN_KEY.fullmatch(step) else repr(step[:_SHOWN_KEY_CHARS_MAX])
             text += f".{shown}" if text else shown
     return text

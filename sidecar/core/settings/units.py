@@ -26,6 +26,12 @@ def parse_duration(value: str | int | float) -> float | None:
     return float(seconds) if 0 < seconds <= DURATION_S_MAX else None
 
 
+def parse_lifetime(value: str | int | float) -> float | None:
+    """Return seconds as `parse_duration` does, and 0 for a duration of nothing."""
+    seconds = _read_duration(value) if isinstance(value, str) else value
+    return 0.0 if seconds == 0 else parse_duration(value)
+
+
 def _read_duration(text: str) -> float:
     """Return seconds, or nan where the text is no duration."""
     if len(text) > _TEXT_CHARS_MAX:
@@ -55,7 +61,9 @@ def _read_size(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Return the shortest text that `parse_duration` reads back as `seconds`."""
+    """Return the shortest text that `parse_duration`, or for 0 `parse_lifetime`, reads back as `seconds`."""
+    if seconds == 0:
+        return "0s"
     for unit in ("d", "h", "m", "s"):
         if seconds % _DURATION_S[unit] == 0:
             return f"{seconds / _DURATION_S[unit]:.0f}{unit}"

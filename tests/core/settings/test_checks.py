@@ -126,6 +126,9 @@ def test_pools_hold_each_upstream_once_and_only_those_that_are_there() -> None:
     ("tree", "at_fault"),
     [
         ({"retries": {"base": "11s"}}, ("retries", "base")),
+        ({"batches": {"wait": "1s"}}, ("batches", "wait")),
+        ({"batches": {"wait_max": "10ms"}}, ("batches", "wait_max")),
+        ({"batches": {"wait": "1s", "wait_max": "1s"}}, None),
         ({"retries": {"cap": "50ms"}}, ("retries", "cap")),
         ({"retries": {"base": "1s", "cap": 0.5}}, ("retries", "base")),
         ({"retries": {"base": "10s"}}, None),
@@ -139,6 +142,11 @@ def test_what_cannot_be_longer_is_not(tree: dict[Any, Any], at_fault: tuple[str,
     faults = check_together(tree)
     assert [fault.path for fault in faults] == ([] if at_fault is None else [at_fault])
     assert all(fault.found.count(" of ") == 2 for fault in faults)
+
+
+def test_what_settings_need_of_each_other_is_checked_too() -> None:
+    """Along with all the rest."""
+    assert paths({"features": {"stale": True}, "redis": {"ca_file": "x"}}) == [("features", "stale"), ("redis", "ca_file")]
 
 
 def test_calls_at_once_need_connections() -> None:

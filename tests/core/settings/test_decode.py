@@ -102,6 +102,27 @@ def test_a_heading_with_nothing_under_it_is_the_default(name: str) -> None:
         ({"pools": {"p": {"upstreams": ["a b"]}}}, ("pools", "p", "upstreams", 0), "'a b'"),
         ({"pools": {"p": {"upstreams": ["a"], "strategy": "random"}}}, ("pools", "p", "strategy"), "'random'"),
         ({"breaker": {"groups": {"g": {"models": [""]}}}}, ("breaker", "groups", "g", "models", 0), "''"),
+        ({"tenants": {"keys": {"hunter2": "a"}}}, ("tenants", "keys", "hunter2"), "a name that cannot be used"),
+        ({"tenants": {"keys": {12345678: "a"}}}, ("tenants", "keys"), "a name, which is not text"),
+        ({"tenants": {"keys": {"0" * 64: "a b"}}}, ("tenants", "keys", "0" * 64), "'a b'"),
+        ({"tenants": {"sources": ["cookie"]}}, ("tenants", "sources", 0), "'cookie'"),
+        ({"tenants": {"names": ["-"]}}, ("tenants", "names", 0), "'-'"),
+        (
+            {"limits": {"rates": {"tenants": {"a": {"tokens": {"per_day": "many"}}}}}},
+            ("limits", "rates", "tenants", "a", "tokens", "per_day"),
+            "'many'",
+        ),
+        ({"limits": {"rates": {"tenants": {"a b": {}}}}}, ("limits", "rates", "tenants", "a b"), "a name that cannot be used"),
+        ({"budgets": {"tenants": {"a": {"day": -1}}}}, ("budgets", "tenants", "a", "day"), "-1"),
+        ({"redis": {"url": "redis://u:hunter2@h"}}, ("redis", "url"), "'redis://••••@h'"),
+        ({"cache": {"ignore_headers": ["Cookie"]}}, ("cache", "ignore_headers", 0), "'Cookie'"),
+        ({"cache": {"expiry": {"models": 0}}}, ("cache", "expiry", "models"), "0"),
+        ({"cache": {"what": "some"}}, ("cache", "what"), "'some'"),
+        (
+            {"routes": [{"prefix": "/a/", "upstream": "b", "kind": "tool", "tools": {"t": "-1s"}}]},
+            ("routes", 0, "tools", "t"),
+            "'-1s'",
+        ),
         ({True: 1}, (), "the key true, which is not text"),
         ({"lissen": 1}, ("lissen",), "a key that is not known"),
     ],
@@ -157,6 +178,14 @@ def test_models_have_names_of_their_own_kind() -> None:
     settings, faults = decode(Settings, {"upstreams": {"a": {"url": "http://a", "models": models}}})
     assert faults == []
     assert settings is not None and settings.upstreams["a"].models == models
+
+
+def test_answers_of_a_tool_may_be_kept_for_no_time() -> None:
+    """That is never, and by the name that its server gives it."""
+    route = {"prefix": "/a/", "upstream": "b", "kind": "tool", "cache": "5m", "tools": {"book a table": 0, "forecast": "1h"}}
+    settings, faults = decode(Settings, {"routes": [route]})
+    assert faults == []
+    assert settings is not None and settings.routes[0].tools == {"book a table": 0.0, "forecast": 3600.0}
 
 
 @pytest.mark.parametrize(("name", "suggestion"), [("OpenAI", "; did you mean openai?"), ("opnai", "; did you mean openai?"), ("zzz", "")])

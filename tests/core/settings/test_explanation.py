@@ -33,6 +33,27 @@ def test_what_looks_like_a_secret_is_shown_as_dots() -> None:
     assert 'upstreams.a.api_key_file: "••••"' in text
 
 
+def test_every_setting_of_cache_limits_and_budgets_is_shown() -> None:
+    """Nested ones, those of tenants and of tools, and what was given for a secret's path as dots."""
+    digest = "0a" * 32
+    tree = {
+        "features": {"limits": True, "budgets": True},
+        "tenants": {"keys": {digest: "acme"}, "names": ["b"]},
+        "limits": {"rates": {"tenants": {"acme": {"requests": {"per_minute": 60}}}}},
+        "budgets": {"tenant": {"day": 2.5}},
+        "redis": {"url": "rediss://h:1/2", "password_file": "sk-live-1234567890"},
+        "routes": [{"prefix": "/t/", "upstream": "openai", "kind": "tool", "cache": "5m", "tools": {"pay": 0}}],
+    }
+    lines = [line.rpartition("  # ")[0].strip() for line in explain(load(tree), {})]
+    for line in (
+        "features.limits: true", "features.cache: false", f'tenants.keys.{digest}: "acme"', 'tenants.names[0]: "b"',
+        'tenants.sources[0]: "header"', "limits.rates.tenants.acme.requests.per_minute: 60.0", "limits.rates.all.tokens.per_day: null",
+        "budgets.tenant.day: 2.5", "budgets.file: null", 'redis.url: "rediss://h:1/2"', 'redis.password_file: "••••"',
+        "redis.timeout: 50ms", "cache.expiry.answers: 5m", "cache.warm.bytes: 50MiB", "routes[0].cache: 5m", "routes[0].tools.pay: 0s",
+    ):  # fmt: skip
+        assert line in lines
+
+
 def test_the_last_line_says_whether_traces_are_on() -> None:
     """The setting or a variable of OpenTelemetry switches them on."""
     on = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://user:secret@c"}

@@ -103,6 +103,31 @@ def test_problems_within_a_variable_have_their_place_in_it() -> None:
     assert [problem.path for problem in raised.value.problems] == ["LLM_SIDECAR__TIMEOUTS.idle"]
 
 
+def test_a_credential_where_its_digest_belongs_is_nowhere_shown() -> None:
+    """Neither by the file nor by a variable, nor where it is there twice; its line is."""
+    keys = {"hunter2-hunter2": "a", "sk-hunter2": "b"}
+    tree = {"tenants": {"keys": keys}}
+    lines = {("tenants",): 1, ("tenants", "keys"): 2, ("tenants", "keys", "hunter2-hunter2"): 3, ("tenants", "keys", "sk-hunter2"): 4}
+    twice = Fault(("tenants", "keys", "sk-hunter2"), "the same key on lines 4 and 5", "each key once")
+    with pytest.raises(ConfigError) as raised:
+        resolve(Document("f", tree, lines, (twice,)), {}, parse)
+    assert [(problem.path, problem.line) for problem in raised.value.problems] == [
+        ("tenants.keys.'••••'", 3), ("tenants.keys.'••••'", 4), ("tenants.keys.'••••'", 4),
+    ]  # fmt: skip
+    assert "hunter2" not in str(raised.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("LLM_SIDECAR__TENANTS__KEYS", {"hunter2": "a"}), ("LLM_SIDECAR__TENANTS", {"keys": {"hunter2": "a"}})]
+)
+def test_nor_is_a_credential_in_a_variable(variable: str, value: Any) -> None:
+    """Where the beginning of a path is the variable's name."""
+    with pytest.raises(ConfigError) as raised:
+        resolve(Document("f", {}, {}), {variable: "…"}, lambda _: value)
+    (problem,) = raised.value.problems
+    assert "hunter2" not in str(problem) and problem.path.startswith(f"{variable}.") and problem.path.endswith("'••••'")
+
+
 def test_the_files_own_faults_keep_their_lines() -> None:
     """A fault found in reading stands at its line even where a variable sets the same."""
     document = Document("f", {"listen": "h:1"}, {("listen",): 7}, (Fault(("listen",), "twice", "once"),))

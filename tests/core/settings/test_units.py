@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core.settings.units import DURATION_S_MAX, SIZE_BYTES_MAX, format_duration, format_size, parse_duration, parse_size
+from sidecar.core.settings.units import (
+    DURATION_S_MAX,
+    SIZE_BYTES_MAX,
+    format_duration,
+    format_size,
+    parse_duration,
+    parse_lifetime,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -131,3 +139,26 @@ def test_no_text_makes_the_readers_raise(text: str) -> None:
     """Whatever an operator writes is answered with a value or None."""
     assert parse_duration(text) is None or parse_duration(text) > 0  # type: ignore[operator]
     assert parse_size(text) is None or parse_size(text) > 0  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (0, 0.0),
+        (-0.0, 0.0),
+        ("0", 0.0),
+        ("0s", 0.0),
+        ("0ms", 0.0),
+        ("5m", 300.0),
+        (2, 2.0),
+        ("-1s", None),
+        (-1, None),
+        ("never", None),
+        ("", None),
+    ],
+)
+def test_a_lifetime_may_be_nothing(text: str | float, seconds: float | None) -> None:
+    """And is a duration otherwise."""
+    assert parse_lifetime(text) == seconds
+    if seconds is not None:
+        assert parse_lifetime(format_duration(seconds)) == seconds
