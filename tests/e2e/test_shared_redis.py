@@ -135,17 +135,14 @@ async def test_foreign_values(tmp_path: Path) -> None:
             assert int(received) <= 4  # ours: one, and the first look's
 
 
-@pytest.mark.parametrize("place", ["url", "settings"])
-async def test_user_and_password(tmp_path: Path, place: str) -> None:
-    """A user of its own and a password, from the URL or from settings."""
+async def test_user_and_password(tmp_path: Path) -> None:
+    """A user of its own, with a password."""
     with run_redis(tmp_path) as server:
         server.ask("ACL", "SETUSER", "side", "on", ">pa%:ss", "~*", "+@all")
         server.ask("ACL", "SETUSER", "default", "off")
         file = tmp_path / "password"
         file.write_text("pa%:ss\n", encoding="ascii")
-        url = server.url.replace("//", "//side:pa%25%3Ass@") if place == "url" else server.url
-        more: dict[str, Any] = {} if place == "url" else {"username": "side", "password_file": str(file)}
-        async with sharing(url, timeout=0.5, **more) as (shared, notes):
+        async with sharing(server.url, timeout=0.5, username="side", password_file=str(file)) as (shared, notes):
             assert await shared.run(COUNT, ["c"], [1, ""]) == [1, b""]
             assert notes.states == [True]
 
@@ -153,8 +150,10 @@ async def test_user_and_password(tmp_path: Path, place: str) -> None:
 async def test_wrong_password(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A wrong password: nothing fails, nothing of it is told, and once it is right the place is there."""
     caplog.set_level(logging.DEBUG)
+    file = tmp_path / "password"
+    file.write_text("canary-wrong", encoding="ascii")
     with run_redis(tmp_path, "--requirepass", "canary-right") as server:
-        async with sharing(server.url.replace("//", "//:canary-wrong@")) as (shared, notes):
+        async with sharing(server.url, password_file=str(file)) as (shared, notes):
             await fail(shared)
             assert notes.states == [False] and shared.problem == "password" and shared.is_away
             assert "failed" in notes.outcomes and "away" in notes.outcomes
@@ -251,13 +250,11 @@ async def test_answers_are_never_mixed_up(tmp_path: Path) -> None:
 
                 await until(is_back, 10)
                 again = await asyncio.gather(*(shared.get(key) for key in keys))
-                assert [found for found in again if found is not None] == [
-                    key.encode() for key, found in zip(keys, again, strict=True) if found is not None
-                ]
+                told = [task.result() for task in asked if not task.cancelled()]
+                left = [key for key, task in zip(keys, asked, strict=True) if not task.cancelled()]
+                for key, found in [*zip(keys, again, strict=True), *zip(left, told, strict=True)]:
+                    assert found in (None, key.encode())
                 assert again.count(None) < len(keys) // 2
-                assert [task.result() for task in asked if not task.cancelled() and task.result() not in (None,)] == [
-                    key.encode() for key, task in zip(keys, asked, strict=True) if not task.cancelled() and task.result() is not None
-                ]
 
 
 async def test_full(tmp_path: Path) -> None:
@@ -292,6 +289,41 @@ async def test_flushed(tmp_path: Path) -> None:
             counted = await asyncio.gather(*(shared.run(COUNT, ["c"], [1, "x"]) for _ in range(50)))
             assert sorted(answer[0] for answer in counted if answer is not None) == list(range(1, 51))
             assert set(notes.outcomes) == {"ok"}
+
+
+async def test_storm(tmp_path: Path) -> None:
+    """Asked all the time while it is killed, hung, full, flushed and back each time: nothing fails, nothing is late beyond its limit."""
+    with run_redis(tmp_path, "--maxmemory-policy", "noeviction") as server:
+        async with sharing(server.url) as (shared, notes):
+            slowest_s, calls, is_over = 0.0, 0, False
+
+            async def load(name: str) -> None:
+                nonlocal slowest_s, calls
+                while not is_over:
+                    began = time.monotonic()
+                    found = await shared.get(name)
+                    assert found in (None, name.encode())
+                    answer = await shared.run(READ, [name], [])
+                    assert answer in (None, [b"", 1], [name.encode(), 1])
+                    shared.put(name, name.encode(), 60.0)
+                    slowest_s, calls = max(slowest_s, time.monotonic() - began), calls + 1
+                    await asyncio.sleep(0.01)
+
+            callers = [asyncio.ensure_future(load(f"k{index}")) for index in range(20)]
+            for fault, repair in (
+                (server.kill, server.start), (server.hang, server.wake),
+                (lambda: server.ask("FLUSHALL"), lambda: server.ask("SCRIPT", "FLUSH")),
+                (lambda: server.ask("CONFIG", "SET", "maxmemory", "1mb"), lambda: server.ask("CONFIG", "SET", "maxmemory", "0")),
+            ):  # fmt: skip
+                await asyncio.sleep(0.2)
+                await asyncio.to_thread(fault)
+                await asyncio.sleep(0.5)
+                await asyncio.to_thread(repair)
+                await recover(shared, notes)
+            is_over = True
+            await asyncio.gather(*callers)
+            assert calls > 100 and slowest_s < 2 * 0.05 + SCHEDULING_S
+            assert set(notes.outcomes) == {"ok", "failed", "late", "away"}
 
 
 async def test_loading(tmp_path: Path) -> None:

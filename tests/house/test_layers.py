@@ -148,6 +148,8 @@ def test_vocabulary_uses_only_pure_libraries() -> None:
         ("opentelemetry", "sidecar/edge/telemetry/", None),
         ("httptools", "sidecar/edge/", 2),
         ("uvloop", "sidecar/edge/", 1),
+        ("redis", "sidecar/edge/shared/", 1),
+        ("cryptography", "sidecar/edge/shared/", 1),
     ],
 )
 def test_foreign_libraries_have_one_home(library: str, home: str, files_max: int | None) -> None:

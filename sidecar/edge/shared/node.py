@@ -63,6 +63,7 @@ class Node:
         self._waiting: deque[_Asked] = deque()
         self._idle: list[Link] = []
         self._lanes: set[asyncio.Task[None]] = set()
+        self._open_lanes = 0  # that look for more before they end: a task that has ended is a member of the set a moment longer
 
     @property
     def is_away(self) -> bool:
@@ -77,7 +78,8 @@ class Node:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._waiting.append(_Asked(command, asking, future))
-        if len(self._lanes) < self._lanes_max:
+        if self._open_lanes < self._lanes_max:
+            self._open_lanes += 1
             lane = spawn(self._serve(), name="shared")
             self._lanes.add(lane)
             lane.add_done_callback(self._lanes.discard)
@@ -85,11 +87,18 @@ class Node:
         verdict = Verdict.IGNORED  # of a caller that left
         try:
             answer = await future
-            verdict = self._judge(answer)
+            is_failure = isinstance(answer, Failure) and answer.problem not in AT_WORK
+            verdict = Verdict.FAILURE if is_failure else Verdict.SUCCESS
             return answer
         finally:
             timer.cancel()
-            self._breaker.settle(permit, verdict, self._clock.now())
+            now = self._clock.now()
+            self._breaker.settle(permit, verdict, now)
+            # A success may be left over from before it was found to be away.
+            if verdict is Verdict.SUCCESS and self._breaker.state(now) is State.CLOSED:
+                self._find(is_up=True)
+            elif verdict is Verdict.FAILURE and self.is_up is None:
+                self._find(is_up=False)
 
     async def close(self) -> None:
         """Close all connections; whoever waits is told that it is away."""
@@ -116,6 +125,7 @@ class Node:
                 _tell(asked.future, Failure(AWAY))
             raise
         finally:
+            self._open_lanes -= 1
             if link is not None:
                 self._idle.append(link)
 
@@ -142,15 +152,6 @@ class Node:
                 await link.close()
         _tell(asked.future, answer)
         return link if is_kept else None
-
-    def _judge(self, answer: Any) -> Verdict:
-        """Return what an answer tells of the server."""
-        if not isinstance(answer, Failure) or answer.problem in AT_WORK:
-            self._find(is_up=True)
-            return Verdict.SUCCESS
-        if self.is_up is None:
-            self._find(is_up=False)
-        return Verdict.FAILURE
 
     def _find(self, *, is_up: bool) -> None:
         if is_up is not self.is_up:

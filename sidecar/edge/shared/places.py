@@ -87,7 +87,7 @@ class Places:
 
     async def _refresh(self) -> None:
         try:
-            for node in self.nodes:
+            for node in sorted(self.nodes, key=lambda node: node.is_up is not True):
                 answer = await node.ask(("CLUSTER", "SLOTS"), self._clock.now() + _REFRESH_S)
                 ranges = read_table(answer, node.address.host)
                 if ranges is not None:

@@ -7,7 +7,7 @@ own, within no limit of time, and an answer that nobody waited for could come to
 import ssl
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from sidecar import config
 from sidecar.edge.files import read_secret
@@ -105,13 +105,15 @@ class Connector:
         except ImportError:
             raise _refuse("redis.url", "a server, but the package `redis` is not installed", _EXTRA) from None
         self._kinds = _Kinds()
-        self.seed, is_tls, self._options = _read_url(settings)
+        self.seed, is_tls, db = _read_url(settings)
+        # RESP2 has all that is needed; without the library's name there are two commands less per connection.
+        self._options: dict[str, Any] = {
+            "db": db, "protocol": 2, "socket_timeout": None, "socket_connect_timeout": None, "driver_info": None,
+        }  # fmt: skip
         if settings.username is not None:
             self._options["username"] = settings.username
         if settings.password_file is not None:
             self._options["password"] = _read_password(settings.password_file)
-        # RESP2 has all that is needed; without the library's name there are two commands less per connection.
-        self._options |= {"protocol": 2, "socket_timeout": None, "socket_connect_timeout": None, "driver_info": None}
         self._class = SSLConnection if is_tls else Connection
         self._tls = _make_tls(settings.ca_file) if is_tls else None
 
@@ -131,6 +133,7 @@ class _Kinds:
         from redis import exceptions as they
 
         self._answer = they.ResponseError
+        self._broken = (they.ConnectionError, they.TimeoutError, OSError)
         self._redirect, self._moved = they.AskError, they.MovedError
         # The first that fits: some are kinds of others.
         self._table: tuple[tuple[type[Exception], str], ...] = (
@@ -142,7 +145,6 @@ class _Kinds:
             (they.OutOfMemoryError, FULL),
             (they.ClusterDownError, CLUSTER_DOWN),
             (they.TryAgainError, BUSY),
-            (they.InvalidResponse, PROTOCOL),
         )
 
     def explain(self, error: Exception) -> Failure:
@@ -156,7 +158,9 @@ class _Kinds:
         if isinstance(error, self._answer):
             code = str(error).partition(" ")[0]
             return Failure({"BUSY": BUSY, "WRONGTYPE": WRONG_TYPE, "MISCONF": FULL}.get(code, COMMAND))
-        return Failure(TLS if isinstance(error.__context__, ssl.SSLError) else REFUSED)
+        if isinstance(error, self._broken):
+            return Failure(TLS if isinstance(error.__context__, ssl.SSLError) else REFUSED)
+        return Failure(PROTOCOL)
 
 
 _EXTRA: Final = "an installation with it: llm-sidecar[redis]"
@@ -166,25 +170,20 @@ def _refuse(path: str, found: str, allowed: str) -> ConfigError:
     return ConfigError("start", [ConfigProblem(path, found, allowed)])
 
 
-def _read_url(settings: config.Redis) -> tuple[Address, bool, dict[str, Any]]:
-    """Return where the server is, whether it speaks TLS, and what the URL tells of how to log in."""
-    allowed = "redis://HOST:PORT/DB or rediss://HOST:PORT/DB"
+def _read_url(settings: config.Redis) -> tuple[Address, bool, int]:
+    """Return where the server is, whether it speaks TLS, and the database's number."""
+    allowed = "redis://HOST:PORT/DB or rediss://HOST:PORT/DB, without user and password: redis.username, redis.password_file"
     try:
         parts = urlsplit(settings.url or "")
         host, port = parts.hostname, parts.port or _PORT
         db = int(parts.path.strip("/") or 0)
     except ValueError:
         raise _refuse("redis.url", "no URL of a Redis", allowed) from None
-    if parts.scheme not in _SCHEMES or not host or db < 0 or parts.query or parts.fragment:
+    if parts.scheme not in _SCHEMES or not host or db < 0 or parts.query or parts.fragment or "@" in parts.netloc:
         raise _refuse("redis.url", "no URL of a Redis", allowed)
     if settings.cluster and db:
         raise _refuse("redis.url", "a database's number, and a cluster", "database 0: a cluster has no other")
-    options: dict[str, Any] = {"db": db}
-    if parts.username:
-        options["username"] = unquote(parts.username)
-    if parts.password:
-        options["password"] = unquote(parts.password)
-    return Address(host, port), parts.scheme == "rediss", options
+    return Address(host, port), parts.scheme == "rediss", db
 
 
 def _read_password(path: str) -> str:
