@@ -15,7 +15,7 @@ from sidecar.edge.ledger import Ledger, start_ledger
 from sidecar.edge.shared.budgets import HEARTBEAT_S, SharedBudgets
 from sidecar.edge.shared.shared import Shared
 from tests.edge.test_ledger import Notes as LedgerNotes
-from tests.rig.redis import RedisServer, needs_redis, run_redis
+from tests.rig.redis import RedisServer, needs_cluster, needs_redis, run_cluster, run_redis
 
 pytestmark = needs_redis
 
@@ -88,11 +88,13 @@ class Side:
 
 
 @asynccontextmanager
-async def siding(server: RedisServer, name: str, *, file: Path | None = None, timeout_s: float = 2.0) -> AsyncIterator[Side]:
+async def siding(
+    server: RedisServer, name: str, *, file: Path | None = None, timeout_s: float = 2.0, cluster: bool = False
+) -> AsyncIterator[Side]:
     """Run one sidecar's budgets until the block ends."""
     accounts = Accounts(DOLLAR)
     clock = SystemClock()
-    shared = Shared(config.Redis(url=server.url, timeout=timeout_s), clock, Notes(), lambda: 0.0)
+    shared = Shared(config.Redis(url=server.url, timeout=timeout_s, cluster=cluster), clock, Notes(), lambda: 0.0)
     ledger = None if file is None else start_ledger(str(file), 0.05, accounts, clock.wall_ns() / 1e9, LedgerNotes())
     budgets = SharedBudgets(shared, accounts, "test", name if ledger is None else ledger.instance, clock)
     await shared.start()
@@ -162,6 +164,23 @@ async def test_a_flush_opens_no_budget_anew(tmp_path: Path) -> None:
                 assert len(await third.race(100)) <= 20 - len(won)
 
 
+async def test_what_was_heard_before_a_flush_is_added_to_what_is_heard_after(tmp_path: Path) -> None:
+    """One that is no longer there had spent 40 cents; after the flush another one reserves 30: of 30 own ones, 30 more are too many."""
+    with run_redis(tmp_path) as server:
+        async with siding(server, "first") as first:
+            async with siding(server, "gone") as gone:
+                got = await gone.reserve(0.4)
+                assert isinstance(got, Reservation)
+                gone.settle(got, 0.4)
+            own = await first.reserve(0.3)
+            assert isinstance(own, Reservation) and await first.ask() == 0.4
+            server.ask("FLUSHALL")
+            async with siding(server, "third") as third:
+                assert isinstance(await third.reserve(0.3), Reservation)
+                refusal = await first.reserve(0.3)
+                assert isinstance(refusal, Refusal) and not refusal.is_own
+
+
 async def test_a_sidecar_that_was_killed(tmp_path: Path) -> None:
     """What it had reserved counts until it is back; then it is the same one by its ledger, and counts once."""
     with run_redis(tmp_path) as server:
@@ -222,6 +241,15 @@ async def test_a_late_write_overwrites_nothing(tmp_path: Path) -> None:
             assert isinstance(await first.reserve(0.1), Refusal)
             server.ask("SET", "{test:budgets}:1::" + got.day, "rubbish")
             assert isinstance(await first.reserve(0.1), Refusal)  # its own sums still count
+
+
+@needs_cluster
+async def test_a_cluster(tmp_path: Path) -> None:
+    """All sums of one account are in one place there."""
+    with run_cluster(tmp_path) as servers:
+        async with siding(servers[0], "first", cluster=True) as first, siding(servers[1], "second", cluster=True) as second:
+            won = [len(each) for each in await asyncio.gather(first.race(150), second.race(150))]
+            assert sum(won) == 100 and min(won) > 0
 
 
 class Backwards:
