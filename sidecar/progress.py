@@ -6,6 +6,7 @@ import msgspec
 
 from sidecar.catalogue import DEGRADATION_STEPS
 from sidecar.core.admit.rates import Admitted
+from sidecar.core.admit.spending_sums import Reservation
 from sidecar.core.attempt.answer_head import AnswerHead, Framing
 from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.choose.needs import Grant
@@ -126,6 +127,7 @@ class Exchange(msgspec.Struct):
     bundled: int = 0  # inputs of those
     limited: str | None = None  # which limit refused it
     admitted: Admitted | None = None  # what limits counted for it, until that is settled
+    reserved: Reservation | None = None  # of what may be spent
 
     def reopen(self) -> bool:
         """Go back to the attempt that was given up last, if the whole of its answer is still held; tell whether it is."""

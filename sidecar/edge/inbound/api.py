@@ -8,6 +8,8 @@ import msgspec
 from aiohttp import web
 
 from sidecar.config import Force, Settings
+from sidecar.core.admit.spending_sums import ALL, Balance
+from sidecar.core.admit.stops import read_stop
 from sidecar.core.choose.forcing import read_force
 from sidecar.core.choose.places import Place
 from sidecar.core.choose.views import ProbeView, UpstreamView
@@ -64,6 +66,34 @@ def make_changes(names: Iterable[str], force: Callable[[str, Force], None]) -> M
         return change
 
     return {f"/api/upstreams/{name}/breaker": make(name) for name in names}
+
+
+def make_budgets(
+    accounts: tuple[str, ...], describe: Callable[[], tuple[Sequence[Balance], frozenset[str]]], halt: Callable[[str, bool], None]
+) -> tuple[Mapping[str, Respond], Mapping[str, Change]]:
+    """Return the answer of the path that tells what is spent, and what a POST to it does: it stops spending, or lets it go on.
+
+    `accounts`: whose spending can be stopped. `describe`: all budgets, and whose spending is stopped.
+    """
+
+    def tell() -> web.Response:
+        balances, stopped = describe()
+        tree = {"budgets": [_show_balance(each) for each in balances], "stopped": [account or None for account in sorted(stopped)]}
+        return _answer(tree)
+
+    async def respond(request: web.BaseRequest) -> web.Response:
+        return tell()
+
+    def change(body: bytes) -> web.Response:
+        halt(*read_stop(body, accounts))
+        return tell()
+
+    return {"/api/budgets": respond}, {"/api/budgets": change}
+
+
+def _show_balance(balance: Balance) -> dict[str, Any]:
+    """Everybody together is null."""
+    return {**balance._asdict(), "tenant": None if balance.tenant == ALL else balance.tenant}
 
 
 async def _show(items: Iterable[dict[str, Any]]) -> list[msgspec.Raw]:

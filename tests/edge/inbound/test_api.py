@@ -9,11 +9,12 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from sidecar.config import Force, Pool, Settings, Upstream
+from sidecar.core.admit.spending_sums import ALL, Balance
 from sidecar.core.choose.places import read_places
 from sidecar.core.choose.views import BreakerView, ProbeView, UpstreamView
 from sidecar.decision import Candidate, Decision
 from sidecar.edge.inbound.admin import Respond
-from sidecar.edge.inbound.api import make_changes, make_comparison, make_history
+from sidecar.edge.inbound.api import make_budgets, make_changes, make_comparison, make_history
 from sidecar.edge.telemetry.recent import CALLS_MAX, Recent
 from sidecar.exchange import Ending
 from tests.edge.outbound.doubles import FakeClock
@@ -108,3 +109,35 @@ async def test_breakers_are_forced() -> None:
     with pytest.raises(ValueError, match="disabled"):
         changes["/api/upstreams/a/breaker"](b'{"force": "on"}')
     assert forced == [("b/c", Force.OPEN)]
+
+
+async def test_budgets_are_told_and_spending_is_stopped() -> None:
+    """Everybody together is null; a change is answered with how things stand then."""
+    stopped: set[str] = set()
+    balances = [Balance(ALL, "month", "2026-11", 1.5, 0.5, 2.0, True), Balance("a", "day", "2026-11-20", 0.0, 0.0, None, False)]
+
+    def halt(account: str, is_stopped: bool) -> None:
+        (stopped.add if is_stopped else stopped.discard)(account)
+
+    pages, changes = make_budgets(("a", "other"), lambda: (balances, frozenset(stopped)), halt)
+    told = await get(pages["/api/budgets"], "/api/budgets")
+    assert told == {
+        "budgets": [
+            {
+                "tenant": None, "window": "month", "period": "2026-11", "spent_usd": 1.5, "reserved_usd": 0.5, "limit_usd": 2.0,
+                "soft_reached": True,
+            },
+            {
+                "tenant": "a", "window": "day", "period": "2026-11-20", "spent_usd": 0.0, "reserved_usd": 0.0, "limit_usd": None,
+                "soft_reached": False,
+            },
+        ],
+        "stopped": [],
+    }  # fmt: skip
+    change = changes["/api/budgets"]
+    assert read(change(b'{"tenant": null, "stopped": true}'))["stopped"] == [None]
+    assert read(change(b'{"tenant": "a", "stopped": true}'))["stopped"] == [None, "a"]
+    assert read(change(b'{"tenant": null, "stopped": false}'))["stopped"] == ["a"]
+    with pytest.raises(ValueError, match="one of a, other"):
+        change(b'{"tenant": "b", "stopped": true}')
+    assert stopped == {"a"}
