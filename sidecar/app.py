@@ -14,16 +14,18 @@ from sidecar import __version__, catalogue
 from sidecar.config import Capture, Content, Route, Settings
 from sidecar.core.choose.places import read_places
 from sidecar.core.identify.router import Router, name_route
+from sidecar.core.identify.tenants import Tenancy, list_accounts
 from sidecar.core.observe.overhearing import read_listening
 from sidecar.core.observe.pricing import PriceTable, read_prices
 from sidecar.core.settings.redaction import redact
 from sidecar.core.settings.resolution import Loaded
+from sidecar.economy import Economy
 from sidecar.edge import loop as event_loop
 from sidecar.edge.clock import SystemClock
 from sidecar.edge.documents import read_document
 from sidecar.edge.files import read_secret
 from sidecar.edge.inbound.admin import AdminServer, has_fast_parser
-from sidecar.edge.inbound.api import make_changes, make_comparison, make_history
+from sidecar.edge.inbound.api import make_budgets, make_changes, make_comparison, make_history
 from sidecar.edge.inbound.pages import make_pages
 from sidecar.edge.inbound.server import DataServer
 from sidecar.edge.outbound.upstreams import Upstreams
@@ -39,6 +41,7 @@ from sidecar.edge.telemetry.meter import Meter
 from sidecar.edge.telemetry.otlp import read_ratio
 from sidecar.edge.telemetry.recent import Recent
 from sidecar.edge.telemetry.tracer import Tracer, start_tracing
+from sidecar.errands import Errand, ErrandClient
 from sidecar.errors import ConfigError, ConfigProblem
 from sidecar.exchange import Said
 from sidecar.pipeline import Pipeline
@@ -89,9 +92,15 @@ class Sidecar:
         )
         listening = read_listening(settings)
         self._listening = listening if listening.is_on else None
+        self._economy = Economy(
+            settings, self._places, self._prices, self._router, self._clock, self._random.random, self._meter, self._log,
+            carry=self._carry_errand, name_call=self._draw_id,
+        )  # fmt: skip
+        self._pipeline: Pipeline | None = None
         self._switchboard = Switchboard(
             settings, self._places, self._prices, self._upstreams, self._upstreams, self._clock, self._random.random,
             self._meter.resilience, Announcements(self._log), self._listening,
+            spending=self._economy.spending,
         )  # fmt: skip
         self._recent = Recent()
         self._tracer: Tracer | None = None
@@ -119,20 +128,24 @@ class Sidecar:
                 sinks.append(Guarded("traces", self._tracer, self._meter, self._log))
             if self._writer is not None:
                 sinks.append(Guarded("content", self._writer, self._meter, self._log))
-            pipeline = Pipeline(
-                settings, self._router, self._places, self._prices, self._switchboard.attempts, self._clock, self._meter.in_flight,
+            attempts, economy = self._switchboard.attempts, self._economy
+            self._pipeline = pipeline = Pipeline(
+                settings, self._router, self._places, self._prices, Tenancy(settings), attempts, self._clock, self._meter.in_flight,
                 self._meter.websockets, sinks, self._random.getrandbits, self._report,
-                has_room=None if self._tracer is None else self._tracer.has_room, listening=self._listening,
+                has_room=None if self._tracer is None else self._tracer.has_room, listening=self._listening, limiting=economy.limiting,
+                spending=economy.spending, reuse=economy.make_reuse(attempts, self._report, self._listening),
             )  # fmt: skip
             self._data = DataServer(pipeline.carry, pipeline.refuse_malformed, self._clock, settings.timeouts, self._draw_id)
             self.data_url = await _listen(self._data.start, settings.listen, "listen")
             self._admin = self._make_admin(settings)
             self.admin_url = await _listen(self._admin.start, settings.admin.listen, "admin.listen")
+            await economy.start()
         except BaseException:
             await self.stop(grace_s=0)
             raise
         self._meter.before_scrape(self._count_connections)
         self._meter.before_scrape(self._switchboard.refresh)
+        self._meter.before_scrape(self._economy.refresh)
         self._switchboard.probes.start()
         self._meter.note_reload(successful=True, at_s=self._clock.wall_ns() / 1e9)
         spawn(sample_lag(self._meter.loop_lag), name="event loop lag")
@@ -143,7 +156,11 @@ class Sidecar:
         pages = make_pages(Exposition(self._meter), lambda: self._ready, shown, lambda: self.data_url)
         routing, probes = self._switchboard.routing, self._switchboard.probes
         told = make_comparison(settings, self._places, self._clock, routing.describe, probes.describe)
-        changes = make_changes(settings.upstreams, self._switchboard.force)
+        changes = dict(make_changes(settings.upstreams, self._switchboard.force))
+        spending = self._economy.spending
+        if spending is not None:
+            spent, halts = make_budgets(list_accounts(settings), spending.describe, spending.halt)
+            told, changes = {**told, **spent}, {**changes, **halts}
         return AdminServer({**pages, **told, **make_history(self._recent)}, changes, token=self._token)
 
     def _start_capture(self, content: Content) -> "Callable[[Said], Presentable] | None":
@@ -165,6 +182,7 @@ class Sidecar:
         if self._data is not None:
             await self._data.stop(self._settings.timeouts.shutdown if grace_s is None else grace_s)
         await self._switchboard.probes.stop()
+        await self._economy.stop()
         self._upstreams.close()
         if self._tracer is not None:
             await self._tracer.shutdown(_TELEMETRY_S)
@@ -173,6 +191,10 @@ class Sidecar:
         if self._admin is not None:
             await self._admin.stop()
         await end_all(1.0)
+
+    async def _carry_errand(self, client: ErrandClient, errand: Errand) -> None:
+        if self._pipeline is not None:
+            await self._pipeline.carry(client, errand=errand)
 
     def _draw_id(self) -> str:
         return f"{self._random.getrandbits(_REQUEST_ID_BITS):016x}"

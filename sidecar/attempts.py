@@ -34,6 +34,7 @@ from sidecar.ports import Answer, Clock, Reach, Witness
 from sidecar.progress import Exchange, Trial
 from sidecar.reading import open_observer
 from sidecar.sealing import compose_request
+from sidecar.spending import Spending
 from sidecar.trials import could_follow, is_repeatable, is_worth_same, list_needs, name_candidates, name_outcome, narrow, tell_start, weigh
 
 _HELD_BYTES_MAX: Final = 64 * 1024  # of an answer that may be replaced
@@ -48,7 +49,8 @@ class Attempts:
     def __init__(
         self, settings: Settings, openings: Openings, routing: Routing, holds: Holds, reach: Reach, clock: Clock,
         rest: Callable[[float], Awaitable[None]], draw: Callable[[], float], witness: Witness,
-        listening: Listening | None, price: Callable[[Exchange, Trial], Cost | None], spawn: Spawn, *, salt: bytes,
+        listening: Listening | None, price: Callable[[Exchange, Trial], Cost | None], spawn: Spawn,
+        spending: Spending | None, *, salt: bytes,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._routing = routing
@@ -61,6 +63,7 @@ class Attempts:
         self._witness = witness
         self._listening = listening
         self._price = price
+        self._spending = spending
         self._salt = salt
         self._limits = set_limits(settings.retries, settings.features)
         self._budget = RetryBudget(settings.retries.budget_share, settings.retries.budget_floor, settings.retries.budget_expiry)
@@ -68,6 +71,8 @@ class Attempts:
 
     async def make(self, exchange: Exchange) -> None:
         """Get an answer to send on: one that will do, or the last that came. Raises Fault where none did."""
+        if self._spending is not None:
+            await self._spending.reserve(exchange)
         plan = Plan(self._limits, self._budget, exchange.deadlines.total_at, False)
         needs = list_needs(exchange, self._salt)
         step: Step | None = None

@@ -4,6 +4,7 @@ An errand goes the way of every call, with an id and a record of its own. Nobody
 is kept on the way. It has no trace, and none of the caller's for whom an answer is fetched anew.
 """
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from sidecar.core.attempt.heads import HOP_BY_HOP, nominated_names, read_request
@@ -43,7 +44,7 @@ class HeldClient:
         """Return nothing more (ports.Client)."""
         return b""
 
-    def watch(self, pause: object, go_on: object) -> None:
+    def watch(self, pause: Callable[[], None] | None, go_on: Callable[[], None] | None) -> None:
         """Do nothing: nobody here is slow (ports.Client)."""
 
     def outlast(self) -> None:

@@ -20,6 +20,7 @@ from sidecar.core.identify.batch import OWN_PATHS
 from sidecar.core.identify.peek import peek
 from sidecar.core.identify.router import Router
 from sidecar.core.identify.targets import split_target
+from sidecar.core.identify.tenants import NOBODY, Tenancy
 from sidecar.core.identify.tools import identify_tool
 from sidecar.core.identify.tracecontext import begin_trace
 from sidecar.core.identify.wishes import read_timeout, read_wishes
@@ -27,6 +28,7 @@ from sidecar.core.observe.asking import UsageRemover
 from sidecar.core.observe.dialects import OPAQUE
 from sidecar.core.observe.overhearing import Listening
 from sidecar.core.observe.pricing import PriceTable
+from sidecar.errands import Errand
 from sidecar.errors import (
     BAD_REQUEST,
     INTERNAL,
@@ -41,11 +43,14 @@ from sidecar.errors import (
     UpstreamFault,
 )
 from sidecar.exchange import Ending
+from sidecar.limiting import Limiting
 from sidecar.ports import Client, Clock, Level, Sink
 from sidecar.progress import NOTHING_ASKED, Exchange
 from sidecar.reading import open_observer
+from sidecar.reuse import Reuse
 from sidecar.sealing import seal, seal_malformed
 from sidecar.sessions import Sessions
+from sidecar.spending import Spending
 
 # Looking a member up on its class is ten times the cost of a name of the module.
 _CHUNKED, _CLOSE = Framing.CHUNKED, Framing.CLOSE
@@ -58,9 +63,10 @@ class Pipeline:
     """
 
     def __init__(
-        self, settings: Settings, router: Router, places: Mapping[str, Place], prices: PriceTable, attempts: Attempts, clock: Clock,
-        in_flight: Level, websockets: Level, sinks: Sequence[Sink], draw: Callable[[int], int],
+        self, settings: Settings, router: Router, places: Mapping[str, Place], prices: PriceTable, tenancy: Tenancy, attempts: Attempts,
+        clock: Clock, in_flight: Level, websockets: Level, sinks: Sequence[Sink], draw: Callable[[int], int],
         report: Callable[[str, Exception], None], *, has_room: Callable[[bool], bool] | None, listening: Listening | None,
+        limiting: Limiting | None = None, spending: Spending | None = None, reuse: Reuse | None = None,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._router = router
@@ -76,10 +82,17 @@ class Pipeline:
         self._has_room = has_room or _always
         self._traces = has_room is not None
         self._listening = listening
+        self._tenancy = tenancy
+        self._limiting = limiting
+        self._spending = spending
+        self._reuse = reuse
 
-    async def carry(self, client: Client, *, batched: bool = False) -> None:
-        """Carry one call from accept to record. Raises nothing but CancelledError. `batched`: it is an entry of a batch."""
-        exchange = self._accept(client, batched)
+    async def carry(self, client: Client, *, batched: bool = False, errand: Errand | None = None) -> None:
+        """Carry one call from accept to record. Raises nothing but CancelledError.
+
+        `batched`: it is an entry of a batch. `errand`: it is the sidecar's own.
+        """
+        exchange = self._accept(client, batched, errand)
         try:
             if client.call.target.startswith(OWN_PATHS):
                 await carry_together(exchange, self._carry_entry, self._clock, self._settings.limits, own=self._own_fields(exchange))
@@ -88,8 +101,11 @@ class Pipeline:
             await self._receive(exchange)
             if exchange.tool is not None:
                 self._identify_tool(exchange, exchange.tool)
-            await self._attempts.make(exchange)
-            await self._relay(exchange)
+            if self._limiting is not None:
+                await self._limiting.admit(exchange)
+            if self._reuse is None or not await self._reuse.answer(exchange, self._own_fields):
+                await self._attempts.make(exchange)
+                await self._relay(exchange)
         except Fault as fault:
             self._fail(exchange, fault)
         except ClientGone:
@@ -110,17 +126,22 @@ class Pipeline:
             sink.observe(record)
         return compose_malformed(BAD_REQUEST, OPAQUE.refusal(BAD_REQUEST, BAD_REQUEST.summary, NOTHING_ASKED))
 
-    def _accept(self, client: Client, batched: bool) -> Exchange:
+    def _accept(self, client: Client, batched: bool, errand: Errand | None) -> Exchange:
         self._in_flight.inc()
         call = client.call
         trace = None
-        if self._traces:
+        if self._traces and errand is None:
             trace = begin_trace(call.headers if call.wanted.traced else (), self._draw, self._settings.tracing.ratio)
-        return Exchange(client, call, trace, batched=batched)
+        exchange = Exchange(client, call, trace, batched=batched)
+        if errand is not None:
+            exchange.origin, exchange.tenant = errand.origin, errand.tenant
+        return exchange
 
     def _identify(self, exchange: Exchange) -> None:
         call = exchange.call
         exchange.path, exchange.query = split_target(call.target)
+        if exchange.tenant is NOBODY:
+            exchange.tenant, exchange.path = self._tenancy.identify(call, exchange.path, exchange.query)
         match = self._router.match(call.method, exchange.path)
         if match is None:
             raise ClientFault(NO_ROUTE, f"{NO_ROUTE.summary} Routes: {', '.join(self._router.prefixes)}.")
@@ -228,7 +249,9 @@ class Pipeline:
         if not self._settings.response_headers:
             return ()
         trial = exchange.trial
-        return own_fields(exchange.call.id, trial.place.name, exchange.attempts_made, None if trial.decision is None else exchange.degraded)
+        degraded = None if trial.decision is None else exchange.degraded
+        told = own_fields(exchange.call.id, trial.place.name, exchange.attempts_made, degraded, exchange.cache)
+        return told if self._limiting is None else [*told, *self._limiting.fields(exchange)]
 
     def _leave(self, exchange: Exchange) -> None:
         """The caller is gone: an ending, not an error, unless it has had the end of the answer, or an error in its place."""
@@ -246,6 +269,10 @@ class Pipeline:
         self._attempts.end(exchange, now)
         self._sessions.dismiss(exchange)
         record = seal(exchange, now, self._prices, slow_s=self._settings.tracing.slow, has_room=self._has_room, listening=self._listening)
+        if self._limiting is not None:
+            self._limiting.settle(exchange, None if record.usage is None else sum(record.usage), now)
+        if self._spending is not None:
+            self._spending.settle(exchange, record.cost, now)
         for sink in self._sinks:
             sink.observe(record)
 

@@ -1,8 +1,9 @@
 """What is sent on for an exchange, and the record it is sealed into."""
 
 from collections.abc import Callable
+from typing import Final
 
-from sidecar.catalogue import EXECUTE_TOOL
+from sidecar.catalogue import BYPASS, DEGRADATION_STEPS, EXECUTE_TOOL, STALE
 from sidecar.core.attempt.compose import SWITCH_FIELDS, address_request, replaced_fields, trace_fields
 from sidecar.core.attempt.endings import name_error
 from sidecar.core.attempt.heads import EXTENSIONS
@@ -18,8 +19,9 @@ from sidecar.exchange import Cost, Ending, Record, Said, Seen, Usage, UsageSourc
 from sidecar.ports import Answer
 from sidecar.progress import NOTHING_ASKED, Exchange, Trial
 
+EMERGENCY: Final = DEGRADATION_STEPS[-1]
 _COMPLETED, _UNENDED = Ending.COMPLETED, Ending.SIDECAR_FAULT
-_ABSENT, _REPORTED, _ESTIMATED = UsageSource.ABSENT, UsageSource.REPORTED, UsageSource.ESTIMATED
+_ABSENT, _REPORTED, _ESTIMATED, _APPORTIONED = UsageSource.ABSENT, UsageSource.REPORTED, UsageSource.ESTIMATED, UsageSource.APPORTIONED
 
 
 def compose_request(exchange: Exchange, trial: Trial, *, propagates: bool) -> tuple[bytes, bool]:
@@ -48,17 +50,21 @@ def seal(
     trace, trial = exchange.trace, exchange.trial
     call, place, match, answer, observer = exchange.call, trial.place, exchange.match, trial.answer, trial.observer or exchange.reader
     ending = exchange.ending or _UNENDED
-    seen = observer.seen if observer is not None else Seen()
-    usage, source = seen.usage, _REPORTED
+    told = exchange.told
+    seen = told if told is not None else observer.seen if observer is not None else Seen()
+    usage, source = (seen.usage, _REPORTED) if exchange.share is None else (exchange.share, _APPORTIONED)
     if usage is None:
         source = _ABSENT
         if listening is not None and listening.estimates and (usage := _estimate(exchange)) is not None:
             source = _ESTIMATED
     became = exchange.became
     if became is None or exchange.session is None:
-        cost, unpriced = _price(prices, place.provider, exchange.asked.model, seen, usage, source)
+        cost, unpriced = price(prices, place.provider, exchange.asked.model, seen, usage, source)
     else:
         cost, unpriced = exchange.session.tally.cost
+    first_byte_at, sent_bytes = exchange.first_byte_at, exchange.sent_bytes
+    if answer is not None and (exchange.cache is None or exchange.cache == BYPASS):  # else it is another call's, at least in part
+        first_byte_at, sent_bytes = answer.first_byte_at, answer.sent_bytes
     answered = now if became is None else became.opened  # a long session is not a slow call
     took_s = 0.0 if exchange.endless else answered - call.accepted
     important = trace is not None and keeps(ending, took_s, slow_s=slow_s, sampled=False)
@@ -70,17 +76,23 @@ def seal(
         exchange.status, ending, None if exchange.kind is None else exchange.kind.id,
         None if ending is _COMPLETED else name_error(ending, exchange.status, exchange.kind, seen.error_type),
         trial.streamed, exchange.asked, seen, usage, source, cost, unpriced,
-        call.accepted, call.accepted_ns, now, None if answer is None else answer.first_byte_at, exchange.request_bytes,
-        0 if answer is None else answer.sent_bytes, _request_overhead(exchange, answer),
-        None if exchange.committed_at is None or answer is None or answer.head_at is None else exchange.committed_at - answer.head_at,
+        call.accepted, call.accepted_ns, now, first_byte_at, exchange.request_bytes, sent_bytes,
+        *_overheads(exchange, answer),
         tuple(exchange.attempts), answer is not None and answer.observer_failed, trial.usage_added, trace,
         kept,
         _show_path(exchange), "" if match is None else match.template, None if observer is None else observer.skipped, wanted and not kept,
         () if trial.head is None else trial.head.limits, exchange.batched, exchange.endless, became,
         None if listening is None else _take_down(exchange, listening, is_kept=kept),
-        "" if match is None else match.pool, exchange.queued_s, None if trial.decision is None else exchange.degraded,
-        exchange.decision, exchange.shed,
+        "" if match is None else match.pool, exchange.queued_s, _name_degradation(exchange),
+        exchange.decision, exchange.shed, exchange.tenant.account, exchange.cache, exchange.cache_level, exchange.bypass, exchange.saved,
+        exchange.limited, exchange.origin, exchange.bundled,
     )  # fmt: skip
+
+
+def _name_degradation(exchange: Exchange) -> str | None:
+    if exchange.cache == STALE:
+        return EMERGENCY
+    return None if exchange.trial.decision is None else exchange.degraded
 
 
 def _show_path(exchange: Exchange) -> str:
@@ -131,12 +143,12 @@ def price_lost(prices: PriceTable, exchange: Exchange, trial: Trial) -> Cost | N
     if not trial.has_sent:
         return None
     if seen.usage is not None:
-        return _price(prices, trial.place.provider, model, seen, seen.usage, _REPORTED)[0]
+        return price(prices, trial.place.provider, model, seen, seen.usage, _REPORTED)[0]
     usage = estimate(exchange.dialect.name, exchange.body, exchange.call.wanted.content_encoding, Transcript(0))
-    return None if usage is None else _price(prices, trial.place.provider, model, seen, usage, _ESTIMATED)[0]
+    return None if usage is None else price(prices, trial.place.provider, model, seen, usage, _ESTIMATED)[0]
 
 
-def _price(
+def price(
     prices: PriceTable, provider: str, model: str | None, seen: Seen, usage: Usage | None, source: UsageSource
 ) -> tuple[Cost | None, str | None]:
     """Return the cost, or why there is none. The provider's own figure is preferred to our table's."""
@@ -154,12 +166,20 @@ def _price(
     return cost, unpriced
 
 
-def _request_overhead(exchange: Exchange, answer: Answer | None) -> float | None:
+def _overheads(exchange: Exchange, answer: Answer | None) -> tuple[float | None, float | None]:
+    """Return the seconds that we added to a call before and after its upstream's; None where it had none of its own."""
+    if answer is None or exchange.told is not None:
+        return None, None
+    committed_at, head_at = exchange.committed_at, answer.head_at
+    return _request_overhead(exchange, answer), None if committed_at is None or head_at is None else committed_at - head_at
+
+
+def _request_overhead(exchange: Exchange, answer: Answer) -> float | None:
     """Return the seconds spent on the request by us.
 
     Without waiting for its body, for room or for a connection, and without attempts that failed before.
     """
-    if answer is None or answer.sent_at is None:
+    if answer.sent_at is None:
         return None
     began = exchange.trial.began
     spent_s = answer.sent_at - exchange.call.accepted - exchange.waited_s - (answer.connected_at - began)

@@ -23,6 +23,7 @@ from sidecar.openings import Openings
 from sidecar.ports import Clock, Reach
 from sidecar.queueing import Queueing
 from sidecar.sealing import price_lost
+from sidecar.spending import Spending
 
 _SALT_BYTES = 16
 
@@ -33,7 +34,7 @@ class Switchboard:
     def __init__(
         self, settings: Settings, places: Mapping[str, Place], prices: PriceTable, upstreams: Reach, knocker: Knocker, clock: Clock,
         draw: Callable[[], float], resilience: Resilience, announcements: Announcements, listening: Listening | None,
-        rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        rest: Callable[[float], Awaitable[None]] = asyncio.sleep, spending: Spending | None = None,
     ) -> None:  # fmt: skip
         self._clock = clock
         self._resilience = resilience
@@ -46,7 +47,7 @@ class Switchboard:
         openings = Openings(places, self.routing, queueing, clock, resilience, settings.usage.ask)
         self.attempts = Attempts(
             settings, openings, self.routing, holds, upstreams, clock, rest, draw, resilience, listening,
-            partial(price_lost, prices), spawn, salt=os.urandom(_SALT_BYTES),
+            partial(price_lost, prices), spawn, spending, salt=os.urandom(_SALT_BYTES),
         )  # fmt: skip
         self.probes = Probes(settings, places, knocker, clock, draw, self._note_health, resilience.note_probe)
 

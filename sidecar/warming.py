@@ -93,12 +93,13 @@ class Warming:
 
     `read`: returns what is in the file now, raises OSError; it may be called in a thread. `carry`: carries an errand from
     accept to record. `name_call`: draws an id. `rest`: lets seconds pass. `report`: is told of lines that are no prompts,
-    a bounded number of them.
+    a bounded number of them; `note_ended` of how many prompts were asked, each time all were.
     """
 
     def __init__(
         self, settings: Settings, key: str | None, router: Router, clock: Clock, carry: Carry, *, name_call: Callable[[], str],
         read: Callable[[], bytes], rest: Callable[[float], Awaitable[None]], report: Report,
+        note_ended: Callable[[int], None],
     ) -> None:  # fmt: skip
         self._settings = settings
         self._key = key
@@ -109,6 +110,7 @@ class Warming:
         self._read = read
         self._rest = rest
         self._report = report
+        self._note_ended = note_ended
         self._prompts: Sequence[Prompt] = ()
 
     def start(self) -> None:
@@ -127,6 +129,7 @@ class Warming:
                 if number:
                     await self._rest(settings.pace)
                 await self._ask(prompt)
+            self._note_ended(len(self._prompts))
             if settings.every is None:
                 return
             await self._rest(settings.every)

@@ -15,6 +15,7 @@ from sidecar.core.choose.needs import Grant
 from sidecar.core.choose.places import read_places
 from sidecar.core.choose.verdicts import Verdict
 from sidecar.core.identify.router import Router
+from sidecar.core.identify.tenants import Tenancy
 from sidecar.core.observe.overhearing import read_listening
 from sidecar.edge.telemetry.announcements import Announcements
 from sidecar.edge.telemetry.logs import EventLog
@@ -360,7 +361,8 @@ class Played:
         )  # fmt: skip
         self._watch_grants()
         self.pipeline = Pipeline(
-            settings, Router(settings.routes, settings.pools), places, PRICES, self.switchboard.attempts, self.clock, self, self.websockets,
+            settings, Router(settings.routes, settings.pools), places, PRICES, Tenancy(settings), self.switchboard.attempts,
+            self.clock, self, self.websockets,
             [*(_Sink(records) for records in self.records), meter], lambda bits: next(numbers) * 0x9E3779B97F4A7C15 & ((1 << bits) - 1),
             lambda call_id, error: self.reports.append((call_id, error)), has_room=(lambda important: self.room) if traces else None,
             listening=listening,

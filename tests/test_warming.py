@@ -38,10 +38,12 @@ class Sidecar:
         self.rests: list[float] = []
         self.reports: list[tuple[int, str]] = []
         self.at_rest: list[Exception] = []
+        self.ended: list[int] = []
         changed = replace(SETTINGS, warming=WarmingSettings(file="prompts", **settings), limits=Limits(body=1000))
         self.warming = Warming(
             changed, key, ROUTER, TickingClock(), self._carry, name_call=lambda: f"w{len(self.carried)}", read=self._read,
             rest=self._rest, report=lambda number, problem: self.reports.append((number, problem)),
+            note_ended=self.ended.append,
         )  # fmt: skip
 
     def _read(self) -> bytes:
@@ -79,7 +81,7 @@ async def test_prompts_are_asked_in_order_and_paced() -> None:
     sidecar = Sidecar(*models("a", "b", "c"), pace=2.5)
     assert await sidecar.run() == ["a", "b", "c"]
     assert sidecar.rests == [2.5, 2.5]
-    assert sidecar.reports == []
+    assert sidecar.reports == [] and sidecar.ended == [3]
 
 
 async def test_an_errand_is_whose_the_line_says_and_paid_for_by_warming() -> None:
@@ -229,7 +231,7 @@ async def test_it_stops_at_once(resting: bool) -> None:
 
     warming = Warming(
         SETTINGS, None, ROUTER, path.clock, carry, name_call=lambda: "w", read=lambda: b"\n".join(models("a", "b")), rest=rest,
-        report=lambda number, problem: None,
+        report=lambda number, problem: None, note_ended=lambda prompts: None,
     )  # fmt: skip
     warming.start()
     task = asyncio.ensure_future(warming.run())

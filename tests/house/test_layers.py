@@ -24,11 +24,15 @@ PATH = {
     "sidecar.bundling",
     "sidecar.errands",
     "sidecar.flying",
+    "sidecar.journeys",
+    "sidecar.larder",
     "sidecar.hedges",
     "sidecar.limiting",
     "sidecar.openings",
     "sidecar.reading",
+    "sidecar.refreshing",
     "sidecar.reuse",
+    "sidecar.riding",
     "sidecar.trials",
     "sidecar.pipeline",
     "sidecar.progress",
@@ -38,7 +42,7 @@ PATH = {
     "sidecar.spending",
     "sidecar.warming",
 }
-COMPOSITION = {"sidecar.cli", "sidecar.app", "sidecar.switchboard", "sidecar.demo", "sidecar.__main__"}
+COMPOSITION = {"sidecar.cli", "sidecar.app", "sidecar.economy", "sidecar.switchboard", "sidecar.demo", "sidecar.__main__"}
 
 # For each room: the rooms it may import, itself included.
 LAW = {
@@ -56,6 +60,7 @@ LAW = {
 IMPORTERS_OF_COMPOSITION = {
     "sidecar.app": {"sidecar.cli", "sidecar.demo"},
     "sidecar.demo": {"sidecar.cli"},
+    "sidecar.economy": {"sidecar.app"},
     "sidecar.switchboard": {"sidecar.app"},
     "sidecar.cli": {"sidecar.__main__"},
     "sidecar.__main__": set(),

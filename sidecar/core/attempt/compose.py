@@ -16,7 +16,7 @@ _READABLE_CODINGS: Final = CODINGS | {"identity"}
 _CHUNKED, _CLOSE = Framing.CHUNKED, Framing.CLOSE
 _NOTHING: Final[frozenset[bytes]] = frozenset()
 _TOLD_MAX: Final = 1024  # upstreams are few, attempts fewer
-_told: dict[tuple[str, int, str | None], bytes] = {}
+_told: dict[tuple[str, int, str | None, str | None], bytes] = {}
 # Hop by hop, and so set anew on each of the two connections (RFC 9110 section 7.8).
 SWITCH_FIELDS: Final = (b"Connection: Upgrade", b"Upgrade: websocket")
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -73,14 +73,19 @@ def address_request(
     return b"\r\n".join(lines)
 
 
-def own_fields(call_id: str, upstream: str, attempts: int, degraded: str | None = None) -> list[bytes]:
-    """Return the fields by which an answer tells how it came about. `degraded`: the step below the full policy."""
-    key = (upstream, attempts, degraded)
+def own_fields(call_id: str, upstream: str, attempts: int, degraded: str | None = None, cache: str | None = None) -> list[bytes]:
+    """Return the fields by which an answer tells how it came about.
+
+    `degraded`: the step below the full policy. `cache`: one of catalogue.CACHE_STATUSES.
+    """
+    key = (upstream, attempts, degraded, cache)
     known = _told.get(key)
     if known is None:
         known = b"\r\nx-sidecar-upstream: %b\r\nx-sidecar-attempts: %d" % (upstream.encode("ascii"), attempts)
         if degraded is not None:
             known += b"\r\nx-sidecar-degraded: " + degraded.encode("ascii")
+        if cache is not None:
+            known += b"\r\nx-sidecar-cache: " + cache.encode("ascii")
         if len(_told) < _TOLD_MAX:
             _told[key] = known
     return [b"x-sidecar-request-id: " + call_id.encode("ascii") + known]

@@ -145,7 +145,8 @@ class Relay(Looking):
         if self._ended:
             self._close_body()
         self._write = client.write
-        client.write(b"".join(first) if len(first) > 1 else head)
+        for data in (b"".join(first),) if head else first[1:]:  # whoever has no head to send keeps the pieces apart
+            client.write(data)
         if self._preview is not None:
             return
         for data in held:

@@ -1,0 +1,69 @@
+"""An upstream call made for several callers, and what of it is told in each one's record."""
+
+import asyncio
+from copy import copy
+
+from sidecar.catalogue import MISS
+from sidecar.core.reuse.entry import Entry
+from sidecar.core.reuse.flights import Flight
+from sidecar.core.reuse.policy import Terms
+from sidecar.exchange import Saved, Seen
+from sidecar.progress import Exchange
+
+
+class Journey:
+    """A flight with what carries it out."""
+
+    __slots__ = ("carrier", "entry", "flight", "is_claimed", "is_shared", "leader", "saved", "task", "terms")
+
+    def __init__(self, flight: Flight, carrier: Exchange, leader: Exchange, terms: Terms) -> None:
+        self.flight = flight
+        self.carrier = carrier
+        self.leader = leader
+        self.terms = terms
+        self.task: asyncio.Task[None] | None = None
+        self.entry: Entry | None = None  # the whole answer, where it is kept or has to be told again
+        self.saved: Saved | None = None  # by each caller that does not have to pay for it
+        self.is_claimed = False  # it is told in somebody's record
+        self.is_shared = False  # somebody has joined
+
+    async def settle(self) -> None:
+        """Wait until a call that nobody waits for any more has let go of everything."""
+        if self.task is not None and not self.task.done():
+            self.task.cancel()
+            await asyncio.wait((self.task,))
+
+
+def take_over(exchange: Exchange, carrier: Exchange, *, is_leader: bool) -> None:
+    """Tell in a caller's record what became of the upstream call. `is_leader`: it is the caller that the call was made for."""
+    exchange.trial, exchange.attempts, exchange.attempts_made = carrier.trial, carrier.attempts, carrier.attempts_made
+    exchange.queued_s, exchange.decision, exchange.shed = carrier.queued_s, carrier.decision, carrier.shed
+    exchange.limited = carrier.limited
+    exchange.reserved, carrier.reserved = carrier.reserved, None  # and so is what is still to be settled
+    exchange.share, exchange.bundled, exchange.told = carrier.share, carrier.bundled, carrier.told
+    if is_leader:
+        return
+    exchange.cache = MISS
+    seen = find_seen(carrier)
+    if seen is not None:
+        exchange.told = retrace(seen, exchange.call.accepted, pays=True)
+
+
+def find_seen(carrier: Exchange) -> Seen | None:
+    """Return what was seen of a carrier's answer."""
+    observer = carrier.trial.observer
+    return carrier.told if carrier.told is not None or observer is None else observer.seen
+
+
+def retrace(seen: Seen, since: float, *, pays: bool) -> Seen:
+    """Return what was seen, as it was for a caller that came later. `pays`: the answer counts as this caller's."""
+    own = copy(seen)
+    own.finish_reasons = list(seen.finish_reasons)
+    own.gaps = None  # between pieces of which the first ones came at once
+    if not pays:
+        own.usage, own.cost_usd = None, None
+    if own.first_chunk is not None:
+        own.first_chunk = max(own.first_chunk, since)
+    if own.first_token is not None:
+        own.first_token = max(own.first_token, since)
+    return own
