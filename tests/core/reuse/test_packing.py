@@ -113,6 +113,11 @@ def test_other_members_never_raise_anything_else(data: st.DataObject) -> None:
         assert unpack(pack(unpack(wrapped))) == unpack(wrapped)
 
 
+def test_text_that_is_none_is_damage() -> None:
+    """Bytes in place of a text that are not UTF-8."""
+    assert is_damaged(wrap(msgspec.msgpack.encode(make_entry(model="model")).replace(b"model", b"mod\xffl")))
+
+
 def change(**members: object) -> Callable[[], bytes]:
     """An entry that the form allows and that no answer can have come to."""
     return lambda: wrap(msgspec.msgpack.encode(msgspec.structs.replace(make_entry(), **members)))
