@@ -40,6 +40,7 @@ V1 = "12:pids:/a\n4:memory:/docker/abc\n1:name=systemd:/x\n"
         ("0::/kubepods/pod1/c1\n", {"kubepods/pod1/c1/memory.max": "max\n", "kubepods/pod1/memory.max": f"{2 * GIB}\n"}, 2 * GIB),
         ("0::/a/b/c\n", {"a/b/c/memory.max": f"{4 * GIB}\n", "a/b/memory.max": "max\n", "a/memory.max": f"{GIB}\n"}, GIB),
         ("0::/../../pod1\n", {"memory.max": f"{GIB}\n"}, GIB),  # moved out of its namespace's root
+        ("0::/../pod1\n", {"memory.max": f"{GIB}\n", "../pod1/memory.max": f"{GIB // 2}\n"}, GIB),  # nothing outside is read
         ("0::/host/only\n", {"memory.max": f"{GIB}\n"}, GIB),
         (V1, {"memory/docker/abc/memory.limit_in_bytes": f"{GIB}\n"}, GIB),
         (V1, {"memory/memory.limit_in_bytes": f"{GIB}\n"}, GIB),  # without a namespace: the path is the host's, the root ours

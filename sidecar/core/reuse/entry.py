@@ -6,7 +6,6 @@ from typing import Final
 import msgspec
 
 from sidecar.core.attempt.answer_head import AnswerHead
-from sidecar.core.attempt.ratelimits import FIELDS
 from sidecar.core.choose.places import Place
 from sidecar.exchange import Cost, Seen, Usage
 
@@ -26,7 +25,7 @@ _PASSING: Final = frozenset({
     # caches and networks between
     b"cf-ray", b"cf-cache-status", b"x-cache", b"x-cache-hits", b"x-served-by", b"x-timer", b"x-amz-cf-pop", b"nel", b"report-to",
 })  # fmt: skip
-# Rate limits, also those of the moment of their reset, which ratelimits.FIELDS does not list.
+# All that tells of rate limits, the moment of their reset included; and a trace of the call.
 _PASSING_PREFIXES: Final = (b"x-ratelimit-", b"ratelimit", b"anthropic-ratelimit-", b"anthropic-priority-", b"x-tokenlimit-", b"x-b3-")
 
 # What objects take in memory, in bytes: CPython 3.11 or later on a 64-bit machine.
@@ -114,7 +113,7 @@ def _choose_fields(fields: Iterable[bytes]) -> tuple[bytes, ...]:
 
 
 def _is_passing(name: bytes) -> bool:
-    return name in _PASSING or name in FIELDS or name.startswith(_PASSING_PREFIXES)
+    return name in _PASSING or name.startswith(_PASSING_PREFIXES)
 
 
 def _encodable(text: str | None) -> str | None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 
 from sidecar.core.attempt.answer_head import AnswerHead, Framing
+from sidecar.core.attempt.ratelimits import FIELDS
 from sidecar.core.choose.places import NOWHERE, Place
 from sidecar.core.reuse.entry import Entry, compose_entry
 from sidecar.core.reuse.packing import pack, unpack
@@ -63,6 +64,11 @@ def test_what_is_not_known_is_not_zero() -> None:
 def test_what_was_true_of_the_moment_is_left_out(name: str) -> None:
     """Of its time, its caller, its call: nothing that another caller could be told as its own."""
     assert compose(b"{}", fields=(TRUE_LATER[0], name.encode() + b": 1", *TRUE_LATER[1:])).fields == TRUE_LATER
+
+
+def test_no_rate_limit_is_kept() -> None:
+    """None of all that can be read."""
+    assert compose(b"{}", fields=tuple(name + b": 5" for name in FIELDS)).fields == ()
 
 
 def test_a_stream_keeps_its_pieces_and_their_pace() -> None:

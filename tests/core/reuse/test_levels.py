@@ -305,6 +305,14 @@ def test_a_sweep_compresses_only_so_much_at_once() -> None:
     assert levels.entries == {HOT: 0, WARM: 100}
 
 
+def test_a_sweep_keeps_the_warm_level_within_its_bounds() -> None:
+    """What becomes warm may be too many for it."""
+    levels = Levels(Cache(hot=HotLevel(entries=5), warm=WarmLevel(entries=2)), keeps_stale=False, refreshes=False)
+    fill(levels, range(5))
+    assert levels.sweep(60.0) == 5
+    assert levels.entries == {HOT: 0, WARM: 2}
+
+
 def test_a_sweep_looks_at_only_so_many_at_once() -> None:
     """However many are kept: it goes round."""
     levels = Levels(Cache(warm=WarmLevel(entries=10_000)), keeps_stale=False, refreshes=False)
@@ -365,6 +373,16 @@ def test_an_older_answer_does_not_replace_a_younger_one(levels: Levels) -> None:
     assert (levels.get("a", 110.0) or pytest.fail()).entry is young
     levels.put("a", old, 110.0, age_s=5.0)
     assert (levels.get("a", 110.0) or pytest.fail()).entry is old
+
+
+def test_an_expired_answer_is_no_reason_to_refuse_an_older_one() -> None:
+    """One that was found elsewhere may be kept for longer."""
+    levels = Levels(Cache(), keeps_stale=True, refreshes=False)
+    levels.put("a", make_entry(b"short", ttl_s=5.0, stale_s=1000.0), 100.0)
+    levels.put("a", make_entry(b"long", ttl_s=500.0), 104.0, age_s=50.0)
+    assert (levels.get("a", 104.0) or pytest.fail()).entry.pieces == (b"short",)
+    levels.put("a", make_entry(b"long", ttl_s=500.0), 105.0, age_s=50.0)
+    assert (levels.get("a", 105.0) or pytest.fail()).entry.pieces == (b"long",)
 
 
 def test_a_stale_answer_stands_in_for_so_long() -> None:

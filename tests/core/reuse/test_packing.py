@@ -82,6 +82,12 @@ def test_another_version_is_damage() -> None:
     assert unpack(wrap(plain)) == make_entry()
     assert is_damaged(wrap(plain, version=VERSION + 1))
     assert is_damaged(wrap(plain, version=0))
+    packed = pack(make_entry(b"{}" * 100))
+    after, rest = packed[10:14], packed[14:]
+    for flags in range(256):  # as a later form might have more of them
+        before = packed[:5] + bytes((flags,))
+        changed = before + pack_struct(">I", zlib.crc32(before + after + rest)) + after + rest
+        assert is_damaged(changed) == (flags != 1)
 
 
 @given(st.binary(max_size=300), st.booleans())
@@ -105,6 +111,11 @@ def test_other_members_never_raise_anything_else(data: st.DataObject) -> None:
     wrapped = wrap(msgspec.msgpack.encode(members))
     if not is_damaged(wrapped):
         assert unpack(pack(unpack(wrapped))) == unpack(wrapped)
+
+
+def test_text_that_is_none_is_damage() -> None:
+    """Bytes in place of a text that are not UTF-8."""
+    assert is_damaged(wrap(msgspec.msgpack.encode(make_entry(model="model")).replace(b"model", b"mod\xffl")))
 
 
 def change(**members: object) -> Callable[[], bytes]:
