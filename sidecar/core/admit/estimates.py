@@ -16,6 +16,7 @@ from sidecar.exchange import Asked
 MEMO_MAX: Final = 1000
 # A body up to here is read, which takes some 20 µs; of a longer one only so many blocks are looked at.
 READ_BYTES_MAX: Final = 2 * 1024
+_OBJECTS_MAX: Final = 20  # each costs 2 µs to read, however little is in it
 _BLOCK_BYTES: Final = 512
 _BLOCKS_MAX: Final = 32
 _MEMO_KEY_BYTES: Final = 16
@@ -34,6 +35,8 @@ def estimate_tokens(dialect_name: str, body: bytes, coding: bytes) -> int:
             return len(body)
     if len(body) > READ_BYTES_MAX:
         return max(1, _count_text_bytes(body) // CHARS_PER_TOKEN)
+    if body.count(b"{") > _OBJECTS_MAX:
+        return count_tokens(len(body))
     key = blake2b(body, digest_size=_MEMO_KEY_BYTES, key=dialect_name.encode("ascii")).digest()
     known = _memo.get(key)
     if known is None:

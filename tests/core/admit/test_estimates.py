@@ -70,6 +70,15 @@ def test_a_long_prompt_by_its_length() -> None:
     assert estimate_tokens("openai_chat", chinese, b"") == pytest.approx(len(chinese) / 4, rel=0.05)
 
 
+def test_very_many_short_messages_by_their_length() -> None:
+    """Reading each would cost more than a call may."""
+    body = chat(*["hi"] * 40)
+    assert len(body) < READ_BYTES_MAX
+    assert estimate_tokens("openai_chat", body, b"") == -(-len(body) // 4)
+    assert estimate_tokens("openai_chat", chat(*["hi"] * 15), b"") == 8
+    assert estimate_tokens("openai_chat", b"{" * 30, b"") == 8
+
+
 def test_an_image_is_no_text() -> None:
     """Of a megabyte in base64 hardly anything counts: it would shut out every call with an image."""
     image = base64.b64encode(random.Random(5).randbytes(1_000_000)).decode()
