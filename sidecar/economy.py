@@ -11,22 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sidecar.bundling import Bundling
 from sidecar.config import Settings
 from sidecar.core.admit.budgets import Accounts
-from sidecar.core.reuse.levels import Levels
-from sidecar.core.reuse.policy import Policy
 from sidecar.edge.files import read_encryption_key, read_secret
 from sidecar.edge.tasks import spawn
 from sidecar.edge.telemetry.account_announcements import AccountAnnouncements
 from sidecar.edge.telemetry.reuse_announcements import SharedAnnouncements, WarmingAnnouncements
 from sidecar.errands import Errand, ErrandClient
 from sidecar.errors import ConfigError, ConfigProblem
-from sidecar.flying import Flying
-from sidecar.larder import Larder
 from sidecar.limiting import Limiting
-from sidecar.refreshing import Refreshing
-from sidecar.reuse import Reuse
 from sidecar.spending import Spending
 from sidecar.warming import FILE_BYTES_MAX, Warming
 
@@ -36,6 +29,7 @@ if TYPE_CHECKING:
     from sidecar.core.identify.router import Router
     from sidecar.core.observe.overhearing import Listening
     from sidecar.core.observe.pricing import PriceTable
+    from sidecar.core.reuse.levels import Levels
     from sidecar.edge.cleanup import Cleanup
     from sidecar.edge.ledger import Ledger
     from sidecar.edge.shared.answers import SharedAnswers
@@ -44,6 +38,7 @@ if TYPE_CHECKING:
     from sidecar.edge.telemetry.logs import EventLog
     from sidecar.edge.telemetry.meter import Meter
     from sidecar.ports import Clock
+    from sidecar.reuse import Reuse
 
 Carry = Callable[[ErrandClient, Errand], Awaitable[None]]
 T = TypeVar("T")
@@ -86,11 +81,22 @@ class Economy:
         settings, features = self._settings, self._settings.features
         if not (features.cache or features.coalescing or features.batches):
             return None
+        from sidecar.core.reuse.levels import Levels
+        from sidecar.core.reuse.policy import Policy
+        from sidecar.flying import Flying
+        from sidecar.larder import Larder
+        from sidecar.refreshing import Refreshing
+        from sidecar.reuse import Reuse
+
         meter, clock = self._meter.reuse, self._clock
         levels = self._levels = Levels(
             settings.cache, keeps_stale=features.stale, refreshes=features.refresh, note_evicted=meter.note_evicted
         )  # fmt: skip
-        bundling = Bundling(settings, attempts, self.spending, clock, spawn, report, listening) if features.batches else None
+        bundling = None
+        if features.batches:
+            from sidecar.bundling import Bundling
+
+            bundling = Bundling(settings, attempts, self.spending, clock, spawn, report, listening)
         refreshing = Refreshing(self._carry, levels.abandon_refresh, clock, spawn, self._name_call)
 
         larder = Larder(settings, levels, self._make_shared_answers(), self._prices, clock, meter)

@@ -6,6 +6,7 @@ taken in `core`, doing is behind the protocols of `ports`; a step here only pass
 
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sidecar.attempts import Attempts
 from sidecar.batch import carry_together
@@ -47,10 +48,12 @@ from sidecar.limiting import Limiting
 from sidecar.ports import Client, Clock, Level, Sink
 from sidecar.progress import NOTHING_ASKED, Exchange
 from sidecar.reading import open_observer
-from sidecar.reuse import Reuse
 from sidecar.sealing import seal, seal_malformed
 from sidecar.sessions import Sessions
 from sidecar.spending import Spending
+
+if TYPE_CHECKING:
+    from sidecar.reuse import Reuse  # what is off stays out of memory
 
 # Looking a member up on its class is ten times the cost of a name of the module.
 _CHUNKED, _CLOSE = Framing.CHUNKED, Framing.CLOSE
@@ -66,7 +69,7 @@ class Pipeline:
         self, settings: Settings, router: Router, places: Mapping[str, Place], prices: PriceTable, tenancy: Tenancy, attempts: Attempts,
         clock: Clock, in_flight: Level, websockets: Level, sinks: Sequence[Sink], draw: Callable[[int], int],
         report: Callable[[str, Exception], None], *, has_room: Callable[[bool], bool] | None, listening: Listening | None,
-        limiting: Limiting | None = None, spending: Spending | None = None, reuse: Reuse | None = None,
+        limiting: Limiting | None = None, spending: Spending | None = None, reuse: "Reuse | None" = None,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._router = router
