@@ -19,6 +19,7 @@ from sidecar.core.observe.asking import UsageRemover
 from sidecar.core.observe.dialects import OPAQUE
 from sidecar.core.observe.overhearing import Listening
 from sidecar.core.reuse.flights import Flight
+from sidecar.core.reuse.levels import Found
 from sidecar.core.reuse.policy import Terms
 from sidecar.errands import HeldClient
 from sidecar.errors import INTERNAL, STOPPING, STREAM_CUT, ClientGone, Fault, Origin, SidecarFault, UpstreamFault
@@ -124,11 +125,7 @@ class Flying:
             await self._bring(journey)
         except Fault as fault:
             carrier.kind, carrier.ending = fault.kind, end_with_fault(fault.kind)
-            stale = (
-                self._larder.find_stale(flight.key)
-                if fault.kind.origin in (Origin.UPSTREAM, Origin.SIDECAR) and not carrier.committed
-                else None
-            )
+            stale = self._find_stale(journey) if fault.kind.origin in (Origin.UPSTREAM, Origin.SIDECAR) and not carrier.committed else None
             self._end(journey)
             if stale is None:
                 flight.fail(fault)
@@ -148,6 +145,10 @@ class Flying:
         finally:
             self._end(journey)
 
+    def _find_stale(self, journey: Journey) -> Found | None:
+        """Return what may stand in for an error: nothing for a caller that wants nothing kept."""
+        return self._larder.find_stale(journey.flight.key) if journey.terms.reads else None
+
     def _end(self, journey: Journey) -> None:
         """The upstream call is over: so are its attempts, and nobody can join any more."""
         if self._flights.get(journey.flight.key) is journey:  # never the entry of one that came after it
@@ -161,7 +162,7 @@ class Flying:
         answer, head = trial.answer, trial.head
         if answer is None or head is None:
             raise SidecarFault(INTERNAL, "nothing to relay")
-        if head.status >= _ERRORS and (stale := self._larder.find_stale(flight.key)) is not None:
+        if head.status >= _ERRORS and (stale := self._find_stale(journey)) is not None:
             carrier.ending = end_with_answer(head.status, None)
             self._end(journey)
             flight.replace(stale)

@@ -121,7 +121,8 @@ class Exchange(msgspec.Struct):
     cache: str | None = None  # one of catalogue.CACHE_STATUSES
     cache_level: str | None = None  # of a hit
     bypass: str | None = None  # why nothing kept was looked for
-    first_byte_at: float | None = None  # sent to this caller, of an answer that is not its own
+    is_shared: bool = False  # its answer is, or could have been, another call's too
+    first_byte_at: float | None = None  # sent to this caller, of such an answer
     sent_bytes: int = 0
     told: Seen | None = None  # what the answer says, where it is another call's
     saved: Saved | None = None  # by that

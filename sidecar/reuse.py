@@ -26,8 +26,8 @@ from sidecar.ports import Clock
 from sidecar.progress import Exchange, Trial
 from sidecar.riding import Rider
 
-_CHUNKED, _CLOSE, _LENGTH = Framing.CHUNKED, Framing.CLOSE, Framing.LENGTH
-_NS: Final = 1e-9
+_CHUNKED, _LENGTH = Framing.CHUNKED, Framing.LENGTH
+_EMBEDDINGS: Final = "embeddings"
 
 OwnFields = Callable[[Exchange], Sequence[bytes]]
 
@@ -41,6 +41,7 @@ class Reuse:
     ) -> None:  # fmt: skip
         """`refresh` fetches an answer anew, in the background, for the key it is kept under."""
         self._settings = settings
+        self._keeps_or_shares = settings.features.cache or settings.features.coalescing  # else embeddings only, together
         self._policy = policy
         self._larder = larder
         self._flying = flying
@@ -52,9 +53,12 @@ class Reuse:
 
     async def answer(self, exchange: Exchange, own: OwnFields) -> bool:
         """Answer a call, if it is one whose answer may be kept or shared; return whether it was. Raises Fault."""
+        if not self._keeps_or_shares and exchange.dialect.operation != _EMBEDDINGS:
+            return False
         terms = self._judge(exchange)
         if terms.bypass is not None:
-            exchange.cache, exchange.bypass = BYPASS, terms.bypass
+            if self._keeps_or_shares:
+                exchange.cache, exchange.bypass = BYPASS, terms.bypass
             if terms.only_cached:
                 raise Refused(NOT_CACHED)
             return False
@@ -64,7 +68,8 @@ class Reuse:
                 self._refresh(exchange, terms.key)
             await self._tell(exchange, found, own)
             return True
-        exchange.cache = MISS
+        if self._keeps_or_shares:
+            exchange.cache = MISS
         if terms.only_cached:
             raise Refused(NOT_CACHED)
         await self._ride(exchange, terms, own)
@@ -86,6 +91,7 @@ class Reuse:
     async def _tell(self, exchange: Exchange, found: Found, own: OwnFields) -> None:
         """Send a kept answer."""
         entry = found.entry
+        exchange.is_shared = True
         exchange.cache, exchange.cache_level = (STALE if found.is_stale else HIT), found.level
         place = self._places.get(entry.upstream, exchange.trial.place)  # it may have another name elsewhere
         exchange.trial = Trial(place, streamed=entry.streamed, media_type=entry.media_type)
@@ -143,6 +149,7 @@ class Reuse:
             journey.is_shared = True
         flight = journey.flight
         rider = Rider(flight)
+        exchange.is_shared = True
         flight.board(rider)
         try:
             await self._follow(exchange, journey, rider, own)
@@ -164,7 +171,7 @@ class Reuse:
             exchange.trial = Trial(trial.place, head=trial.head, streamed=trial.streamed, media_type=trial.media_type)
             exchange.attempts_made = carrier.attempts_made
         if flight.substitute is not None:
-            await self._tell(exchange, flight.substitute, own)
+            await self._tell(exchange, flight.substitute._replace(is_stale=True), own)
             return
         if not is_leader and needs_retelling(exchange.dialect.name):
             await rider.until_landed(own_due, clock)

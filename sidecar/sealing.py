@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from sidecar.catalogue import BYPASS, DEGRADATION_STEPS, EXECUTE_TOOL, STALE
+from sidecar.catalogue import DEGRADATION_STEPS, EXECUTE_TOOL, STALE
 from sidecar.core.attempt.compose import SWITCH_FIELDS, address_request, replaced_fields, trace_fields
 from sidecar.core.attempt.endings import name_error
 from sidecar.core.attempt.heads import EXTENSIONS
@@ -63,7 +63,7 @@ def seal(
     else:
         cost, unpriced = exchange.session.tally.cost
     first_byte_at, sent_bytes = exchange.first_byte_at, exchange.sent_bytes
-    if answer is not None and (exchange.cache is None or exchange.cache == BYPASS):  # else it is another call's, at least in part
+    if answer is not None and not exchange.is_shared:
         first_byte_at, sent_bytes = answer.first_byte_at, answer.sent_bytes
     answered = now if became is None else became.opened  # a long session is not a slow call
     took_s = 0.0 if exchange.endless else answered - call.accepted
