@@ -36,7 +36,8 @@ class Journey:
 
 def take_over(exchange: Exchange, carrier: Exchange, *, is_leader: bool) -> None:
     """Tell in a caller's record what became of the upstream call. `is_leader`: it is the caller that the call was made for."""
-    exchange.trial, exchange.attempts, exchange.attempts_made = carrier.trial, carrier.attempts, carrier.attempts_made
+    exchange.trial, exchange.attempts_made = carrier.trial, carrier.attempts_made
+    exchange.attempts += carrier.attempts
     exchange.queued_s, exchange.decision, exchange.shed = carrier.queued_s, carrier.decision, carrier.shed
     exchange.limited = carrier.limited
     exchange.reserved, carrier.reserved = carrier.reserved, None  # and so is what is still to be settled

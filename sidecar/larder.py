@@ -1,5 +1,6 @@
 """Answers that are kept: in memory, and where several sidecars share them."""
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from sidecar.config import Settings
@@ -9,7 +10,7 @@ from sidecar.core.reuse.entry import Entry, compose_entry
 from sidecar.core.reuse.keeping import may_keep
 from sidecar.core.reuse.levels import Found, Levels
 from sidecar.core.reuse.policy import Terms
-from sidecar.core.reuse.retelling import needs_retelling
+from sidecar.core.reuse.retelling import can_retell, needs_retelling
 from sidecar.exchange import Saved, UsageSource
 from sidecar.journeys import Journey, find_seen
 from sidecar.ports import Clock
@@ -107,7 +108,7 @@ class Larder:
             )  # fmt: skip
             if ttl_s is None:
                 self._note.note_not_stored("unfit" if flight.is_whole else "too_large")
-        if ttl_s is None and not needs_retelling(carrier.dialect.name):
+        if ttl_s is None and not _can_repeat(carrier.dialect.name, trial.streamed, head.content_encoding, flight.pieces):
             return
         entry = journey.entry = compose_entry(
             kind=terms.kind, head=head, media_type=trial.media_type, streamed=trial.streamed, pieces=flight.pieces, times=flight.times,
@@ -119,3 +120,8 @@ class Larder:
             self._note.note_stored(terms.kind)
             if self._shared is not None:
                 self._shared.put(terms.key, entry)
+
+
+def _can_repeat(dialect_name: str, streamed: bool, content_encoding: str, pieces: Sequence[bytes]) -> bool:
+    """Tell whether an answer that is not kept can be told to callers that have something of their own in it."""
+    return needs_retelling(dialect_name) and not content_encoding and can_retell(dialect_name, b"".join(pieces), streamed=streamed)

@@ -152,15 +152,19 @@ class Reuse:
         exchange.is_shared = True
         flight.board(rider)
         try:
-            await self._follow(exchange, journey, rider, own)
+            is_answered = await self._follow(exchange, journey, rider, own)
         finally:
             was_owner = flight.owner is rider
             if flight.leave(rider):
                 await journey.settle()
             rider.release()
             self._part(exchange, journey, rider, claims=(was_owner and flight.is_over) or not flight.aboard)
+        if not is_answered:
+            exchange.cache, exchange.told, exchange.status = MISS, None, None
+            await self._ride(exchange, terms._replace(shares=False), own)
 
-    async def _follow(self, exchange: Exchange, journey: Journey, rider: Rider, own: OwnFields) -> None:
+    async def _follow(self, exchange: Exchange, journey: Journey, rider: Rider, own: OwnFields) -> bool:
+        """Send the answer on; return whether it can be this caller's. Raises Fault."""
         flight, carrier, clock = journey.flight, journey.carrier, self._clock
         own_due = exchange.deadlines.total_at if exchange.deadlines.total_at < carrier.deadlines.total_at else None
         is_leader = journey.leader is exchange
@@ -172,16 +176,14 @@ class Reuse:
             exchange.attempts_made = carrier.attempts_made
         if flight.substitute is not None:
             await self._tell(exchange, flight.substitute._replace(is_stale=True), own)
-            return
-        if not is_leader and needs_retelling(exchange.dialect.name):
-            await rider.until_landed(own_due, clock)
+            return True
         head = carrier.trial.head
         if head is None:
             raise SidecarFault(INTERNAL, "nothing to follow")
         exchange.status = head.status
         if not is_leader and needs_retelling(exchange.dialect.name):
-            await self._repeat(exchange, journey, rider, own)
-            return
+            await rider.until_landed(own_due, clock)
+            return await self._repeat(exchange, journey, own)
         exchange.speakable = exchange.trial.streamed and not head.content_encoding
         framing = exchange.framing = client_framing(head.framing, exchange.call.http_version, endless=exchange.trial.streamed)
         data, keeps = compose_response(exchange.call, head, framing, own(exchange))
@@ -192,15 +194,15 @@ class Reuse:
             exchange.client.write(LAST_CHUNK)
         exchange.client.finish(keep=keeps)
         exchange.ending = carrier.ending
+        return True
 
-    async def _repeat(self, exchange: Exchange, journey: Journey, rider: Rider, own: OwnFields) -> None:
-        """Tell an answer that is this caller's only after a change, and so only when it is whole. Raises Fault."""
-        own_due = exchange.deadlines.total_at if exchange.deadlines.total_at < journey.carrier.deadlines.total_at else None
-        await rider.until_landed(own_due, self._clock)
+    async def _repeat(self, exchange: Exchange, journey: Journey, own: OwnFields) -> bool:
+        """Tell a whole answer with what is this caller's own in place of the other's; return whether that can be done."""
         if journey.entry is None:
-            raise SidecarFault(INTERNAL, "nothing to repeat")
+            return False
         await self._send(exchange, journey.entry, None, own)
         exchange.ending = journey.carrier.ending
+        return True
 
     def _part(self, exchange: Exchange, journey: Journey, rider: Rider, *, claims: bool) -> None:
         """A caller's way ends: note what it got, and what of the upstream call is told in its record."""
