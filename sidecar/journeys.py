@@ -3,7 +3,7 @@
 import asyncio
 from copy import copy
 
-from sidecar.catalogue import MISS
+from sidecar.catalogue import MISS, STALE
 from sidecar.core.reuse.entry import Entry
 from sidecar.core.reuse.flights import Flight
 from sidecar.core.reuse.policy import Terms
@@ -41,6 +41,8 @@ def take_over(exchange: Exchange, carrier: Exchange, *, is_leader: bool) -> None
     exchange.queued_s, exchange.decision, exchange.shed = carrier.queued_s, carrier.decision, carrier.shed
     exchange.limited = carrier.limited
     exchange.reserved, carrier.reserved = carrier.reserved, None  # and so is what is still to be settled
+    if exchange.cache == STALE:  # it was told another answer
+        return
     exchange.share, exchange.bundled, exchange.told = carrier.share, carrier.bundled, carrier.told
     if is_leader:
         return

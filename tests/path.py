@@ -12,17 +12,19 @@ from sidecar.core.attempt.compose import LAST_CHUNK, frame_chunk
 from sidecar.core.attempt.deadlines import Deadlines
 from sidecar.core.attempt.heads import read_answer
 from sidecar.core.choose.needs import Grant
-from sidecar.core.choose.places import read_places
+from sidecar.core.choose.places import Place, read_places
 from sidecar.core.choose.verdicts import Verdict
 from sidecar.core.identify.router import Router
 from sidecar.core.identify.tenants import Tenancy
-from sidecar.core.observe.overhearing import read_listening
+from sidecar.core.observe.overhearing import Listening, read_listening
 from sidecar.edge.telemetry.announcements import Announcements
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.errors import CONNECT_TIMEOUT, FIRST_TOKEN_TIMEOUT, ClientGone, ErrorKind, UpstreamFault
 from sidecar.exchange import Call, Record
 from sidecar.pipeline import Pipeline
+from sidecar.reuse import Reuse
+from sidecar.spending import Spending
 from sidecar.switchboard import Switchboard
 from tests.edge.virtual import VirtualLoop
 
@@ -349,6 +351,7 @@ class Played:
         self.knocked: list[str] = []
         self.rests: list[float] = []  # backed off, seconds
         self.at_rest: Callable[[float], Awaitable[None]] | None = None  # what happens meanwhile
+        self.spending: Spending | None = None
         numbers = itertools.count(0x1234567)
         places = read_places(settings.upstreams, keys or {})
         read = read_listening(settings)
@@ -357,16 +360,27 @@ class Played:
         meter.resilience.prepare(settings)
         self.switchboard = Switchboard(
             settings, places, PRICES, self, self, self.clock, draw, meter.resilience, announcements or SILENT, listening,
-            self._rest,
+            self._rest, self.make_spending(settings, places),
         )  # fmt: skip
         self._watch_grants()
         self.pipeline = Pipeline(
             settings, Router(settings.routes, settings.pools), places, PRICES, Tenancy(settings), self.switchboard.attempts,
             self.clock, self, self.websockets,
             [*(_Sink(records) for records in self.records), meter], lambda bits: next(numbers) * 0x9E3779B97F4A7C15 & ((1 << bits) - 1),
-            lambda call_id, error: self.reports.append((call_id, error)), has_room=(lambda important: self.room) if traces else None,
-            listening=listening,
+            self.report, has_room=(lambda important: self.room) if traces else None,
+            listening=listening, spending=self.spending, reuse=self.make_reuse(settings, places, listening),
         )  # fmt: skip
+
+    def make_spending(self, settings: Settings, places: Mapping[str, Place]) -> Spending | None:
+        """Return what reserves and settles: nothing here (tests.flown)."""
+        return self.spending
+
+    def make_reuse(self, settings: Settings, places: Mapping[str, Place], listening: Listening | None) -> Reuse | None:
+        """Return what answers without asking anew: nothing here (tests.flown)."""
+        return None
+
+    def report(self, call_id: str, error: Exception) -> None:
+        self.reports.append((call_id, error))
 
     def inc(self) -> None:
         self.in_flight += 1
