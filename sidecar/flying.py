@@ -108,7 +108,7 @@ class Flying:
         carrier.trial = Trial(exchange.trial.place)
         carrier.attempts = []
         # A caller in a hurry leaves; it must not take the others' answer along.
-        carrier.deadlines = set_deadlines(self._settings.timeouts, self._clock.now(), None)
+        carrier.deadlines = set_deadlines(self._settings.timeouts, exchange.call.accepted, None)
         journey = Journey(flight, carrier, exchange, terms)
         if terms.shares and self._settings.features.coalescing:
             self._flights[terms.key] = journey

@@ -349,6 +349,21 @@ async def test_stale_for_all_who_share_and_whoever_owns_it() -> None:
 
 
 @virtually
+async def test_the_total_timeout_of_the_settings_is_the_upstreams_failure() -> None:
+    """As without a flight: its attempt ends so, and a stale answer stands in."""
+    path = Flown(whole(), settings=replace(STALE_ON, timeouts=Timeouts(total=20.0)), shared=(shared := Shared()))
+    await go_stale(path)
+    shared.kept.clear()
+    shared.delay_s = 0.5  # the call is older than its flight
+    path.answers = [whole(at_head=50.0), whole(at_head=50.0)]
+    record = await path.serve(path.caller())
+    assert (record.cache, [attempt.outcome for attempt in record.attempts]) == ("stale", ["total_timeout"])
+    record = await path.serve(path.caller(body=KEPT.replace(b"[]", b'["other"]')))
+    assert (record.ending, [attempt.outcome for attempt in record.attempts]) == (Ending.TOTAL_TIMEOUT, ["total_timeout"])
+    path.check_rest()
+
+
+@virtually
 async def test_a_callers_own_timeout_is_no_reason_to_be_stale() -> None:
     """It said for how long it waits; the upstream has not failed."""
     path = Flown(whole(), settings=STALE_ON)
