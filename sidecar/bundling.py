@@ -22,9 +22,9 @@ from sidecar.core.reuse.cachekey import Reader, read_scope
 from sidecar.core.reuse.embedding_forms import Inputs, Share, join, read_inputs, split
 from sidecar.core.reuse.flights import Flight
 from sidecar.errors import INTERNAL, Fault, SidecarFault
-from sidecar.exchange import Ending
+from sidecar.exchange import Ending, Seen
 from sidecar.flying import Recorder, Spawn
-from sidecar.journeys import Journey
+from sidecar.journeys import Journey, find_seen, retrace
 from sidecar.ports import Clock
 from sidecar.progress import Exchange, Trial
 from sidecar.reading import open_observer
@@ -37,11 +37,11 @@ _LENGTH, _CLOSE = Framing.LENGTH, Framing.CLOSE
 
 
 class Member:
-    """One request in a bundle: whose it is, and whether it was answered."""
+    """One request in a bundle: whose it is, and the body of its answer, None where it has to be made on its own."""
 
     __slots__ = ("crew", "inputs", "journey", "outcome")
 
-    def __init__(self, journey: Journey, inputs: Inputs, outcome: "asyncio.Future[bool]") -> None:
+    def __init__(self, journey: Journey, inputs: Inputs, outcome: "asyncio.Future[bytes | None]") -> None:
         self.journey = journey
         self.inputs = inputs
         self.outcome = outcome
@@ -49,12 +49,13 @@ class Member:
 
 
 class Crew:
-    """Who carries a bundle, for those who still wait for it."""
+    """Who carries a bundle, for those who still wait for it. `carrier`: the call that is made for all."""
 
-    __slots__ = ("members", "task")
+    __slots__ = ("carrier", "members", "task")
 
-    def __init__(self, members: list[Member]) -> None:
+    def __init__(self, members: list[Member], carrier: Exchange) -> None:
         self.members = list(members)
+        self.carrier = carrier
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -63,12 +64,14 @@ class Crew:
         return self.members[0] if self.members else None
 
     async def leave(self, member: Member) -> None:
-        """One waits no more; the last one ends the call, and tells what became of it."""
+        """One waits no more, and pays for what was asked for it; the last one ends the call, and tells what became of it."""
         if self.members == [member] and self.task is not None and not self.task.done():
             self.task.cancel()
             await asyncio.wait((self.task,))
         if member in self.members:
             self.members.remove(member)
+        if self.members:
+            _pass_on(member, self.carrier, is_first=False)
 
 
 class Bundling:
@@ -89,11 +92,11 @@ class Bundling:
         self._reader = Reader(settings.cache.ignore_headers)
         self._timer: asyncio.TimerHandle | None = None
 
-    async def carry(self, journey: Journey) -> bool:
-        """Have a request answered together with others. False: it has to be made on its own. Raises Fault."""
+    async def carry(self, journey: Journey) -> bytes | None:
+        """Have a request answered together with others; return its body. None: it has to be made on its own. Raises Fault."""
         inputs = self._read(journey.carrier)
         if inputs is None:
-            return False
+            return None
         if self._spending is not None:
             await self._spending.reserve(journey.carrier)
         member = Member(journey, inputs, asyncio.get_running_loop().create_future())
@@ -122,9 +125,10 @@ class Bundling:
 
     def _send(self, bundle: Bundle[Member]) -> None:
         if len(bundle.members) == 1:
-            bundle.members[0].outcome.set_result(False)
+            if not bundle.members[0].outcome.done():  # it is just leaving
+                bundle.members[0].outcome.set_result(None)
             return
-        crew = Crew(bundle.members)
+        crew = Crew(bundle.members, self._compose(bundle.members[0].journey.carrier, bundle))
         for member in bundle.members:
             member.crew = crew
         crew.task = self._spawn(self._carry(bundle, crew), name="bundle")
@@ -144,7 +148,7 @@ class Bundling:
 
     async def _carry(self, bundle: Bundle[Member], crew: Crew) -> None:
         """Make one call for all, and give each its part."""
-        carrier = self._compose(bundle.members[0].journey.carrier, bundle)
+        carrier = crew.carrier
         shares: list[Share] | None = None
         body: bytes | None = None
         fault: Fault | None = None
@@ -162,18 +166,17 @@ class Bundling:
             self._attempts.end(carrier, self._clock.now())
             first = crew.first
             for member in crew.members:
-                self._pass_on(member, carrier, is_first=member is first)
+                _pass_on(member, carrier, is_first=member is first)
         parts = dict(zip(bundle.members, shares, strict=True)) if shares is not None else {}
         for member in tuple(crew.members):
             if member.outcome.done():  # it is just leaving
                 continue
             if fault is not None:
                 member.outcome.set_exception(fault)
-            elif shares is None and carrier.status in (_OK, *_DISLIKED):
-                member.outcome.set_result(False)
+            elif body is None or (shares is None and carrier.status in (_OK, *_DISLIKED)):
+                _part(member)
             else:
-                self._deliver(member, carrier, bundle.count, parts.get(member, body))
-                member.outcome.set_result(True)
+                member.outcome.set_result(_deliver(member, carrier, bundle.count, parts.get(member, body)))
 
     def _compose(self, first: Exchange, bundle: Bundle[Member]) -> Exchange:
         """Return the call that is made for all."""
@@ -213,31 +216,38 @@ class Bundling:
             body = inflate(body, coding, self._settings.limits.observed)
         return split(bundle.inputs, body)
 
-    def _pass_on(self, member: Member, carrier: Exchange, *, is_first: bool) -> None:
-        """Tell a request what was done for it. The attempts are told of one of them only."""
-        own = member.journey.carrier
-        trial = carrier.trial
-        own.attempts_made = carrier.attempts_made
-        if is_first:
-            own.attempts, own.queued_s, own.decision, own.shed = carrier.attempts, carrier.queued_s, carrier.decision, carrier.shed
-            own.trial = copy(trial)
-        else:
-            own.trial = Trial(trial.place, head=trial.head, media_type=trial.media_type)
 
-    def _deliver(self, member: Member, carrier: Exchange, count: int, answer: Share | bytes | None) -> None:
-        """Give a request its answer: its share of a common one, or the one that is the same for all."""
-        own, flight = member.journey.carrier, member.journey.flight
-        head = own.trial.head
-        if head is None:
-            return
-        body = answer.body if isinstance(answer, Share) else answer or b""
-        if isinstance(answer, Share):
-            own.told, own.share, own.bundled = answer.seen, answer.seen.usage, count
-            own.trial.head = _shorten(head, len(body))
-        own.status, own.committed = head.status, True
-        own.ending = carrier.ending
-        flight.begin()
-        flight.add(body, self._clock.now())
+def _pass_on(member: Member, carrier: Exchange, *, is_first: bool) -> None:
+    """Tell a request what was done for it. The attempts are told of one of them only."""
+    own = member.journey.carrier
+    trial = carrier.trial
+    own.attempts_made = carrier.attempts_made
+    if is_first:
+        own.attempts, own.queued_s, own.decision, own.shed = carrier.attempts, carrier.queued_s, carrier.decision, carrier.shed
+        own.trial = copy(trial)
+    else:
+        own.trial = Trial(trial.place, head=trial.head, media_type=trial.media_type, answer=trial.answer)
+        seen = find_seen(carrier)
+        own.told = Seen() if seen is None else retrace(seen, own.call.accepted, pays=False)
+
+
+def _part(member: Member) -> None:
+    """Have a request made on its own. Nothing of what came for all is left with it: it could be taken for its own answer."""
+    own = member.journey.carrier
+    own.trial, own.told = Trial(own.trial.place), None
+    member.outcome.set_result(None)
+
+
+def _deliver(member: Member, carrier: Exchange, count: int, answer: Share | bytes) -> bytes:
+    """Give a request its answer: its share of a common one, or the one that is the same for all. Return the body."""
+    own = member.journey.carrier
+    head = own.trial.head
+    own.ending = carrier.ending
+    if not isinstance(answer, Share):
+        return answer
+    own.told, own.share, own.bundled = answer.seen, answer.seen.usage, count
+    own.trial.head = None if head is None else _shorten(head, len(answer.body))
+    return answer.body
 
 
 def _shorten(head: AnswerHead, size_bytes: int) -> AnswerHead:

@@ -70,8 +70,8 @@ class Recorder(HeldClient):
 class Together(Protocol):
     """What carries several calls as one."""
 
-    async def carry(self, journey: Journey) -> bool:
-        """Have a call answered together with others. False: it has to be made on its own. Raises Fault."""
+    async def carry(self, journey: Journey) -> bytes | None:
+        """Have a call answered together with others; return its body. None: it has to be made on its own. Raises Fault."""
         ...
 
 
@@ -118,11 +118,12 @@ class Flying:
     async def _fly(self, journey: Journey) -> None:
         flight, carrier = journey.flight, journey.carrier
         try:
-            if self._bundling is not None and await self._bundling.carry(journey):
-                self._land(journey)
-                return
-            await self._attempts.make(carrier)
-            await self._bring(journey)
+            body = None if self._bundling is None else await self._bundling.carry(journey)
+            if body is None:
+                await self._attempts.make(carrier)
+                await self._bring(journey)
+            else:
+                self._hand_out(journey, body)
         except Fault as fault:
             carrier.kind, carrier.ending = fault.kind, end_with_fault(fault.kind)
             stale = self._find_stale(journey) if fault.kind.origin in (Origin.UPSTREAM, Origin.SIDECAR) and not carrier.committed else None
@@ -162,10 +163,7 @@ class Flying:
         answer, head = trial.answer, trial.head
         if answer is None or head is None:
             raise SidecarFault(INTERNAL, "nothing to relay")
-        if head.status >= _ERRORS and (stale := self._find_stale(journey)) is not None:
-            carrier.ending = end_with_answer(head.status, None)
-            self._end(journey)
-            flight.replace(stale)
+        if self._stands_in(journey, head.status):
             return
         carrier.status = head.status
         observer = trial.observer or open_observer(carrier, trial, self._settings.limits, self._listening)
@@ -186,6 +184,29 @@ class Flying:
             raise UpstreamFault(STREAM_CUT, "the answer ended before its own end mark")
         carrier.ending = end_with_answer(head.status, observer.seen.error_type)
         self._land(journey)
+
+    def _hand_out(self, journey: Journey, body: bytes) -> None:
+        """Give everybody an answer that is whole already."""
+        flight, carrier = journey.flight, journey.carrier
+        head = carrier.trial.head
+        if head is None:
+            raise SidecarFault(INTERNAL, "nothing to hand out")
+        if self._stands_in(journey, head.status):
+            return
+        carrier.status, carrier.committed = head.status, True
+        flight.begin()
+        flight.add(body, self._clock.now())
+        self._land(journey)
+
+    def _stands_in(self, journey: Journey, status: int) -> bool:
+        """Give everybody a stale answer where that which came is an error; return whether there is one."""
+        stale = self._find_stale(journey) if status >= _ERRORS else None
+        if stale is None:
+            return False
+        journey.carrier.ending = end_with_answer(status, None)
+        self._end(journey)
+        journey.flight.replace(stale)
+        return True
 
     def _land(self, journey: Journey) -> None:
         self._end(journey)

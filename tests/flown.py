@@ -219,8 +219,8 @@ class Flown(Played):
             check_told(record)
 
     def spent_usd(self) -> float:
-        """Return what all accounts have spent today."""
-        return sum(each.spent for each in self.accounts.list_sums() if len(each.period) == 10 and each.account != "*") / 1e9
+        """Return what the one account has spent today."""
+        return sum(each.spent for each in self.accounts.list_sums() if len(each.period) == 10 and each.account == "default") / 1e9
 
 
 def check_told(record: Record) -> None:
