@@ -128,8 +128,7 @@ class Rider:
             flight.weigh()
 
     async def _until_news(self, due: float | None, clock: Clock) -> None:
-        if self.is_detached:
-            raise ClientGone("the client reads too slowly to share an answer")
+        self._check_aboard()
         loop = asyncio.get_running_loop()
         waiter = self._waiter = loop.create_future()
         timer = None if due is None else loop.call_later(max(0.0, due - clock.now()), _finish, waiter)
@@ -139,8 +138,13 @@ class Rider:
             self._waiter = None
             if timer is not None:
                 timer.cancel()
+        self._check_aboard()  # to nobody else is a flight over that has no end
         if due is not None and clock.now() >= due and not self._flight.is_over:
             raise UpstreamFault(TOTAL_TIMEOUT)
+
+    def _check_aboard(self) -> None:
+        if self.is_detached:
+            raise ClientGone("the client reads too slowly to share an answer")
 
     def _wake(self) -> None:
         if self._waiter is not None:

@@ -208,3 +208,25 @@ def test_a_whole_answer_can_be_waited_for() -> None:
         assert connection.got == b""
 
     run_virtually(ride())
+
+
+@pytest.mark.parametrize("wait", ["until_end", "until_landed"])
+def test_who_has_all_that_came_and_takes_no_more_has_not_had_the_end(wait: str) -> None:
+    """An answer that was given up because nobody reads is never ended as if it were whole."""
+
+    async def ride() -> None:
+        flight = open_flight()
+        rider, connection = board(flight)
+        flight.begin()
+        rider.start(connection, HEAD, Framing.LENGTH, 0.0)
+        flight.add(b"one", 1.0)
+        connection.pause()
+        wanted = rider.until_end(None, PAUSE_S, CLOCK) if wait == "until_end" else rider.until_landed(None, CLOCK)
+        end = asyncio.ensure_future(wanted)
+        await asyncio.sleep(1)
+        flight.strand()
+        with pytest.raises(ClientGone):
+            await end
+        assert connection.got == HEAD + b"one"
+
+    run_virtually(ride())
