@@ -242,10 +242,11 @@ async def test_flights_leave_nothing_behind() -> None:
         if leaves:
             await path.leave(client, task)
         await asyncio.gather(task, return_exceptions=True)
-    del task, client
     path.check_rest()
     path.journeys.clear()
     path.used.clear()
+    del task, client
+    await turn()
     gc.collect()
     left: list[Any] = [each for each in gc.get_objects() if isinstance(each, Journey) and each not in others]
     assert not left

@@ -1,0 +1,262 @@
+"""What is kept, shared and allowed, put together: what is off is not there, and what is on begins and ends in order."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.config import Budget, Budgets, Features, Rate, RateLimits, Rates, Redis, Settings, Warming
+from sidecar.core.choose.places import read_places
+from sidecar.core.identify.router import Router
+from sidecar.economy import Economy
+from sidecar.edge.cleanup import Cleanup
+from sidecar.edge.clock import SystemClock
+from sidecar.edge.ledger import Ledger
+from sidecar.edge.shared.budgets import SharedBudgets
+from sidecar.edge.shared.shared import Shared
+from sidecar.edge.telemetry.announcements import Announcements
+from sidecar.edge.telemetry.logs import EventLog
+from sidecar.edge.telemetry.meter import Meter
+from sidecar.errands import Errand, ErrandClient
+from sidecar.errors import ConfigError, Refused
+from sidecar.progress import Exchange
+from sidecar.switchboard import Switchboard
+from tests.core.attempt.calls import make_call
+from tests.flown import KEPT, SETTINGS
+from tests.path import PRICES, PlayedClient
+
+OFF = replace(SETTINGS, features=Features())
+PLACES = read_places(SETTINGS.upstreams, {})
+NOWHERE = Redis(url="redis://127.0.0.1:1/0")  # nobody listens there
+PROMPT = b'{"path":"/one/v1/chat/completions","body":' + KEPT + b"}\n"
+
+
+class Composed:
+    """An economy with everything around it played."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.carried: list[Errand] = []
+        self.at_errand: Callable[[], Any] | None = None
+        self.clock = SystemClock()
+        self.meter = meter = Meter(settings.limits, settings.upstreams, version="0", python="3")
+        log = EventLog("error")
+        self.economy = Economy(
+            settings, PLACES, PRICES, Router(settings.routes, settings.pools), self.clock, lambda: 0.5, meter, log,
+            carry=self.carry, name_call=lambda: "drawn",
+        )  # fmt: skip
+        self.switchboard = Switchboard(
+            settings, PLACES, PRICES, self, self, self.clock, lambda: 0.5, meter.resilience, Announcements(log), None,  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.reuse = self.economy.make_reuse(self.switchboard.attempts, lambda call_id, error: None, None)
+
+    async def carry(self, client: ErrandClient, errand: Errand) -> None:
+        self.carried.append(errand)
+        if self.at_errand is not None:
+            await self.at_errand()
+
+
+def featuring(**features: bool) -> Settings:
+    return replace(OFF, features=Features(**features))
+
+
+def names() -> set[str]:
+    """Return what runs by itself."""
+    return {task.get_name() for task in asyncio.all_tasks()} - {asyncio.current_task().get_name()}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("features", "made"),
+    [
+        ({}, set()), ({"cache": True}, {"reuse"}), ({"coalescing": True}, {"reuse"}), ({"batches": True}, {"reuse"}),
+        ({"limits": True}, {"limiting"}), ({"budgets": True}, {"spending"}), ({"stale": True, "refresh": True}, set()),
+    ],
+)  # fmt: skip
+def test_what_is_off_is_not_made(features: dict[str, bool], made: set[str]) -> None:
+    """Each feature alone makes its own part and no other."""
+    composed = Composed(featuring(**features))
+    parts = {"reuse": composed.reuse, "limiting": composed.economy.limiting, "spending": composed.economy.spending}
+    assert {name for name, part in parts.items() if part is not None} == made
+
+
+def test_what_is_off_takes_no_memory() -> None:
+    """Nor is it loaded: neither Redis, nor a ledger, nor what tidies up."""
+    heavy = ("sidecar.edge.ledger", "sidecar.edge.cleanup", "sidecar.edge.memory", "sidecar.edge.shared", "redis", "cryptography")
+    code = f"import sys, sidecar.economy; print([name for name in sys.modules if name.startswith({heavy!r})])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert told.stdout.strip() == "[]"
+
+
+async def test_nothing_runs_where_nothing_is_on() -> None:
+    """And its gauges are as they were."""
+    composed = Composed(OFF)
+    await composed.economy.start()
+    composed.economy.refresh()
+    assert names() == set()
+    await composed.economy.stop()
+
+
+async def test_what_is_kept_is_tidied_up_until_the_end() -> None:
+    """One task, which ends with it; the gauges tell of both levels."""
+    composed = Composed(featuring(cache=True))
+    await composed.economy.start()
+    assert names() == {"cache cleanup"}
+    composed.economy.refresh()
+    assert {level: composed.meter.families.cache_entries.child(level).value for level in ("hot", "warm")} == {"hot": 0, "warm": 0}
+    await composed.economy.stop()
+    assert names() == set()
+
+
+async def test_prompts_are_asked_from_the_start_on(tmp_path: Path) -> None:
+    """In the background; what still asks at the end is ended."""
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(PROMPT)
+    settings = replace(featuring(warming=True, cache=True), warming=Warming(file=str(file), every=3600.0))
+    composed = Composed(settings)
+    await composed.economy.start()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    (errand,) = composed.carried
+    assert (errand.origin, errand.call.target, errand.body) == ("warming", "/one/v1/chat/completions", KEPT)
+    assert names() == {"warming", "cache cleanup"}
+    await composed.economy.stop()
+    assert names() == set()
+
+
+async def test_what_is_spent_outlives_the_sidecar(tmp_path: Path) -> None:
+    """It is written down before the end, and read at the next start; one sidecar writes at a time."""
+    budgets = Budgets(file=str(tmp_path / "ledger"), tenant=Budget(day=1.0))
+    settings = replace(featuring(budgets=True), budgets=budgets)
+    first = Composed(settings)
+    await first.economy.start()
+    assert first.economy.spending is not None
+    first.economy.spending.halt("default", True)
+    with pytest.raises(ConfigError, match="another sidecar"):
+        await Composed(settings).economy.start()
+    await first.economy.stop()
+    second = Composed(settings)
+    await second.economy.start()
+    assert second.economy.spending is not None and second.economy.spending.describe().stopped == {"default"}
+    second.economy.refresh()
+    assert second.meter.families.spending_stopped.child("default").value == 1
+    await second.economy.stop()
+    assert names() == set()
+
+
+async def test_without_a_file_budgets_are_kept_in_memory() -> None:
+    """Nothing runs for them."""
+    composed = Composed(replace(featuring(budgets=True), budgets=Budgets(tenant=Budget(day=1.0))))
+    await composed.economy.start()
+    assert composed.economy.spending is not None and composed.economy.spending.describe().balances is not None
+    assert names() == set()
+    await composed.economy.stop()
+
+
+async def test_it_ends_in_the_order_in_which_one_needs_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What asks first, then what tells others, then the way to them, and last what is written down."""
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(PROMPT)
+    order: list[str] = []
+
+    def note(owner: Any, name: str, told: str) -> None:
+        done = getattr(owner, name)
+
+        async def noted(self: Any) -> None:
+            order.append(told)
+            await done(self)
+
+        monkeypatch.setattr(owner, name, noted)
+
+    for owner, name in ((Cleanup, "stop"), (SharedBudgets, "close"), (Shared, "close"), (Ledger, "close"), (Shared, "start")):
+        note(owner, name, f"{owner.__name__} {name}")
+    settings = replace(
+        featuring(cache=True, budgets=True, limits=True, warming=True), redis=NOWHERE, warming=Warming(file=str(file), every=60.0),
+        budgets=Budgets(file=str(tmp_path / "ledger"), tenant=Budget(day=1.0)),
+        limits=replace(OFF.limits, rates=RateLimits(tenant=Rates(requests=Rate(per_minute=100)))),
+    )  # fmt: skip
+    composed = Composed(settings)
+    ended: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("warming")
+            assert "Shared close" not in order
+
+    composed.at_errand = ask
+    await composed.economy.start()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    await composed.economy.stop()
+    assert order == ["Shared start", "Cleanup stop", "SharedBudgets close", "Shared close", "Ledger close"] and ended == ["warming"]
+    assert names() == set()
+
+
+async def test_a_store_that_is_away_keeps_nobody_from_starting() -> None:
+    """Limits are kept here then."""
+    settings = replace(
+        featuring(limits=True), redis=NOWHERE, limits=replace(OFF.limits, rates=RateLimits(tenant=Rates(requests=Rate(per_day=1))))
+    )  # fmt: skip
+    composed = Composed(settings)
+    await composed.economy.start()
+    assert composed.economy.limiting is not None
+    call = make_call()
+    for refused in (False, True):
+        exchange = Exchange(PlayedClient(call), call, None)
+        try:
+            await composed.economy.limiting.admit(exchange)
+            assert not refused
+        except Refused:
+            assert refused
+    await composed.economy.stop()
+
+
+@pytest.mark.parametrize(
+    ("settings", "setting"),
+    [
+        (replace(featuring(cache=True), redis=replace(NOWHERE, encryption_key_file="/nowhere/key")), "redis.encryption_key_file"),
+        (replace(featuring(warming=True), warming=Warming(file="/nowhere/prompts", key_file="/nowhere/key")), "warming.key_file"),
+    ],
+)  # fmt: skip
+def test_a_secret_that_cannot_be_read_is_told_by_its_setting(settings: Settings, setting: str) -> None:
+    """At once: before anything runs."""
+    with pytest.raises(ConfigError) as caught:
+        Composed(settings)
+    assert [problem.path for problem in caught.value.problems] == [setting]
+
+
+def test_a_key_that_is_none_is_told_without_what_is_in_it(tmp_path: Path) -> None:
+    """It may be a secret all the same."""
+    (tmp_path / "key").write_text("hunter2")
+    settings = replace(featuring(cache=True), redis=replace(NOWHERE, encryption_key_file=str(tmp_path / "key")))
+    with pytest.raises(ConfigError) as caught:
+        Composed(settings)
+    assert "hunter2" not in json.dumps(str(caught.value))
+
+
+async def test_without_the_cache_no_key_is_looked_for() -> None:
+    """Answers are not shared then."""
+    Composed(replace(featuring(coalescing=True), redis=replace(NOWHERE, encryption_key_file="/nowhere/key")))
+
+
+@pytest.mark.parametrize(
+    ("settings", "setting"),
+    [
+        (replace(featuring(warming=True), warming=Warming(file="/nowhere/prompts")), "warming.file"),
+        (replace(featuring(budgets=True), budgets=Budgets(file="/nowhere/ledger")), "budgets.file"),
+    ],
+)  # fmt: skip
+async def test_a_file_that_cannot_be_used_keeps_it_from_starting(settings: Settings, setting: str) -> None:
+    """And what has started can be ended."""
+    composed = Composed(settings)
+    with pytest.raises(ConfigError) as caught:
+        await composed.economy.start()
+    assert [problem.path for problem in caught.value.problems] == [setting]
+    await composed.economy.stop()
+    assert names() == set()
