@@ -45,6 +45,8 @@ class Composed:
         self.at_errand: Callable[[], Any] | None = None
         self.clock = SystemClock()
         self.meter = meter = Meter(settings.limits, settings.upstreams, version="0", python="3")
+        for part in (meter.resilience, meter.reuse, meter.accounts):
+            part.prepare(settings)
         log = EventLog("error")
         self.economy = Economy(
             settings, PLACES, PRICES, Router(settings.routes, settings.pools), self.clock, lambda: 0.5, meter, log,
