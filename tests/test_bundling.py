@@ -61,7 +61,7 @@ async def test_each_gets_its_part_in_its_order_and_pays_its_share() -> None:
     for client, record in zip(clients, records, strict=True):
         assert record.usage_source is UsageSource.APPORTIONED and record.bundled == 3
         assert json.loads(client.body)["usage"]["total_tokens"] == tokens_of(record)
-        assert (record.cache, record.status, record.ending, client.ends) == ("miss", 200, Ending.COMPLETED, ["kept"])
+        assert (record.cache, record.status, record.ending, client.ends) == (None, 200, Ending.COMPLETED, ["kept"])
         assert b"Content-Length: %d" % len(client.body) in fields_of(client)
         assert (record.seen.model, record.upstream, record.response_bytes) == ("text-embedding-3-small", "a", len(client.body))
         assert b"x-sidecar-attempts: 1" in fields_of(client)
@@ -98,6 +98,16 @@ async def test_one_alone_goes_as_it_came() -> None:
     assert path.used[0].request.endswith(b'{ "model":"text-embedding-3-small", "input": "a" }')
     assert (record.bundled, record.usage_source, tokens_of(record), len(record.attempts)) == (0, UsageSource.REPORTED, 3, 1)
     assert path.spent_usd() == pytest.approx(3 * PRICE, abs=2e-9)
+    path.check_rest()
+
+
+@virtually
+async def test_what_asks_for_no_embeddings_does_not_wait() -> None:
+    """With bundles alone nothing else is touched."""
+    path = Flown(whole(), settings=TOGETHER)
+    client = path.caller()
+    record = await path.serve(client)
+    assert (record.cache, record.bypass, path.journeys, b"x-sidecar-cache" in client.head) == (None, None, [], False)
     path.check_rest()
 
 

@@ -389,6 +389,30 @@ async def test_a_refusal_of_the_provider_is_told_as_it_is(status: int) -> None:
 
 
 @virtually
+async def test_who_wants_nothing_kept_is_told_the_error() -> None:
+    """It asked for what is there now."""
+    path = Flown(whole(), settings=STALE_ON)
+    await go_stale(path)
+    path.answers = [failure(503), UpstreamFault(UPSTREAM_RESET)]
+    for _ in range(2):
+        record = await path.serve(path.caller((b"Cache-Control", b"no-cache")))
+        assert (record.cache, record.degraded) == ("miss", None) and record.status in (502, 503)
+    path.check_rest()
+
+
+@virtually
+async def test_what_stands_in_is_stale_though_it_has_not_expired() -> None:
+    """A caller wanted it younger, and gets it because nothing else is to be had."""
+    path = Flown(whole(), failure(503), settings=STALE_ON)
+    await path.serve(path.caller())
+    await asyncio.sleep(20)
+    client = path.caller((b"Cache-Control", b"max-age=10"))
+    record = await path.serve(client)
+    assert (record.cache, told(client), record.degraded, client.body) == ("stale", b"stale", "emergency", ANSWER)
+    path.check_rest()
+
+
+@virtually
 async def test_once_bytes_have_gone_out_nothing_stands_in() -> None:
     """A stream that breaks off says so."""
     path = Flown(stream(), settings=STALE_ON)
@@ -690,6 +714,18 @@ async def test_each_gets_the_id_of_its_own_request(streamed: bool) -> None:
         if not streamed:
             assert b"Content-Length: %d" % len(client.body) in client.head
     assert [record.asked.tool for record in records] == ["find"] * 3
+    path.check_rest()
+
+
+@virtually
+async def test_what_can_be_told_to_nobody_else_is_asked_for_by_each() -> None:
+    """An answer without the one id: whoever waited for it makes a call of its own, and pays for that one alone."""
+    odd = [PlayedAnswer(200, JSON, body=[b'{"jsonrpc":"2.0","error":{}}'], at_head=1.0) for _ in range(3)]
+    path = Flown(*odd)
+    clients = [path.caller(JSON, body=tool_call(number), target=MCP) for number in range(3)]
+    records = await path.serve(*clients)
+    assert [(record.cache, record.status, len(record.attempts)) for record in records] == [("miss", 200, 1)] * 3
+    assert len(path.asked) == 3 and {client.body for client in clients} == {odd[0].body[0]}
     path.check_rest()
 
 
