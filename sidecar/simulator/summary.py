@@ -8,6 +8,7 @@ from sidecar.catalogue import BREAKER_STATES, HEDGE_OUTCOMES
 from sidecar.exchange import Ending
 from sidecar.simulator.accounts import KINDS, Account, Tally, compare, find_differences, sum_by_provider, total
 from sidecar.simulator.efforts import Counts, Efforts, compare_replaced
+from sidecar.simulator.savings import Savings
 from sidecar.simulator.sight import Sight
 
 _WINDOW_S: Final = 10.0
@@ -15,6 +16,7 @@ _SIGHTS_MAX: Final = 20_000
 _HEADINGS: Final = (
     "provider", "model", "account", "requests", "errors", "input", "cached", "written", "output", "reasoning", "cost USD",
 )  # fmt: skip
+_ACCOUNT_HEADINGS: Final = ("tenant", "requests", "tokens", "cost USD", "over limit", "over budget", "budget USD")
 _WORDED: Final = 3  # columns that hold words; the rest hold numbers
 _NONE: Final = "-"
 _REFUSED: Final = HEDGE_OUTCOMES[-1]
@@ -33,7 +35,7 @@ class Pulse:
         self._recent.append(sight)
         self.seen_count += 1
 
-    def tell(self, now: float, account: Account, efforts: Efforts) -> str:
+    def tell(self, now: float, account: Account, efforts: Efforts, savings: Savings) -> str:
         """One line: totals from the sidecar's own account, latencies of the last ten seconds, and what it takes to answer."""
         while self._recent and self._recent[0].ended_s < now - _WINDOW_S:
             self._recent.popleft()
@@ -45,7 +47,8 @@ class Pulse:
             f"requests {sums.requests:>6}  errors {sums.errors:>4}  p50 {_show_s(quantile(lasted_s, 0.5))}  "
             f"p95 {_show_s(quantile(lasted_s, 0.95))}  first token p50 {_show_s(quantile(first_s, 0.5))}  "
             f"{_show_rate(good)}  cost {sums.cost_usd:.4f} USD  "
-            f"failovers {efforts.failovers:>3}  hedges {_count_hedges(efforts):>2}{_tell_states(efforts)}"
+            f"failovers {efforts.failovers:>3}  hedges {_count_hedges(efforts):>2}  "
+            f"{_tell_saved(savings)}{_tell_states(efforts)}"
         )
 
 
@@ -70,13 +73,16 @@ def _show_rate(sights: Sequence[Sight]) -> str:
     return f"{_NONE if median is None else f'{median:.0f}':>4} tok/s"
 
 
-def summarise(told: Account, true: Account, sidecar: Account, replaced: Counts, efforts: Efforts, unasked: int) -> tuple[str, bool]:
+def summarise(
+    told: Account, true: Account, sidecar: Account, replaced: Counts, efforts: Efforts, savings: Savings, unasked: int
+) -> tuple[str, bool]:  # fmt: skip
     """The closing tables with their verdict, and whether both accounts agree.
 
     `told` is the provider's account of the usage it put on the wire in full, `true` of all it
     generated, `sidecar` what the sidecar recorded. A model of which both say the same has one row.
     `replaced`: of attempts after which another was made, by the ledger; `efforts`: what the sidecar
-    says of them. `unasked`: calls that went to no provider.
+    says of them. `savings`: what it says of answers that were kept or shared, and of limits and budgets. `unasked`: calls for
+    which no provider could be asked.
     """
     rows: list[tuple[str, ...]] = [_HEADINGS]
     for provider, model in sorted(told.keys() | sidecar.keys()):
@@ -88,7 +94,7 @@ def summarise(told: Account, true: Account, sidecar: Account, replaced: Counts, 
         _row("", "", "generated", total(true)),
     ]  # fmt: skip
     differences = [*compare(told, sidecar), *compare_replaced(replaced, efforts)]
-    parts = [_lay_out(rows, _WORDED), "", _tell_endings(told, sidecar), "", *_tell_efforts(replaced, efforts)]
+    parts = [_lay_out(rows, _WORDED), "", _tell_endings(told, sidecar), "", *_tell_efforts(replaced, efforts), "", *_tell_savings(savings)]
     if unasked:
         parts.append(f"{unasked} calls were answered by the sidecar itself: no provider could be asked.")
     parts.append(_tell_untold(total(told), total(true)))
@@ -160,6 +166,41 @@ def _tell_efforts(replaced: Counts, efforts: Efforts) -> list[str]:
             closed, state = efforts.closings.get(upstream, 0), efforts.states.get(upstream, _NONE)
             lines.append(f"circuit breaker of {upstream}: opened: {opened}, closed again: {closed}, now {state}")
     return lines
+
+
+def _tell_saved(savings: Savings) -> str:
+    """Within a line: what did not have to be asked, and who has no money left."""
+    ratio = savings.hit_ratio
+    limited = sum(spent.limited for spent in savings.tenants.values())
+    budgets = "".join(
+        f"  budget of {tenant} {spent.budget_spent_usd / spent.budget_usd:.0%}"
+        for tenant, spent in sorted(savings.tenants.items())
+        if spent.budget_usd
+    )
+    return (
+        f"hits {_NONE if ratio is None else f'{ratio:.0%}':>3}  saved {savings.tokens} tokens {savings.usd:.4f} USD  "
+        f"coalesced {savings.coalesced:>3}  limited {limited:>3}{budgets}"
+    )
+
+
+def _tell_savings(savings: Savings) -> list[str]:
+    """What was answered without asking anew, and a table of those on whose account calls ran."""
+    ratio, hits = savings.hit_ratio, sum(savings.hits.values())
+    levels = ", ".join(f"{level} {count}" for level, count in sorted(savings.hits.items())) or "none"
+    lines = [
+        f"answered from what was kept: {hits} of {savings.lookups} calls ({_NONE if ratio is None else f'{ratio:.0%}'}; {levels}), and "
+        f"{savings.stale} with an expired answer in place of an error; asked beforehand: {savings.warmed}",
+        f"with another call's answer: {savings.coalesced}; embeddings of several callers: {savings.batched_inputs} in "
+        f"{savings.batches} calls; saved in all: {savings.tokens} tokens, {savings.usd:.6f} USD",
+        "",
+    ]
+    rows = [_ACCOUNT_HEADINGS]
+    for tenant, spent in sorted(savings.tenants.items()):
+        if spent.requests:
+            budget = f"{spent.budget_spent_usd:.4f} of {spent.budget_usd:.4f}" if spent.budget_usd else _NONE
+            refused = (str(spent.limited), str(spent.unpaid))
+            rows.append((tenant, str(spent.requests), str(spent.tokens), f"{spent.cost_usd:.6f}", *refused, budget))
+    return [*lines, _lay_out(rows, 1), ""]
 
 
 def _count_hedges(efforts: Efforts) -> int:
