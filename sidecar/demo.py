@@ -1,84 +1,39 @@
 """`llm-sidecar demo`: provider, sidecar and callers alive in one process, and their accounts compared."""
 
 import asyncio
-import dataclasses
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TextIO
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
-import msgspec
 from msgspec.structs import replace
 
-from sidecar.config import (
-    BUILT_IN_ROUTES,
-    BUILT_IN_UPSTREAMS,
-    Admin,
-    Balancing,
-    Batches,
-    Breaker,
-    Budget,
-    Budgets,
-    Cache,
-    Features,
-    Hedging,
-    Limits,
-    Log,
-    Pool,
-    Probes,
-    Probing,
-    Rate,
-    RateLimits,
-    Rates,
-    Route,
-    RouteKind,
-    Settings,
-    Tenants,
-    Timeouts,
-    Upstream,
-    Warming,
-)  # fmt: skip
+from sidecar.config import Settings
 from sidecar.ports import Sink
 from sidecar.simulator.accounts import count_unasked, read_ledger, read_samples, read_scrape
 from sidecar.simulator.borrowed import Borrowed
 from sidecar.simulator.efforts import read_efforts, read_replaced
-from sidecar.simulator.errands import KEY, Habits, list_usual
 from sidecar.simulator.ledger import Ledger
 from sidecar.simulator.profile import Outages, Profile
 from sidecar.simulator.savings import read_savings
+from sidecar.simulator.scenario import FIRST, FRUGAL, LIMITED, ROUTES, SEED, SPEED, STANDBY, UNHELD, Places, Plan, plan_demo
 from sidecar.simulator.script import Fault
 from sidecar.simulator.server import Simulator, start
 from sidecar.simulator.summary import Pulse, summarise
 from sidecar.simulator.tools import TOOL, TOOLS_ROUTE
-from sidecar.simulator.traffic import Traffic, run_traffic
+from sidecar.simulator.traffic import run_traffic
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
-ROUTES: Final = tuple(BUILT_IN_UPSTREAMS)
 _HOST: Final = "127.0.0.1"
-_SEED: Final = 20_260_101
-_ONCE_CALLS: Final = 300
-_ONCE_SPEED: Final = 4.0
-_IDLE_S: Final = 6.0  # longer than any pause the simulated models make, short enough to see a stall end
-_ONCE_IDLE_S: Final = 4.0  # they are faster there, but for pauses that a script asks for
-# The calls of the OpenAI form go to two providers, of which the first fails now and then.
-_POOL: Final = "chat"
-_FIRST: Final = "openai"
-_STANDBY: Final = "standby"
 _OUTAGES: Final = Outages(healthy=12, failing=4, provider="openai")
 # The tool fails now and then, too.
 _TOOL_OUTAGES: Final = Outages(healthy=5, failing=2, provider=TOOL, faults=(Fault.UNAVAILABLE,))
-# On whose account calls run: with nothing in the way, with a budget, with a limit.
-_FREE, _FRUGAL, _LIMITED = "shop", "support", "reports"
-_HABITS: Final = Habits(repeats=0.35, tool=0.08, indexes_every=50, tenants=((_FREE, 50), (_FRUGAL, 30), (_LIMITED, 20)))
-_WARMED: Final = 3  # of the usual questions
 _SETTLE_S: Final = 15.0
-_FIRST_BYTE_S: Final = 12.0  # a reasoning model thinks for a while
 _SETTLE_STEP_S: Final = 0.05
 
 
@@ -97,23 +52,6 @@ class Running(Protocol):
         ...
 
 
-class Places(NamedTuple):
-    """What the sidecar is put in front of, and where files may be made for it."""
-
-    first: str
-    standby: str
-    tool: str
-    folder: Path
-
-
-class Plan(NamedTuple):
-    """What kind of demonstration it is to be."""
-
-    settings: Settings
-    traffic: Traffic
-    is_live: bool  # a line per second
-
-
 def run_demo(duration_s: float | None, port: int | None, once: bool) -> int:
     """Demonstrate for so long, or until interrupted; with `once` a fixed amount of traffic.
 
@@ -125,75 +63,15 @@ def run_demo(duration_s: float | None, port: int | None, once: bool) -> int:
     from sidecar.edge.telemetry.logs import set_up
 
     async def main() -> int:
-        speed = _ONCE_SPEED if once else 1.0
+        speed = SPEED if once else 1.0
         return await demonstrate(
             lambda settings, sinks: Sidecar(settings, environ={}, log=set_up(settings.log, sys.stderr), sinks=sinks),
-            Profile(seed=_SEED, speed=speed),
+            Profile(seed=SEED, speed=speed),
             lambda places: plan_demo(places, duration_s, port, once, is_terminal=sys.stdout.isatty()),
             watch_stop(), sys.stdout,
         )  # fmt: skip
 
     return run(main())
-
-
-def plan_demo(places: Places, duration_s: float | None, port: int | None, once: bool, *, is_terminal: bool) -> Plan:
-    """Settings of the sidecar and traffic for it; port None takes a free one."""
-    # What takes half a minute otherwise is to be seen here.
-    pace_s = 0.4 if once else 2.0
-    settings = Settings(
-        listen=f"{_HOST}:{port or 0}",
-        admin=Admin(listen=f"{_HOST}:0"),
-        upstreams=_place_upstreams(places),
-        pools={_POOL: Pool((_FIRST, _STANDBY))},
-        routes=(
-            *(
-                dataclasses.replace(route, upstream=None, pool=_POOL, name=_FIRST) if route.upstream == _FIRST else route
-                for route in BUILT_IN_ROUTES
-            ),
-            Route(f"/{TOOLS_ROUTE}/", TOOL, kind=RouteKind.TOOL, idempotent=True, cache=pace_s),
-        ),
-        balancing=Balancing(ejection=pace_s, slow_start=pace_s),
-        breaker=Breaker(consecutive=3, successes=1, open=pace_s, open_max=pace_s),
-        hedging=Hedging(percentile=0.8, calls_min=5, share_max=0.2),
-        probes=Probes(interval=2.0),
-        features=Features(hedging=True, cache=True, coalescing=True, stale=True, warming=True, batches=True, limits=True, budgets=True),
-        cache=Cache(ignore_headers=("x-sim-seed", "x-sim-tag")),  # by these the provider knows a call
-        batches=Batches(wait=0.3, wait_max=1.0),
-        tenants=Tenants(names=(_FREE,)),
-        limits=Limits(rates=RateLimits(tenants={_LIMITED: Rates(requests=Rate(per_second=5.0 if once else 1.5, burst=6.0))})),
-        budgets=Budgets(tenants={_FRUGAL: Budget(day=0.03 if once else 0.1)}, output_tokens=256),
-        warming=_prepare_warming(places.folder),
-        timeouts=Timeouts(first_byte=_FIRST_BYTE_S, idle=_ONCE_IDLE_S if once else _IDLE_S),
-        log=Log(level="info" if is_terminal else "error", format="text"),
-    )
-    traffic = Traffic("", seed=_SEED, duration_s=duration_s, routes=ROUTES, habits=_HABITS)
-    if once:
-        traffic = traffic._replace(calls=_ONCE_CALLS, callers=24, odd_every=9, think_s=0.25)
-    else:
-        traffic = traffic._replace(callers=16, odd_every=25, think_s=0.4)
-    return Plan(settings, traffic, is_live=is_terminal)
-
-
-def _place_upstreams(places: Places) -> dict[str, Upstream]:
-    upstreams = {
-        name: dataclasses.replace(usual, url=places.first + urlsplit(usual.url).path) for name, usual in BUILT_IN_UPSTREAMS.items()
-    }
-    upstreams[_FIRST] = dataclasses.replace(upstreams[_FIRST], probe=Probing.ON)
-    upstreams[_STANDBY] = dataclasses.replace(upstreams[_FIRST], url=places.standby)
-    upstreams[TOOL] = Upstream(f"{places.tool}/{TOOLS_ROUTE}", provider=TOOL)
-    return upstreams
-
-
-def _prepare_warming(folder: Path) -> Warming:
-    """Write down the first of the usual questions, as the callers of one tenant ask them."""
-    key, prompts = folder / "key", folder / "prompts.jsonl"
-    key.write_text(KEY, encoding="utf-8")
-    with prompts.open("wb") as file:
-        for errand in list_usual(_SEED, _WARMED, ROUTES):
-            fields = {name: value for name, value in errand.headers if KEY not in value} | {"accept": "*/*"}
-            line = {"path": f"/{errand.route}{errand.path}", "body": msgspec.Raw(errand.body), "tenant": _FREE, "headers": fields}
-            file.write(msgspec.json.encode(line) + b"\n")
-    return Warming(file=str(prompts), key_file=str(key), pace=0.2)
 
 
 async def demonstrate(
@@ -211,7 +89,7 @@ async def demonstrate(
     borrowed = Borrowed()
     failing, other = replace(profile, outages=_OUTAGES), replace(profile, seed=profile.seed + 1)  # as fast, but not in each answer
     async with (
-        _provide(failing, ledger, _FIRST) as first, _provide(other, ledger, _STANDBY) as standby,
+        _provide(failing, ledger, FIRST) as first, _provide(other, ledger, STANDBY) as standby,
         _provide(replace(profile, outages=_TOOL_OUTAGES), ledger, TOOL) as tool,
     ):  # fmt: skip
         with TemporaryDirectory() as folder:
@@ -299,6 +177,6 @@ def _show_places(side: Running, first: Simulator, standby: Simulator, tool: Simu
         f"provider    {first.url}   (simulated; what it did: {first.url}/_sim/ledger)\n"
         f"standby     {standby.url}   (for /openai, where the first one fails now and then)\n"
         f"tool        {tool.url}   (behind /{TOOLS_ROUTE}/{TOOL}; it fails now and then, too)\n"
-        f"tenants     {_FREE}; {_FRUGAL}, which has a budget; {_LIMITED}, which has a limit\n",
+        f"tenants     {UNHELD}; {FRUGAL}, which has a budget; {LIMITED}, which has a limit\n",
         file=out, flush=True,
     )  # fmt: skip

@@ -120,8 +120,9 @@ def _choose_habitual(seed: int, number: int, routes: Sequence[str], habits: Habi
     if share < habits.tool:
         return Errand(number, "tool", "GET", f"/{TOOL}?place={quote(random.choice(_PLACES))}", (), b"", TOOLS_ROUTE)
     if share < habits.tool + habits.repeats:
-        # The first question is asked most, as it is with those of real users (Zipf's law).
-        return _choose_usual(seed, number, min(habits.usual, int(random.paretovariate(0.8))) - 1, routes)
+        # The second question is asked half as often as the first, the third a third as often (Zipf's law), as with real users.
+        (question,) = random.choices(range(habits.usual), [1 / (rank + 1) for rank in range(habits.usual)])
+        return _choose_usual(seed, number, question, routes)
     return None
 
 

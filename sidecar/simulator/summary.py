@@ -1,4 +1,4 @@
-"""What the demo shows: a line per second while it runs, two tables when it ends."""
+"""What the demo shows: two lines per second while it runs, three tables when it ends."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -19,6 +19,7 @@ _HEADINGS: Final = (
 _ACCOUNT_HEADINGS: Final = ("tenant", "requests", "tokens", "cost USD", "over limit", "over budget", "budget USD")
 _WORDED: Final = 3  # columns that hold words; the rest hold numbers
 _NONE: Final = "-"
+_INDENT: Final = " " * 10
 _REFUSED: Final = HEDGE_OUTCOMES[-1]
 _CLOSED: Final = BREAKER_STATES[0]
 
@@ -36,7 +37,7 @@ class Pulse:
         self.seen_count += 1
 
     def tell(self, now: float, account: Account, efforts: Efforts, savings: Savings) -> str:
-        """One line: totals from the sidecar's own account, latencies of the last ten seconds, and what it takes to answer."""
+        """Totals from the sidecar's own account, latencies of the last ten seconds, what it takes to answer, and what it does not."""
         while self._recent and self._recent[0].ended_s < now - _WINDOW_S:
             self._recent.popleft()
         good = [sight for sight in self._recent if sight.is_complete]
@@ -47,8 +48,8 @@ class Pulse:
             f"requests {sums.requests:>6}  errors {sums.errors:>4}  p50 {_show_s(quantile(lasted_s, 0.5))}  "
             f"p95 {_show_s(quantile(lasted_s, 0.95))}  first token p50 {_show_s(quantile(first_s, 0.5))}  "
             f"{_show_rate(good)}  cost {sums.cost_usd:.4f} USD  "
-            f"failovers {efforts.failovers:>3}  hedges {_count_hedges(efforts):>2}  "
-            f"{_tell_saved(savings)}{_tell_states(efforts)}"
+            f"failovers {efforts.failovers:>3}  hedges {_count_hedges(efforts):>2}{_tell_states(efforts)}\n"
+            f"{_INDENT}{_tell_saved(savings)}"
         )
 
 
@@ -94,7 +95,15 @@ def summarise(
         _row("", "", "generated", total(true)),
     ]  # fmt: skip
     differences = [*compare(told, sidecar), *compare_replaced(replaced, efforts)]
-    parts = [_lay_out(rows, _WORDED), "", _tell_endings(told, sidecar), "", *_tell_efforts(replaced, efforts), "", *_tell_savings(savings)]
+    parts = [
+        _lay_out(rows, _WORDED),
+        "",
+        _tell_endings(told, sidecar),
+        "",
+        *_tell_efforts(replaced, efforts),
+        "",
+        *_tell_savings(savings, total(sidecar).requests),
+    ]
     if unasked:
         parts.append(f"{unasked} calls were answered by the sidecar itself: no provider could be asked.")
     parts.append(_tell_untold(total(told), total(true)))
@@ -168,30 +177,35 @@ def _tell_efforts(replaced: Counts, efforts: Efforts) -> list[str]:
     return lines
 
 
+def _show_share(share: float | None) -> str:
+    return _NONE if share is None else f"{share * 100:.0f} %"
+
+
 def _tell_saved(savings: Savings) -> str:
-    """Within a line: what did not have to be asked, and who has no money left."""
+    """What did not have to be asked, and who is held back."""
     ratio = savings.hit_ratio
     limited = sum(spent.limited for spent in savings.tenants.values())
     budgets = "".join(
-        f"  budget of {tenant} {spent.budget_spent_usd / spent.budget_usd:.0%}"
+        f"  budget of {tenant} {_show_share(spent.budget_spent_usd / spent.budget_usd)}"
         for tenant, spent in sorted(savings.tenants.items())
         if spent.budget_usd
     )
     return (
-        f"hits {_NONE if ratio is None else f'{ratio:.0%}':>3}  saved {savings.tokens} tokens {savings.usd:.4f} USD  "
-        f"coalesced {savings.coalesced:>3}  limited {limited:>3}{budgets}"
+        f"hits {_show_share(ratio)}  saved {savings.tokens} tokens, {savings.usd:.4f} USD  "
+        f"coalesced {savings.coalesced}  limited {limited}{budgets}"
     )
 
 
-def _tell_savings(savings: Savings) -> list[str]:
+def _tell_savings(savings: Savings, asked: int) -> list[str]:
     """What was answered without asking anew, and a table of those on whose account calls ran."""
-    ratio, hits = savings.hit_ratio, sum(savings.hits.values())
+    hits = sum(savings.hits.values())
     levels = ", ".join(f"{level} {count}" for level, count in sorted(savings.hits.items())) or "none"
+    calls = sum(spent.requests for spent in savings.tenants.values())
     lines = [
-        f"answered from what was kept: {hits} of {savings.lookups} calls ({_NONE if ratio is None else f'{ratio:.0%}'}; {levels}), and "
-        f"{savings.stale} with an expired answer in place of an error; asked beforehand: {savings.warmed}",
-        f"with another call's answer: {savings.coalesced}; embeddings of several callers: {savings.batched_inputs} in "
-        f"{savings.batches} calls; saved in all: {savings.tokens} tokens, {savings.usd:.6f} USD",
+        f"of {calls} calls {asked} went to a provider or a tool; saved: {savings.tokens} tokens, {savings.usd:.6f} USD",
+        f"kept answers: {hits} hits of {savings.lookups} looked for ({_show_share(savings.hit_ratio)}; {levels}), "
+        f"{savings.stale} expired ones in place of an error, {savings.warmed} asked beforehand",
+        f"shared: {savings.coalesced} calls with another one's answer, {savings.batched_inputs} embeddings in {savings.batches} calls",
         "",
     ]
     rows = [_ACCOUNT_HEADINGS]
