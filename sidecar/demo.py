@@ -1,56 +1,39 @@
 """`llm-sidecar demo`: provider, sidecar and callers alive in one process, and their accounts compared."""
 
 import asyncio
-import dataclasses
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TextIO
-from urllib.parse import urlsplit
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 from msgspec.structs import replace
 
-from sidecar.config import (
-    BUILT_IN_ROUTES,
-    BUILT_IN_UPSTREAMS,
-    Admin,
-    Balancing,
-    Breaker,
-    Features,
-    Hedging,
-    Log,
-    Pool,
-    Probes,
-    Probing,
-    Settings,
-    Timeouts,
-)  # fmt: skip
+from sidecar.config import Settings
+from sidecar.ports import Sink
 from sidecar.simulator.accounts import count_unasked, read_ledger, read_samples, read_scrape
+from sidecar.simulator.borrowed import Borrowed
 from sidecar.simulator.efforts import read_efforts, read_replaced
 from sidecar.simulator.ledger import Ledger
 from sidecar.simulator.profile import Outages, Profile
+from sidecar.simulator.savings import read_savings
+from sidecar.simulator.scenario import FIRST, FRUGAL, LIMITED, ROUTES, SEED, SPEED, STANDBY, UNHELD, Places, Plan, plan_demo
+from sidecar.simulator.script import Fault
 from sidecar.simulator.server import Simulator, start
 from sidecar.simulator.summary import Pulse, summarise
-from sidecar.simulator.traffic import Traffic, run_traffic
+from sidecar.simulator.tools import TOOL, TOOLS_ROUTE
+from sidecar.simulator.traffic import run_traffic
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
-ROUTES: Final = tuple(BUILT_IN_UPSTREAMS)
 _HOST: Final = "127.0.0.1"
-_SEED: Final = 20_260_101
-_ONCE_CALLS: Final = 300
-_ONCE_SPEED: Final = 4.0
-_IDLE_S: Final = 6.0  # longer than any pause the simulated models make, short enough to see a stall end
-_ONCE_IDLE_S: Final = 4.0  # they are faster there, but for pauses that a script asks for
-# The calls of the OpenAI form go to two providers, of which the first fails now and then.
-_POOL: Final = "chat"
-_FIRST: Final = "openai"
-_STANDBY: Final = "standby"
 _OUTAGES: Final = Outages(healthy=12, failing=4, provider="openai")
+# The tool fails now and then, too.
+_TOOL_OUTAGES: Final = Outages(healthy=5, failing=2, provider=TOOL, faults=(Fault.UNAVAILABLE,))
 _SETTLE_S: Final = 15.0
-_FIRST_BYTE_S: Final = 12.0  # a reasoning model thinks for a while
 _SETTLE_STEP_S: Final = 0.05
 
 
@@ -69,14 +52,6 @@ class Running(Protocol):
         ...
 
 
-class Plan(NamedTuple):
-    """What kind of demonstration it is to be."""
-
-    settings: Settings
-    traffic: Traffic
-    is_live: bool  # a line per second
-
-
 def run_demo(duration_s: float | None, port: int | None, once: bool) -> int:
     """Demonstrate for so long, or until interrupted; with `once` a fixed amount of traffic.
 
@@ -88,79 +63,51 @@ def run_demo(duration_s: float | None, port: int | None, once: bool) -> int:
     from sidecar.edge.telemetry.logs import set_up
 
     async def main() -> int:
-        speed = _ONCE_SPEED if once else 1.0
+        speed = SPEED if once else 1.0
         return await demonstrate(
-            lambda settings: Sidecar(settings, environ={}, log=set_up(settings.log, sys.stderr)), Profile(seed=_SEED, speed=speed),
-            lambda first, standby: plan_demo(first, standby, duration_s, port, once, is_terminal=sys.stdout.isatty()),
+            lambda settings, sinks: Sidecar(settings, environ={}, log=set_up(settings.log, sys.stderr), sinks=sinks),
+            Profile(seed=SEED, speed=speed),
+            lambda places: plan_demo(places, duration_s, port, once, is_terminal=sys.stdout.isatty()),
             watch_stop(), sys.stdout,
         )  # fmt: skip
 
     return run(main())
 
 
-def plan_demo(
-    provider_url: str, standby_url: str, duration_s: float | None, port: int | None, once: bool, *, is_terminal: bool
-) -> Plan:  # fmt: skip
-    """Settings of the sidecar and traffic for it; port None takes a free one."""
-    upstreams = {
-        name: dataclasses.replace(usual, url=provider_url + urlsplit(usual.url).path) for name, usual in BUILT_IN_UPSTREAMS.items()
-    }
-    upstreams[_FIRST] = dataclasses.replace(upstreams[_FIRST], probe=Probing.ON)
-    upstreams[_STANDBY] = dataclasses.replace(upstreams[_FIRST], url=standby_url)
-    # What takes half a minute otherwise is to be seen here.
-    pace_s = 0.4 if once else 2.0
-    settings = Settings(
-        listen=f"{_HOST}:{port or 0}",
-        admin=Admin(listen=f"{_HOST}:0"),
-        upstreams=upstreams,
-        pools={_POOL: Pool((_FIRST, _STANDBY))},
-        routes=tuple(
-            dataclasses.replace(route, upstream=None, pool=_POOL, name=_FIRST) if route.upstream == _FIRST else route
-            for route in BUILT_IN_ROUTES
-        ),
-        balancing=Balancing(ejection=pace_s, slow_start=pace_s),
-        breaker=Breaker(consecutive=3, successes=1, open=pace_s, open_max=pace_s),
-        hedging=Hedging(percentile=0.8, calls_min=5, share_max=0.2),
-        probes=Probes(interval=2.0),
-        features=Features(hedging=True),
-        timeouts=Timeouts(first_byte=_FIRST_BYTE_S, idle=_ONCE_IDLE_S if once else _IDLE_S),
-        log=Log(level="info" if is_terminal else "error", format="text"),
-    )
-    if once:
-        traffic = Traffic("", seed=_SEED, calls=_ONCE_CALLS, duration_s=duration_s, callers=24, odd_every=9, think_s=0.25, routes=ROUTES)
-    else:
-        traffic = Traffic("", seed=_SEED, duration_s=duration_s, callers=16, odd_every=25, think_s=0.4, routes=ROUTES)
-    return Plan(settings, traffic, is_live=is_terminal)
-
-
 async def demonstrate(
-    make_sidecar: Callable[[Settings], Running], profile: Profile, make_plan: Callable[[str, str], Plan], stop: asyncio.Event, out: TextIO
-) -> int:
+    make_sidecar: Callable[[Settings, Sequence[Sink]], Running], profile: Profile, make_plan: Callable[[Places], Plan],
+    stop: asyncio.Event, out: TextIO,
+) -> int:  # fmt: skip
     """Start everything, let the traffic run, stop everything, and print what both sides counted.
 
-    `make_plan` is told where the two providers are; `profile` is that of the first but for its outages, and
-    of the second but for its seed.
+    `make_plan` is told where the two providers and the tool are; `profile` is that of the first and of the tool but for their
+    outages, and of the second but for its seed.
     """
     from aiohttp import ClientSession
 
-    ledger = Ledger()  # of both: what was asked of one after the other is one call
+    ledger = Ledger()  # of all: what was asked of one after the other is one call
+    borrowed = Borrowed()
     failing, other = replace(profile, outages=_OUTAGES), replace(profile, seed=profile.seed + 1)  # as fast, but not in each answer
-    async with _provide(failing, ledger, _FIRST) as first, _provide(other, ledger, _STANDBY) as standby:
-        plan = make_plan(first.url, standby.url)
-        side = make_sidecar(plan.settings)
-        await side.start()
-        try:
-            _show_places(side, first, standby, out)
-            async with ClientSession() as session:
-                scrape = _Scrape(session, side.admin_url)
-                await _drive(plan, side, scrape, stop, out)
-                scraped = await _settle(ledger, scrape)
-        finally:
-            await side.stop()
-    rows = ledger.rows
+    async with (
+        _provide(failing, ledger, FIRST) as first, _provide(other, ledger, STANDBY) as standby,
+        _provide(replace(profile, outages=_TOOL_OUTAGES), ledger, TOOL) as tool,
+    ):  # fmt: skip
+        with TemporaryDirectory() as folder:
+            plan = make_plan(Places(first.url, standby.url, tool.url, Path(folder)))
+            side = make_sidecar(plan.settings, [borrowed])
+            await side.start()
+            try:
+                _show_places(side, first, standby, tool, out)
+                async with ClientSession() as session:
+                    scrape = _Scrape(session, side.admin_url, borrowed)
+                    await _drive(plan, side, scrape, stop, out)
+                    scraped = await _settle(ledger, scrape)
+            finally:
+                await side.stop()
+    rows, apart = ledger.rows, borrowed.endings
     text, agrees = summarise(
-        read_ledger(rows), read_ledger(rows, true=True), read_scrape(scraped), read_replaced(rows), read_efforts(scraped),
-        count_unasked(scraped),
+        read_ledger(rows), read_ledger(rows, true=True), read_scrape(scraped, apart), read_replaced(rows), read_efforts(scraped, apart),
+        read_savings(scraped), count_unasked(scraped),
     )  # fmt: skip
     print(f"\n{text}", file=out, flush=True)
     return 0 if agrees else 1
@@ -178,8 +125,9 @@ async def _provide(profile: Profile, ledger: Ledger, name: str) -> AsyncIterator
 class _Scrape:
     """The sidecar's own metrics, read as Prometheus reads them."""
 
-    def __init__(self, session: "ClientSession", admin_url: str) -> None:
+    def __init__(self, session: "ClientSession", admin_url: str, borrowed: Borrowed) -> None:
         self._session = session
+        self.borrowed = borrowed
         self._url = f"{admin_url}/metrics"
 
     async def read(self) -> str:
@@ -204,7 +152,9 @@ async def _watch(pulse: Pulse, scrape: _Scrape, out: TextIO) -> None:
     while True:
         await asyncio.sleep(1.0)
         text = await scrape.read()
-        print(pulse.tell(time.monotonic(), read_scrape(text), read_efforts(text)), file=out, flush=True)
+        apart = scrape.borrowed.endings
+        line = pulse.tell(time.monotonic(), read_scrape(text), read_efforts(text, apart), read_savings(text))
+        print(line, file=out, flush=True)
 
 
 async def _settle(ledger: Ledger, scrape: _Scrape) -> str:
@@ -218,13 +168,15 @@ async def _settle(ledger: Ledger, scrape: _Scrape) -> str:
         await asyncio.sleep(_SETTLE_STEP_S)
 
 
-def _show_places(side: Running, first: Simulator, standby: Simulator, out: TextIO) -> None:
+def _show_places(side: Running, first: Simulator, standby: Simulator, tool: Simulator, out: TextIO) -> None:
     others = ", ".join(f"/{name}" for name in ROUTES if name != "openai")
     print(
         f"sidecar     {side.data_url}/openai/v1   (point OPENAI_BASE_URL here; also: {others})\n"
         f"admin page  {side.admin_url}/\n"
         f"metrics     {side.admin_url}/metrics\n"
         f"provider    {first.url}   (simulated; what it did: {first.url}/_sim/ledger)\n"
-        f"standby     {standby.url}   (for /openai, where the first one fails now and then)\n",
+        f"standby     {standby.url}   (for /openai, where the first one fails now and then)\n"
+        f"tool        {tool.url}   (behind /{TOOLS_ROUTE}/{TOOL}; it fails now and then, too)\n"
+        f"tenants     {UNHELD}; {FRUGAL}, which has a budget; {LIMITED}, which has a limit\n",
         file=out, flush=True,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -9,16 +10,16 @@ import pytest
 import yaml
 from aiohttp import web
 
-from sidecar.config import Features, Settings
+from sidecar.config import Settings
 from sidecar.core.observe.pricing import read_prices
-from sidecar.demo import Plan, demonstrate, plan_demo
+from sidecar.demo import Places, Plan, demonstrate, plan_demo
 from sidecar.exchange import Usage
+from sidecar.ports import Sink
 from sidecar.simulator.accounts import read_ledger
+from sidecar.simulator.errands import NO_HABITS
 from sidecar.simulator.ledger import Row, Tokens
 from sidecar.simulator.profile import Profile
 from sidecar.simulator.reply import Outcome
-
-URLS = ("http://127.0.0.1:1", "http://127.0.0.1:2")
 
 
 class Echo:
@@ -69,13 +70,13 @@ class Echo:
 async def _demonstrate(*, forgets: str = "", calls: int = 40) -> tuple[int, str, Echo]:
     out, made = io.StringIO(), list[Echo]()
 
-    def make(settings: Settings) -> Echo:
+    def make(settings: Settings, sinks: Sequence[Sink]) -> Echo:
         made.append(Echo(settings, forgets=forgets))
         return made[-1]
 
-    def plan(first: str, standby: str) -> Plan:
-        usual = plan_demo(first, standby, None, None, True, is_terminal=False)
-        return usual._replace(traffic=usual.traffic._replace(calls=calls, patience_s=0.5))
+    def plan(places: Places) -> Plan:
+        usual = plan_demo(places, None, None, True, is_terminal=False)
+        return usual._replace(traffic=usual.traffic._replace(calls=calls, patience_s=0.5, habits=NO_HABITS))
 
     code = await demonstrate(make, Profile(speed=0), plan, asyncio.Event(), out)
     return code, out.getvalue(), made[0]
@@ -104,18 +105,21 @@ async def test_a_sidecar_that_does_not_start() -> None:
     """What was started before is stopped again, and the reason is passed on."""
 
     class Broken(Echo):
+        def __init__(self, settings: Settings, sinks: Sequence[Sink]) -> None:
+            super().__init__(settings)
+
         async def start(self) -> None:
             raise OSError("no such port")
 
     made: list[str] = []
 
-    def plan(*urls: str) -> Plan:
-        made.extend(urls)
-        return plan_demo(*urls, None, None, True, is_terminal=False)
+    def plan(places: Places) -> Plan:
+        made.extend(places[:3])
+        return plan_demo(places, None, None, True, is_terminal=False)
 
     with pytest.raises(OSError, match="no such port"):
         await demonstrate(Broken, Profile(speed=0), plan, asyncio.Event(), io.StringIO())
-    assert len(set(made)) == 2
+    assert len(set(made)) == 3
     async with httpx.AsyncClient() as client:
         for url in made:
             with pytest.raises(httpx.ConnectError):
@@ -127,38 +131,13 @@ async def test_live_lines() -> None:
     out, stop = io.StringIO(), asyncio.Event()
     asyncio.get_running_loop().call_later(1.3, stop.set)
 
-    def plan(first: str, standby: str) -> Plan:
-        usual = plan_demo(first, standby, None, None, False, is_terminal=True)
-        return usual._replace(traffic=usual.traffic._replace(odd_every=0))
+    def plan(places: Places) -> Plan:
+        usual = plan_demo(places, None, None, False, is_terminal=True)
+        return usual._replace(traffic=usual.traffic._replace(odd_every=0, habits=NO_HABITS))
 
-    assert await demonstrate(Echo, Profile(speed=0), plan, stop, out) == 0
+    assert await demonstrate(lambda settings, sinks: Echo(settings), Profile(speed=0), plan, stop, out) == 0
     assert sum(line.startswith("requests ") for line in out.getvalue().splitlines()) == 1
-
-
-def test_settings() -> None:
-    """The sidecar listens on the port asked for, or on a free one, and sees the provider as all that it has routes for."""
-    settings = plan_demo(*URLS, None, 4567, True, is_terminal=False).settings
-    assert (settings.listen, settings.admin.listen) == ("127.0.0.1:4567", "127.0.0.1:0")
-    assert {name: (place.url, place.provider) for name, place in settings.upstreams.items()} == {
-        "openai": ("http://127.0.0.1:1", "openai"), "anthropic": ("http://127.0.0.1:1", "anthropic"),
-        "gemini": ("http://127.0.0.1:1", "gcp.gemini"), "ollama": ("http://127.0.0.1:1", "ollama"),
-        "openrouter": ("http://127.0.0.1:1/api", "openrouter"), "standby": ("http://127.0.0.1:2", "openai"),
-    }  # fmt: skip
-    assert settings.pools["chat"].upstreams == ("openai", "standby")
-    assert {route.prefix: route.pool or route.upstream for route in settings.routes} == {
-        "/openai/": "chat", **{f"/{name}/": name for name in ("anthropic", "openrouter", "gemini", "ollama")},
-    }  # fmt: skip
-    assert settings.features == Features(hedging=True)
-    assert plan_demo(*URLS, None, None, True, is_terminal=False).settings.listen == "127.0.0.1:0"
-
-
-@pytest.mark.parametrize(
-    ("duration_s", "once", "bounds"), [(None, True, (300, None)), (7.0, False, (None, 7.0)), (None, False, (None, None))]
-)
-def test_bounds(duration_s: float | None, once: bool, bounds: tuple[int | None, float | None]) -> None:
-    """`--once` is bounded in number, `--duration` in time, and without either nothing ends it but a signal."""
-    traffic = plan_demo(*URLS, duration_s, None, once, is_terminal=False).traffic
-    assert (traffic.calls, traffic.duration_s) == bounds
+    assert sum(line.lstrip().startswith("hits ") for line in out.getvalue().splitlines()) == 1
 
 
 def test_prices_are_those_of_the_table(repository: Path) -> None:

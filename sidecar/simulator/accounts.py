@@ -3,15 +3,17 @@
 Both are brought to requests by ending and billable tokens as disjoint kinds, per provider and model.
 Where the provider did not tell its usage in full nobody downstream can know it, so the comparison is
 over what was told; what was truly generated is kept beside it. Where one call took several attempts,
-both tell of the one that was answered: the others are in `efforts`.
+both tell of the one that was answered: the others are in `efforts`. Calls for which nobody was asked, as they
+were answered with another one's answer or refused by a limit or a budget, are the sidecar's alone.
 """
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
-from sidecar.exchange import SERVICE_ERRORS, Ending
+from sidecar.exchange import SERVICE_ERRORS, Ending, UsageSource
 from sidecar.simulator.ledger import Row
 from sidecar.simulator.reply import Outcome
 from sidecar.simulator.tokens import Tokens
@@ -28,8 +30,11 @@ _ENDINGS: Final = {
     Outcome.CLIENT_GONE: Ending.CLIENT_GONE,
     Outcome.STOPPED: Ending.CUT,
 }
+_UNAVAILABLE: Final = frozenset((Ending.UNAVAILABLE, Ending.OVERLOADED))
 # Nobody was asked, and so no provider can know of it.
-_UNASKED: Final = frozenset((Ending.UNAVAILABLE, Ending.OVERLOADED))
+UNASKED: Final = _UNAVAILABLE | {Ending.REFUSED}
+# What providers reported, be it of several calls together.
+_TOLD: Final = frozenset((UsageSource.REPORTED, UsageSource.APPORTIONED))
 _SAMPLE: Final = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)(?: \S+)?")
 _REQUESTS: Final = "llm_sidecar_requests_total"
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -66,6 +71,9 @@ class Tally:
 
 
 Account = dict[tuple[str, str], Tally]  # by provider and model; "" where the request names none
+# Calls by provider and model, and by how they ended.
+Endings = Mapping[tuple[str, str], Mapping[str, int]]
+_NOWHERE: Final[Endings] = MappingProxyType({})
 
 
 def total(account: Account) -> Tally:
@@ -113,26 +121,33 @@ def read_ledger(rows: Iterable[Row], *, true: bool = False) -> Account:
     return account
 
 
-def read_scrape(text: str) -> Account:
-    """The sidecar's account: its counters of requests that went to a provider, of tokens that were reported, and of what they cost."""
+def read_scrape(text: str, apart: Endings = _NOWHERE) -> Account:
+    """The sidecar's account: its counters of requests that went to a provider, of tokens that were reported, and of what they cost.
+
+    `apart`: those among the requests that did not, by the sidecar's own records.
+    """
     account: Account = {}
     for name, labels, value in read_samples(text):
-        if not value or labels.get("ending") in _UNASKED:
+        if not value or labels.get("ending") in UNASKED:
             continue
         key = (labels.get("provider", ""), labels.get("model", ""))
         if name == _REQUESTS:
             endings = account.setdefault(key, Tally()).endings
             endings[labels["ending"]] = endings.get(labels["ending"], 0) + round(value)
-        elif name == "llm_sidecar_tokens_total" and labels.get("source") == "reported":
+        elif name == "llm_sidecar_tokens_total" and labels.get("source") in _TOLD:
             account.setdefault(key, Tally()).tokens[labels["type"]] += round(value)
         elif name == "llm_sidecar_cost_usd_total" and labels.get("source") != "estimated":
             account.setdefault(key, Tally()).cost_usd += value
+    for key, counts in apart.items():
+        endings = account.setdefault(key, Tally()).endings
+        for ending, count in counts.items():
+            endings[ending] = endings.get(ending, 0) - count
     return account
 
 
 def count_unasked(text: str) -> int:
     """How many calls the sidecar answered itself, because there was no provider that could be asked."""
-    told = (value for name, labels, value in read_samples(text) if name == _REQUESTS and labels["ending"] in _UNASKED)
+    told = (value for name, labels, value in read_samples(text) if name == _REQUESTS and labels["ending"] in _UNAVAILABLE)
     return round(sum(told))
 
 

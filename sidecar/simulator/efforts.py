@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from sidecar.catalogue import BREAKER_STATES, HEDGE_LOST
 from sidecar.exchange import Ending
-from sidecar.simulator.accounts import expected_ending, read_samples
+from sidecar.simulator.accounts import Endings, expected_ending, read_samples
 from sidecar.simulator.ledger import Row
 
 # Of an attempt that is given up the provider sees no more than that its caller has gone, if it was not done by then.
@@ -34,10 +34,13 @@ class Efforts(NamedTuple):
     probes: int
 
 
-def read_efforts(text: str) -> Efforts:
-    """Read them from an exposition."""
+def read_efforts(text: str, apart: Endings) -> Efforts:
+    """Read them from an exposition. `apart`: calls that had no attempt of their own, as in `read_scrape`."""
     attempts: dict[str, int] = {}
     requests: dict[str, int] = {}
+    for counts in apart.values():
+        for ending, count in counts.items():
+            _add(requests, ending, -count)
     states: dict[str, str] = {}
     sums: dict[str, dict[str, int]] = {}
     for name, labels, value in read_samples(text):

@@ -26,6 +26,7 @@ from sidecar.simulator.responses import Replay
 from sidecar.simulator.script import Fault, Script, ScriptError, read_script, read_scripts
 from sidecar.simulator.stored import ResponseStore
 from sidecar.simulator.talks import Talk
+from sidecar.simulator.tools import TOOL, TOOL_PATH, run_tool
 from sidecar.simulator.websocket import open_talk
 from sidecar.simulator.wire import Fields
 
@@ -159,7 +160,10 @@ class Provider:
         return plan_reply(ask, script, fault, self.profile, identity, cached)
 
     def _answer_other(self, received: Received, entry: Entry) -> Reply:
-        """Model lists, stored responses, prompts that are only counted; everything else does not exist."""
+        """A tool, model lists, stored responses, prompts that are only counted; everything else does not exist."""
+        if received.method == "GET" and received.path == TOOL_PATH:
+            entry.provider, identity = TOOL, received.headers.get("x-sim-seed", str(entry.number))
+            return run_tool(received.target, self.profile, identity, self._draw_fault(TOOL, identity))
         fields = self._fields(OPENAI, entry, 0.0, 0)
         if received.method == "POST" and received.path.endswith(_COUNT_SUFFIX):
             tokens = count_prompt(received.body)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from sidecar.simulator.errands import Errand
+from sidecar.simulator.tools import TOOLS_ROUTE
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -89,8 +90,13 @@ def _read_ollama(tree: Tree) -> _Told:
     return _Told(is_token, is_end, {name: tree[name] for name in tree if name.endswith("_count")} if is_end else None)
 
 
+def _read_tool(tree: Tree) -> _Told:
+    return _Told()
+
+
 _READERS: Final[Mapping[str, Callable[[Tree], _Told]]] = MappingProxyType({
     "openai": _read_openai, "openrouter": _read_openai, "anthropic": _read_anthropic, "gemini": _read_gemini, "ollama": _read_ollama,
+    TOOLS_ROUTE: _read_tool,
 })  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What the demo shows: a line per second while it runs, two tables when it ends."""
+"""What the demo shows: two lines per second while it runs, three tables when it ends."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -8,6 +8,7 @@ from sidecar.catalogue import BREAKER_STATES, HEDGE_OUTCOMES
 from sidecar.exchange import Ending
 from sidecar.simulator.accounts import KINDS, Account, Tally, compare, find_differences, sum_by_provider, total
 from sidecar.simulator.efforts import Counts, Efforts, compare_replaced
+from sidecar.simulator.savings import Savings
 from sidecar.simulator.sight import Sight
 
 _WINDOW_S: Final = 10.0
@@ -15,8 +16,10 @@ _SIGHTS_MAX: Final = 20_000
 _HEADINGS: Final = (
     "provider", "model", "account", "requests", "errors", "input", "cached", "written", "output", "reasoning", "cost USD",
 )  # fmt: skip
+_ACCOUNT_HEADINGS: Final = ("tenant", "requests", "tokens", "cost USD", "over limit", "over budget", "budget USD")
 _WORDED: Final = 3  # columns that hold words; the rest hold numbers
 _NONE: Final = "-"
+_INDENT: Final = " " * 10
 _REFUSED: Final = HEDGE_OUTCOMES[-1]
 _CLOSED: Final = BREAKER_STATES[0]
 
@@ -33,8 +36,8 @@ class Pulse:
         self._recent.append(sight)
         self.seen_count += 1
 
-    def tell(self, now: float, account: Account, efforts: Efforts) -> str:
-        """One line: totals from the sidecar's own account, latencies of the last ten seconds, and what it takes to answer."""
+    def tell(self, now: float, account: Account, efforts: Efforts, savings: Savings) -> str:
+        """Totals from the sidecar's own account, latencies of the last ten seconds, what it takes to answer, and what it does not."""
         while self._recent and self._recent[0].ended_s < now - _WINDOW_S:
             self._recent.popleft()
         good = [sight for sight in self._recent if sight.is_complete]
@@ -45,7 +48,8 @@ class Pulse:
             f"requests {sums.requests:>6}  errors {sums.errors:>4}  p50 {_show_s(quantile(lasted_s, 0.5))}  "
             f"p95 {_show_s(quantile(lasted_s, 0.95))}  first token p50 {_show_s(quantile(first_s, 0.5))}  "
             f"{_show_rate(good)}  cost {sums.cost_usd:.4f} USD  "
-            f"failovers {efforts.failovers:>3}  hedges {_count_hedges(efforts):>2}{_tell_states(efforts)}"
+            f"failovers {efforts.failovers:>3}  hedges {_count_hedges(efforts):>2}{_tell_states(efforts)}\n"
+            f"{_INDENT}{_tell_saved(savings)}"
         )
 
 
@@ -70,13 +74,16 @@ def _show_rate(sights: Sequence[Sight]) -> str:
     return f"{_NONE if median is None else f'{median:.0f}':>4} tok/s"
 
 
-def summarise(told: Account, true: Account, sidecar: Account, replaced: Counts, efforts: Efforts, unasked: int) -> tuple[str, bool]:
+def summarise(
+    told: Account, true: Account, sidecar: Account, replaced: Counts, efforts: Efforts, savings: Savings, unasked: int
+) -> tuple[str, bool]:  # fmt: skip
     """The closing tables with their verdict, and whether both accounts agree.
 
     `told` is the provider's account of the usage it put on the wire in full, `true` of all it
     generated, `sidecar` what the sidecar recorded. A model of which both say the same has one row.
     `replaced`: of attempts after which another was made, by the ledger; `efforts`: what the sidecar
-    says of them. `unasked`: calls that went to no provider.
+    says of them. `savings`: what it says of answers that were kept or shared, and of limits and budgets. `unasked`: calls for
+    which no provider could be asked.
     """
     rows: list[tuple[str, ...]] = [_HEADINGS]
     for provider, model in sorted(told.keys() | sidecar.keys()):
@@ -88,7 +95,15 @@ def summarise(told: Account, true: Account, sidecar: Account, replaced: Counts, 
         _row("", "", "generated", total(true)),
     ]  # fmt: skip
     differences = [*compare(told, sidecar), *compare_replaced(replaced, efforts)]
-    parts = [_lay_out(rows, _WORDED), "", _tell_endings(told, sidecar), "", *_tell_efforts(replaced, efforts)]
+    parts = [
+        _lay_out(rows, _WORDED),
+        "",
+        _tell_endings(told, sidecar),
+        "",
+        *_tell_efforts(replaced, efforts),
+        "",
+        *_tell_savings(savings, total(sidecar).requests),
+    ]
     if unasked:
         parts.append(f"{unasked} calls were answered by the sidecar itself: no provider could be asked.")
     parts.append(_tell_untold(total(told), total(true)))
@@ -160,6 +175,46 @@ def _tell_efforts(replaced: Counts, efforts: Efforts) -> list[str]:
             closed, state = efforts.closings.get(upstream, 0), efforts.states.get(upstream, _NONE)
             lines.append(f"circuit breaker of {upstream}: opened: {opened}, closed again: {closed}, now {state}")
     return lines
+
+
+def _show_share(share: float | None) -> str:
+    return _NONE if share is None else f"{share * 100:.0f} %"
+
+
+def _tell_saved(savings: Savings) -> str:
+    """What did not have to be asked, and who is held back."""
+    ratio = savings.hit_ratio
+    limited = sum(spent.limited for spent in savings.tenants.values())
+    budgets = "".join(
+        f"  budget of {tenant} {_show_share(spent.budget_spent_usd / spent.budget_usd)}"
+        for tenant, spent in sorted(savings.tenants.items())
+        if spent.budget_usd
+    )
+    return (
+        f"hits {_show_share(ratio)}  saved {savings.tokens} tokens, {savings.usd:.4f} USD  "
+        f"coalesced {savings.coalesced}  limited {limited}{budgets}"
+    )
+
+
+def _tell_savings(savings: Savings, asked: int) -> list[str]:
+    """What was answered without asking anew, and a table of those on whose account calls ran."""
+    hits = sum(savings.hits.values())
+    levels = ", ".join(f"{level} {count}" for level, count in sorted(savings.hits.items())) or "none"
+    calls = sum(spent.requests for spent in savings.tenants.values())
+    lines = [
+        f"of {calls} calls {asked} went to a provider or a tool; saved: {savings.tokens} tokens, {savings.usd:.6f} USD",
+        f"kept answers: {hits} hits of {savings.lookups} looked for ({_show_share(savings.hit_ratio)}; {levels}), "
+        f"{savings.stale} expired ones in place of an error, {savings.warmed} asked beforehand",
+        f"shared: {savings.coalesced} calls with another one's answer, {savings.batched_inputs} embeddings in {savings.batches} calls",
+        "",
+    ]
+    rows = [_ACCOUNT_HEADINGS]
+    for tenant, spent in sorted(savings.tenants.items()):
+        if spent.requests:
+            budget = f"{spent.budget_spent_usd:.4f} of {spent.budget_usd:.4f}" if spent.budget_usd else _NONE
+            refused = (str(spent.limited), str(spent.unpaid))
+            rows.append((tenant, str(spent.requests), str(spent.tokens), f"{spent.cost_usd:.6f}", *refused, budget))
+    return [*lines, _lay_out(rows, 1), ""]
 
 
 def _count_hedges(efforts: Efforts) -> int:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
-from sidecar.simulator.errands import Errand, choose_errand
+from sidecar.simulator.errands import NO_HABITS, Errand, Habits, choose_errand
 from sidecar.simulator.sight import Sight, View
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Traffic(NamedTuple):
     think_s: float = 0.0  # mean pause of a caller between calls
     patience_s: float = 60.0  # no caller waits longer for an answer to end
     routes: tuple[str, ...] = ("openai",)  # whose interfaces are called
+    habits: Habits = NO_HABITS
 
 
 async def run_traffic(traffic: Traffic, on_sight: Callable[[Sight], None], stop: asyncio.Event | None = None) -> None:
@@ -41,7 +42,8 @@ async def run_traffic(traffic: Traffic, on_sight: Callable[[Sight], None], stop:
         async def call_on() -> None:
             for number in numbers:
                 errand = choose_errand(
-                    traffic.seed, number, odd_every=traffic.odd_every, think_s=traffic.think_s, routes=traffic.routes
+                    traffic.seed, number, odd_every=traffic.odd_every, think_s=traffic.think_s, routes=traffic.routes,
+                    habits=traffic.habits,
                 )  # fmt: skip
                 if await _has_to_stop(stop, errand.think_s, deadline_s):
                     return

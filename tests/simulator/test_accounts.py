@@ -85,6 +85,21 @@ llm_sidecar_requests_total{route="openai",provider="",model="",ending="overloade
     assert (count_unasked(_SCRAPE + unasked), count_unasked(_SCRAPE)) == (5, 0)
 
 
+def test_calls_for_which_nobody_was_asked() -> None:
+    """What was answered with another call's answer, or refused, is no provider's; what was shared out counts as reported."""
+    more = """
+llm_sidecar_requests_total{route="openai",provider="openai",model="m",ending="completed"} 4.0
+llm_sidecar_requests_total{route="openai",provider="",model="m",ending="refused"} 3.0
+llm_sidecar_tokens_total{provider="gcp.gemini",model="m",type="output",source="apportioned"} 5.0
+"""
+    scrape = _SCRAPE.replace('type="output",source="reported"} 90', 'type="output",source="reported"} 85') + more
+    assert compare(read_ledger(_ROWS), read_scrape(scrape, {("openai", "m"): {"completed": 4}})) == []
+    assert compare(read_ledger(_ROWS), read_scrape(scrape, {("openai", "m"): {"completed": 3}})) == [
+        "openai m: requests that ended completed: provider 3, sidecar 4"
+    ]
+    assert count_unasked(scrape) == 0
+
+
 def test_sums_by_provider() -> None:
     """All models of a provider are added up, and no other's."""
     sums = sum_by_provider(read_ledger(_ROWS))

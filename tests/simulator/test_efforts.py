@@ -36,8 +36,16 @@ _EFFORTS = Efforts({"reset": 2, "upstream_error": 1}, 3, 3, 1, {"won": 1, "lost"
 
 def test_efforts_of_the_sidecar() -> None:
     """What was replaced is what there are more attempts of than calls; what was given up is counted apart."""
-    assert read_efforts(_SCRAPE) == _EFFORTS
-    assert read_efforts("") == Efforts({}, 0, 0, 0, {}, {}, {}, {}, 0)
+    assert read_efforts(_SCRAPE, {}) == _EFFORTS
+    assert read_efforts("", {}) == Efforts({}, 0, 0, 0, {}, {}, {}, {}, 0)
+
+
+def test_calls_without_an_attempt() -> None:
+    """Calls that were answered with another one's answer hide no attempts that were replaced."""
+    scrape = _SCRAPE.replace('ending="completed"} 7', 'ending="completed"} 10').replace('ending="reset"} 1', 'ending="reset"} 3')
+    assert read_efforts(scrape, {}).replaced == {"upstream_error": 1}
+    apart = {("openai", "m"): {"completed": 2, "reset": 2}, ("openai", "n"): {"completed": 1}}
+    assert read_efforts(scrape, apart) == _EFFORTS
 
 
 def test_efforts_of_the_provider() -> None:

@@ -7,9 +7,10 @@ import pytest
 
 from sidecar.simulator.asking import PROVIDERS
 from sidecar.simulator.dialects import find_dialect
-from sidecar.simulator.errands import FAULTS, Errand, choose_errand
+from sidecar.simulator.errands import FAULTS, Errand, Habits, choose_errand, list_usual
 from sidecar.simulator.request import Rejection
 from sidecar.simulator.script import Fault, read_script
+from sidecar.simulator.tools import TOOLS_ROUTE
 
 _ODD_EVERY = 9
 _ROUTES = tuple(PROVIDERS)
@@ -101,3 +102,61 @@ def test_think_time() -> None:
     pauses = [choose_errand(1, number, think_s=0.5).think_s for number in range(2000)]
     assert sum(pauses) / len(pauses) == pytest.approx(0.5, rel=0.1)
     assert choose_errand(1, 1).think_s == 0
+
+
+_HABITS = Habits(repeats=0.4, tool=0.1, indexes_every=50, tenants=(("shop", 3), ("support", 1)))
+_HABITUAL = [choose_errand(1, number, odd_every=_ODD_EVERY, think_s=0.5, routes=_ROUTES, habits=_HABITS) for number in range(1000)]
+
+
+def _tenant_of(errand: Errand) -> str:
+    return dict(errand.headers)["x-sidecar-tenant"]
+
+
+def test_usual_questions() -> None:
+    """About so many calls ask what was asked before, with the same credential and word by word; the first question most."""
+    asked = Counter((errand.route, errand.path, errand.body) for errand in _HABITUAL if errand.kind in ("stream", "whole"))
+    usual = list_usual(1, _HABITS.usual, _ROUTES)
+    counts = [asked[errand.route, errand.path, errand.body] for errand in usual]
+    assert 250 < sum(counts) < 400 and min(counts) > 2
+    assert counts[0] == max(counts)
+    assert sum(count for count in asked.values() if count > 1) == sum(counts)
+    for errand in usual:
+        same = [each for each in _HABITUAL if each.body == errand.body]
+        assert {tuple(field for field in each.headers if not field[0].startswith("x-")) for each in same} == {
+            tuple(field for field in errand.headers if not field[0].startswith("x-"))
+        }
+
+
+def test_tools_are_called() -> None:
+    """A share of the calls is of the tool, at few places, without a credential."""
+    calls = [errand for errand in _HABITUAL if errand.kind == "tool"]
+    assert 50 < len(calls) < 150
+    assert {errand.route for errand in calls} == {TOOLS_ROUTE} and len({errand.path for errand in calls}) == 4
+    assert {(errand.method, errand.body) for errand in calls} == {("GET", b"")}
+
+
+def test_documents_are_embedded_one_right_after_the_other() -> None:
+    """Five calls without a pause that could go out together: but for their text they are the same, and on one account."""
+    runs = 0
+    for first in range(45, 1000, 50):
+        run = [errand for errand in _HABITUAL[first : first + 5] if _script_of(errand) is None and errand.kind == "embeddings"]
+        assert len(run) >= 4 and {errand.think_s for errand in run} == {0.0}
+        assert len({(errand.route, _tenant_of(errand)) for errand in run}) == 1
+        runs += len({errand.body for errand in run}) > 1
+    assert runs > 15
+
+
+def test_accounts() -> None:
+    """Each tenant has its share, and what goes wrong goes wrong with the first, whom nothing holds back; else nobody is named."""
+    shares = Counter(map(_tenant_of, _HABITUAL))
+    assert set(shares) == {"shop", "support"} and 150 < shares["support"] < 350
+    assert {_tenant_of(errand) for errand in _HABITUAL if _script_of(errand) is not None} == {"shop"}
+    assert not any("x-sidecar-tenant" in dict(errand.headers) for errand in _ERRANDS)
+
+
+def test_habits_change_nothing_else() -> None:
+    """What is asked for the first time, and what goes wrong, is the same with habits and without."""
+    pairs = [(choose_errand(1, n, odd_every=_ODD_EVERY, think_s=0.5, routes=_ROUTES), errand) for n, errand in enumerate(_HABITUAL)]
+    odd = [(plain.body, habitual.body) for plain, habitual in pairs if _script_of(plain) is not None]
+    assert len(odd) == 1000 // _ODD_EVERY and all(plain == habitual for plain, habitual in odd)
+    assert 300 < sum(plain.body == habitual.body and plain.path == habitual.path for plain, habitual in pairs) < 700

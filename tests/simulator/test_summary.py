@@ -4,6 +4,7 @@ import pytest
 
 from sidecar.simulator.accounts import Account, Tally
 from sidecar.simulator.efforts import Efforts
+from sidecar.simulator.savings import Savings, Spent
 from sidecar.simulator.sight import Sight
 from sidecar.simulator.summary import Pulse, quantile, summarise
 
@@ -11,6 +12,12 @@ NONE = Efforts({}, 0, 0, 0, {}, {}, {}, {}, 0)
 SOME = Efforts(
     {"reset": 2, "upstream_error": 1}, 3, 4, 1, {"won": 1, "lost": 2, "refused": 9}, {"a": "half_open", "b": "closed"}, {"a": 2, "b": 0},
     {"a": 1}, 7,
+)  # fmt: skip
+
+NOTHING = Savings(0, {}, 0, 0, 0, 0.0, 0, 0, 0, {})
+MUCH = Savings(
+    40, {"hot": 9, "warm": 1}, 2, 3, 4567, 0.0123, 5, 6, 17,
+    {"shop": Spent(30, 900, 0.5), "support": Spent(10, 100, 0.07, 0, 4, 0.075, 0.1), "reports": Spent(7, 0, 0.0, 6), "idle": Spent()},
 )  # fmt: skip
 
 
@@ -32,7 +39,7 @@ def _sight(ended_s: float, lasted_s: float = 1.0, *, is_complete: bool = True, c
 
 def test_agreement() -> None:
     """Where both accounts are equal a model has one row, and the verdict says so."""
-    text, agrees = summarise(_account(), _account(output=12), _account(), {}, NONE, 0)
+    text, agrees = summarise(_account(), _account(output=12), _account(), {}, NONE, NOTHING, 0)
     assert agrees
     assert text.endswith("The sidecar and the provider agree.")
     rows = [line.split() for line in text.splitlines()]
@@ -45,7 +52,7 @@ def test_agreement() -> None:
 
 def test_disagreement() -> None:
     """Where they differ the verdict says in what."""
-    text, agrees = summarise(_account(), _account(), _account(requests=3), {}, NONE, 0)
+    text, agrees = summarise(_account(), _account(), _account(requests=3), {}, NONE, NOTHING, 0)
     assert not agrees
     assert "The sidecar and the provider differ:\n  openai m: requests that ended completed: provider 2, sidecar 3" in text
     assert "agree" not in text
@@ -58,22 +65,22 @@ def test_providers_are_apart() -> None:
     """The same model of two providers is two rows, and what one lacks the other does not make up for."""
     two = _account() | {("gcp.gemini", "m"): _account()["openai", "m"]}
     swapped = {key: _account(requests=requests)["openai", "m"] for key, requests in zip(two, (1, 3), strict=True)}
-    text, agrees = summarise(two, two, two, {}, NONE, 0)
+    text, agrees = summarise(two, two, two, {}, NONE, NOTHING, 0)
     assert agrees and text.count(" both ") == 2
     assert ["completed", "2", "/", "2", "2", "/", "2", "4", "/", "4"] in [line.split() for line in text.splitlines()]
-    assert not summarise(two, two, swapped, {}, NONE, 0)[1]
+    assert not summarise(two, two, swapped, {}, NONE, NOTHING, 0)[1]
 
 
 def test_a_model_that_only_one_side_knows() -> None:
     """A model missing from one account is shown as nothing there."""
-    text, agrees = summarise({}, {}, {("openai", ""): _account()["openai", "m"]}, {}, NONE, 0)
+    text, agrees = summarise({}, {}, {("openai", ""): _account()["openai", "m"]}, {}, NONE, NOTHING, 0)
     assert not agrees
     assert "(no model)" in text
 
 
 def test_efforts() -> None:
     """What was made again is told apart from the calls, with what became of hedges, breakers and calls that nobody was asked for."""
-    text, agrees = summarise(_account(), _account(), _account(), SOME.replaced, SOME, 5)
+    text, agrees = summarise(_account(), _account(), _account(), SOME.replaced, SOME, NOTHING, 5)
     assert agrees
     lines = text.splitlines()
     assert "made again after an attempt had ended (sidecar / provider): upstream_error 1 / 1, reset 2 / 2" in lines
@@ -81,13 +88,27 @@ def test_efforts() -> None:
     assert "circuit breaker of a: opened: 2, closed again: 1, now half_open" in lines
     assert not any("circuit breaker of b" in line for line in lines)
     assert "5 calls were answered by the sidecar itself: no provider could be asked." in lines
-    quiet = summarise(_account(), _account(), _account(), {}, NONE, 0)[0]
+    quiet = summarise(_account(), _account(), _account(), {}, NONE, NOTHING, 0)[0]
     assert "made again" not in quiet and "no provider" not in quiet and "hedges: none" in quiet
+
+
+def test_savings() -> None:
+    """What was not asked for is told, and each account on which calls ran with what it was refused."""
+    lines = summarise(_account(), _account(), _account(), {}, NONE, MUCH, 0)[0].splitlines()
+    assert "of 47 calls 4 went to a provider or a tool; saved: 4567 tokens, 0.012300 USD" in lines
+    assert "kept answers: 10 hits of 40 looked for (25 %; hot 9, warm 1), 2 expired ones in place of an error, 3 asked beforehand" in lines
+    assert "shared: 5 calls with another one's answer, 17 embeddings in 6 calls" in lines
+    rows = [line.split() for line in lines]
+    assert ["support", "10", "100", "0.070000", "0", "4", "0.0750", "of", "0.1000"] in rows
+    assert ["reports", "7", "0", "0.000000", "6", "0", "-"] in rows
+    assert not any(row[:1] == ["idle"] for row in rows)
+    quiet = summarise(_account(), _account(), _account(), {}, NONE, NOTHING, 0)[0]
+    assert "0 hits of 0 looked for (-; none)" in quiet
 
 
 def test_attempts_that_only_one_side_counted() -> None:
     """An attempt that only the sidecar knows of is a difference."""
-    text, agrees = summarise(_account(), _account(), _account(), {"reset": 1, "upstream_error": 1}, SOME, 0)
+    text, agrees = summarise(_account(), _account(), _account(), {"reset": 1, "upstream_error": 1}, SOME, NOTHING, 0)
     assert not agrees
     assert text.endswith("  attempts that ended reset and were replaced: provider 1, sidecar 2")
 
@@ -98,16 +119,18 @@ def test_pulse() -> None:
     pulse.note(_sight(1.0, 9.0))
     pulse.note(_sight(95.0, 2.0))
     pulse.note(_sight(96.0, 2.0, is_complete=False))
-    line = pulse.tell(100.0, _account(), SOME)
+    line = pulse.tell(100.0, _account(), SOME, MUCH)
     assert "p50 2000 ms" in line and "first token p50 1000 ms" in line and "10 tok/s" in line
     assert "requests      4  errors    1" in line and "cost 0.2500 USD" in line
-    assert line.endswith("failovers   4  hedges  3  a half_open")
+    first, second = line.splitlines()
+    assert first.endswith("failovers   4  hedges  3  a half_open")
+    assert second.split("  ")[-5:] == ["hits 25 %", "saved 4567 tokens, 0.0123 USD", "coalesced 5", "limited 6", "budget of support 75 %"]
     assert pulse.seen_count == 3
 
 
 def test_pulse_of_nothing() -> None:
     """What was not measured is shown as a dash, never as 0."""
-    line = Pulse().tell(100.0, {}, NONE)
+    line = Pulse().tell(100.0, {}, NONE, NOTHING)
     assert "0 ms" not in line and "0 tok/s" not in line
 
 
