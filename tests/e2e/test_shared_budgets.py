@@ -13,6 +13,7 @@ from sidecar.core.admit.spending_sums import Refusal, Reservation
 from sidecar.edge.clock import SystemClock
 from sidecar.edge.ledger import Ledger, start_ledger
 from sidecar.edge.shared.budgets import HEARTBEAT_S, SharedBudgets
+from sidecar.edge.shared.names import mark_account
 from sidecar.edge.shared.shared import Shared
 from tests.edge.test_ledger import Notes as LedgerNotes
 from tests.rig.redis import RedisServer, needs_cluster, needs_redis, run_cluster, run_redis
@@ -234,12 +235,12 @@ async def test_a_late_write_overwrites_nothing(tmp_path: Path) -> None:
             assert isinstance(got, Reservation)
             stale = SharedBudgets(first.shared, Accounts(DOLLAR), "test", "first", Backwards())
             await stale.look(Accounts(DOLLAR).look_up("a", first.wall_s))
-            key = f"{{test:budgets}}:1:a:{got.day}"
+            key = f"{{test:budgets}}:1:{mark_account('a')}:{got.day}"
             assert b"500000000" in server.ask("HGET", key, "first")
             server.ask("HSET", key, "x", "rubbish")
             assert isinstance(await first.reserve(0.5), Reservation)
             assert isinstance(await first.reserve(0.1), Refusal)
-            server.ask("SET", "{test:budgets}:1::" + got.day, "rubbish")
+            server.ask("SET", f"{{test:budgets}}:1:{mark_account('')}:{got.day}", "rubbish")
             assert isinstance(await first.reserve(0.1), Refusal)  # its own sums still count
 
 

@@ -16,6 +16,7 @@ from sidecar.core.admit.rates import Limiter, Verdict
 from sidecar.core.identify.tenants import Tenant
 from sidecar.core.observe.dialects.openai_chat import OpenAIChat
 from sidecar.edge.clock import SystemClock
+from sidecar.edge.shared.names import mark_account
 from sidecar.edge.shared.rates import RATES, RedisRates
 from sidecar.errors import Refused
 from sidecar.limiting import Limiting
@@ -149,7 +150,8 @@ async def test_keys_are_gone_when_nothing_counts(runner: Runner, prefix: str) ->
     settings = RateLimits(tenant=Rates(Rate(per_second=1, per_minute=5, per_day=5)))
     await RedisRates(settings, runner, prefix, never).admit("a", 0)
     keys = sorted([key async for key in runner.client.scan_iter(f"*{prefix}*")])
-    assert [key.decode().rpartition("}")[2] for key in keys] == [":1:requests_day:a", ":1:requests_minute:a", ":1:requests_second:a"]
+    limits = ["requests_day", "requests_minute", "requests_second"]
+    assert [key.decode().rpartition("}")[2] for key in keys] == [f":1:{limit}:{mark_account('a')}" for limit in limits]
     lives_s = [await runner.client.ttl(key) for key in keys]
     assert 86_400 < lives_s[0] < 91_000
     assert 60 < lives_s[1] <= 63
@@ -161,7 +163,7 @@ async def test_what_others_wrote_there_is_as_if_it_were_away(runner: Runner, pre
     settings = RateLimits(tenant=Rates(Rate(per_second=5, per_minute=5)))
     for limit in ("requests_second", "requests_minute"):
         fields = dict.fromkeys(["level", "last", "full", "slot", "place", "sum", "0", "7"], "zwölf")
-        await runner.client.hset(f"{{{prefix}:limits}}:1:{limit}:a", mapping=fields)
+        await runner.client.hset(f"{{{prefix}:limits}}:1:{limit}:{mark_account('a')}", mapping=fields)
     verdict = await RedisRates(settings, runner, prefix, never).admit("a", 0)
     assert verdict is not None
     assert verdict.limit is None

@@ -3,7 +3,7 @@
 For each account and period there is a hash with a field for each sidecar, which only that sidecar writes: how much it has spent, and
 how much it has reserved. Never a difference, always the whole: a field that is lost, as by a flush, is there again after the next call
 or HEARTBEAT_S later; one that is written twice is the same. What is decided is decided in a script, undivided: the fields of
-all others and what the asking sidecar has make the sum.
+all others and what the asking sidecar has make the sum. No key tells whose it is (edge.shared.names).
 
 A sidecar asks for one script at a time, for all calls that have come meanwhile: they are decided in the order in which they came, and
 none is held against another that is refused itself. Writes carry a number that only grows, so that one which was given up and comes
@@ -21,6 +21,7 @@ from typing import Any, Final
 from sidecar.core.admit.budgets import Accounts
 from sidecar.core.admit.spending_sums import Reservation, Sum
 from sidecar.core.admit.spending_windows import is_day
+from sidecar.edge.shared.names import mark_account
 from sidecar.edge.tasks import spawn
 from sidecar.ports import Clock, Script, SharedRunner
 
@@ -201,7 +202,7 @@ class SharedBudgets:
             args += [each.spent, each.reserved - each.pending, each.others_spent, each.limit or 0, ttl_s]
         for ask in asks:
             args += [ask.nano, len(ask.sums), *(places[id(each)] for each in ask.sums)]
-        told = await self._runner.run(AGREE, [f"{self._prefix}{each.account}:{each.period}" for each in sums], args)
+        told = await self._runner.run(AGREE, [f"{self._prefix}{mark_account(each.account)}:{each.period}" for each in sums], args)
         if told is None or not _is_sound(told, len(asks), len(sums)):
             told = None
         else:

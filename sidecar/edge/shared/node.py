@@ -6,6 +6,10 @@ the same and drops it, or gives up and closes the connection. No answer can come
 connection (TLS, log in) may take longer than a single caller waits.
 
 Lanes are made when something is asked, and end when nothing is: an idle sidecar has none.
+
+A call may have several commands, one after the other, each with its own limit of time. So that it does not wait that long for each
+of them, a server from which nothing was heard since a command that came too late has but a share of the time for the next ones,
+until it is heard again, or left alone.
 """
 
 import asyncio
@@ -23,6 +27,8 @@ from sidecar.edge.tasks import spawn
 from sidecar.ports import Clock
 
 PATIENCE_S: Final = 1.0  # for an answer that nobody waits for any more, and for a connection
+# Of the time that a command has, where the one before got no answer: enough for one from the same network.
+SILENT_SHARE: Final = 0.1
 # Five failures in a row; left alone for 1 s that grows to 30 s; one probe at a time. Shares and slowness do not count.
 BREAKER: Final = BreakerSettings(consecutive=5, calls_min=1_000_000_000, open=1.0, open_max=30.0, probes=1, successes=1)
 
@@ -63,6 +69,8 @@ class Node:
         self._waiting: deque[_Asked] = deque()
         self._idle: list[Link] = []
         self._lanes: set[asyncio.Task[None]] = set()
+        self._heard_at = float("-inf")  # of any command
+        self._silent_until = float("-inf")
         self._open_lanes = 0  # that look for more before they end: a task that has ended is a member of the set a moment longer
 
     @property
@@ -72,9 +80,12 @@ class Node:
 
     async def ask(self, command: Command, due: float, *, asking: bool = False) -> Any:
         """Return the answer, or a Failure: at `due`, seconds on the clock, it is late. Raises nothing but CancelledError."""
-        permit = self._breaker.acquire(self._clock.now())
+        began = self._clock.now()
+        permit = self._breaker.acquire(began)
         if permit is None or self.is_closed:
             return Failure(AWAY)
+        if began < self._silent_until and self._breaker.state(began) is State.CLOSED:  # a probe has all its time
+            due = began + (due - began) * SILENT_SHARE
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._waiting.append(_Asked(command, asking, future))
@@ -84,15 +95,18 @@ class Node:
             self._lanes.add(lane)
             lane.add_done_callback(self._lanes.discard)
         timer = loop.call_at(due, _give_up, future)
-        verdict = Verdict.IGNORED  # of a caller that left
+        verdict, is_late = Verdict.IGNORED, False  # of a caller that left
         try:
             answer = await future
+            is_late = isinstance(answer, Failure) and answer.problem == LATE
             is_failure = isinstance(answer, Failure) and answer.problem not in AT_WORK
             verdict = Verdict.FAILURE if is_failure else Verdict.SUCCESS
             return answer
         finally:
             timer.cancel()
             now = self._clock.now()
+            if is_late and self._heard_at <= began:
+                self._silent_until = now + self._patience_s
             self._breaker.settle(permit, verdict, now)
             # A success may be left over from before it was found to be away.
             if verdict is Verdict.SUCCESS and self._breaker.state(now) is State.CLOSED:
@@ -143,6 +157,7 @@ class Node:
                     link = self._make(self.address)
                     problem = await link.open()
                 answer = problem if problem is not None else await link.ask(asked.command, asking=asked.asking)
+            self._heard_at, self._silent_until = self._clock.now(), float("-inf")
             # Whatever else went wrong: of one that is no primary (any more), too, there may be another by now behind the same name.
             is_kept = not isinstance(answer, Failure) or answer.problem in AT_WORK
         except TimeoutError:

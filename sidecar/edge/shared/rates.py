@@ -13,6 +13,7 @@ from sidecar.config import RateLimits
 from sidecar.core.admit.buckets import DEBT_S, ROUNDING
 from sidecar.core.admit.rates import TOKENS, Left, Rule, Verdict, judge, read_rules
 from sidecar.core.admit.windows import SLOTS
+from sidecar.edge.shared.names import mark_account
 from sidecar.edge.tasks import spawn
 from sidecar.ports import Script, SharedRunner
 
@@ -208,7 +209,9 @@ class _Limits:
 
     def __init__(self, rules: list[Rule], account: str, prefix: str) -> None:
         self.rules = rules
-        self.keys = [f"{{{prefix}:{_TAG}}}:{_FORMAT}:{rule.name}" + ("" if rule.is_shared else f":{account}") for rule in rules]
+        self.keys = [
+            f"{{{prefix}:{_TAG}}}:{_FORMAT}:{rule.name}" + ("" if rule.is_shared else f":{mark_account(account)}") for rule in rules
+        ]
         self.args: list[str] = []
         for rule in rules:
             kind, pace = ("window", rule.length_s / SLOTS) if rule.length_s else ("bucket", rule.rate_per_s)

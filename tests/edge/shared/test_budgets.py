@@ -10,6 +10,7 @@ from sidecar.config import Budget, Budgets
 from sidecar.core.admit.budgets import Accounts
 from sidecar.core.admit.spending_sums import Reservation
 from sidecar.edge.shared.budgets import AGREE, SharedBudgets
+from sidecar.edge.shared.names import mark_account
 from sidecar.ports import Script
 
 NOON = 1_795_176_000.0  # 2026-11-20, 12:00 UTC
@@ -62,7 +63,7 @@ async def test_what_is_asked() -> None:
     shared, accounts = share(runner)
     assert await shared.agree(reserve(accounts)) is None
     keys, args = runner.runs[0]
-    assert keys == ["{pre:budgets}:1:a:2026-11-20", "{pre:budgets}:1::2026-11"]
+    assert keys == [f"{{pre:budgets}}:1:{mark_account('a')}:2026-11-20", f"{{pre:budgets}}:1:{mark_account('')}:2026-11"]
     first = int(NOON * 1e6) + 1
     assert args == ["me", first, 1, 0, 0, 0, NANO, 259200, 0, 0, 0, 5 * NANO, 3024000, NANO // 4, 2, 1, 2]
     assert [(each.others_spent, each.others_reserved) for each in accounts.list_sums() if each.limit] == [(1, 2), (3, 4)]

@@ -55,8 +55,63 @@ async def test_a_late_answer_goes_to_nobody() -> None:
     assert await ask(node, "first") == Failure(LATE)
     assert clock().now() - began == pytest.approx(0.05)
     server.delay_s = 0.0
-    assert await ask(node, "second", 0.6) == "second"
+    assert await ask(node, "second", 6.0) == "second"
     assert server.asked == [("ECHO", "first"), ("ECHO", "second")] and len(server.opened) == 1
+
+
+@virtually
+async def test_nobody_waits_again_and_again_for_one_that_hangs() -> None:
+    """After the first command that got no answer the next ones have a tenth of the time, until something is heard, or for a second."""
+    server = FakeServer()
+    node = server.make_node(clock())
+
+    async def measure(timeout_s: float = 0.05) -> float:
+        began = clock().now()
+        assert await ask(node, timeout_s=timeout_s) in ("x", Failure(LATE))
+        return clock().now() - began
+
+    for pause_s, is_heard in ((0.01, True), (0.0, False), (PATIENCE_S + 0.1, True)):
+        server.delay_s = 0.0
+        assert await measure() == 0
+        server.delay_s = 0.06
+        assert [await measure() for _ in range(2)] == [pytest.approx(0.05), pytest.approx(0.005)]
+        await asyncio.sleep(pause_s)
+        assert await measure() == pytest.approx(0.05 if is_heard else 0.005)
+        await asyncio.sleep(PATIENCE_S)
+    server.delay_s = 1000.0
+    for _ in range(2):
+        assert await measure() == pytest.approx(0.05)
+        await asyncio.sleep(PATIENCE_S + 0.1)
+
+
+@virtually
+async def test_a_probe_has_all_its_time() -> None:
+    """However silent it was: a server from which answers take a while would not be found again."""
+    server = FakeServer()
+    node = server.make_node(clock(), lanes_max=8)
+    server.delay_s = 1000.0
+    patient = asyncio.ensure_future(ask(node, timeout_s=1.0))
+    for _ in range(5):
+        assert await ask(node) == Failure(LATE)
+    assert node.is_away
+    assert await patient == Failure(LATE)
+    server.delay_s = 0.03
+    await asyncio.sleep(0.2)
+    assert await ask(node) == "x" and not node.is_away
+
+
+@virtually
+async def test_one_slow_answer_is_no_silence() -> None:
+    """While others are answered, a command that is late shortens nobody's time."""
+    server = FakeServer()
+    node = server.make_node(clock())
+    server.delay_s = 0.08
+    slow = asyncio.ensure_future(ask(node))
+    await asyncio.sleep(0.01)
+    server.delay_s = 0.03
+    assert await ask(node, "quick") == "quick"
+    assert await slow == Failure(LATE)
+    assert await ask(node, "next") == "next"
 
 
 @virtually

@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.config import Rate, RateLimits, Rates
 from sidecar.core.admit.rates import REQUESTS, TOKENS, Left
+from sidecar.edge.shared.names import mark_account
 from sidecar.edge.shared.rates import RATES, RedisRates
 from sidecar.ports import Script
 
@@ -46,7 +47,10 @@ async def test_one_call_asks_for_all_its_limits_at_once() -> None:
     assert await rates.admit("free", 7) is None
     (script, keys, args), (_, without, _), (_, shared, _) = runner.asked
     assert script is RATES
-    assert keys == ["{pre:limits}:1:requests_second:a", "{pre:limits}:1:tokens_minute:a", "{pre:limits}:1:all_requests_day"]
+    assert keys == [
+        *(f"{{pre:limits}}:1:{limit}:{mark_account('a')}" for limit in ("requests_second", "tokens_minute")),
+        "{pre:limits}:1:all_requests_day",
+    ]
     assert args == ["admit", 1, 7, 0, "bucket", "0", "5", "2", "window", "1", "100", "1.0", "window", "0", "1000", "1440.0"]
     assert without == [keys[0], keys[2]]
     assert shared == [keys[2]]
@@ -89,7 +93,7 @@ async def test_corrections_go_out_in_the_background() -> None:
     assert runner.asked == []
     await asyncio.sleep(0)
     ((_, keys, args),) = runner.asked
-    assert keys == ["{pre:limits}:1:tokens_minute:a"]
+    assert keys == [f"{{pre:limits}}:1:tokens_minute:{mark_account('a')}"]
     assert args == ["correct", 0, -70, "1700000000.123456", "window", "1", "100", "1.0"]
 
 
