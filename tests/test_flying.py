@@ -104,6 +104,20 @@ async def test_a_flight_that_ends_leaves_a_later_one_where_it_is() -> None:
 
 
 @virtually
+async def test_who_does_not_share_is_not_joined_and_is_in_nobodys_way() -> None:
+    """A call that is made anew beside one that is shared: who comes next joins the shared one."""
+    path = Flown(paused(pause_s=5.0), paused())
+    first = await path.begin(path.listener())
+    second = await path.begin(path.listener((b"Cache-Control", b"no-cache")))
+    third = path.listener()
+    joining = await path.begin(third)
+    assert path.flying.find(path.journeys[0].terms) is path.journeys[0] and len(path.journeys) == 2
+    await asyncio.gather(first, second, joining)
+    assert path.record_of(third).cache == "coalesced"
+    path.check_rest()
+
+
+@virtually
 async def test_a_flight_has_a_time_of_its_own() -> None:
     """That of the settings, from when its caller came; a caller in a hurry shortens its own wait only."""
     path = Flown(paused(), settings=replace(SETTINGS, timeouts=Timeouts(total=20.0)))

@@ -653,6 +653,31 @@ async def test_usage_that_we_asked_for_is_nobodys_but_ours() -> None:
 
 
 @virtually
+async def test_however_many_join_one_has_led() -> None:
+    """Counted once as leader."""
+    path = Flown(paused())
+    records = await path.serve(*(path.listener() for _ in range(4)))
+    assert [record.cache for record in records] == ["miss", "coalesced", "coalesced", "coalesced"]
+    assert (counted(path, "coalesced_requests", "leader"), counted(path, "coalesced_requests", "follower")) == (1, 3)
+    assert counted(path, "coalesced_saved") == 3
+    path.check_rest()
+
+
+@virtually
+async def test_who_joined_and_left_has_saved_nothing() -> None:
+    """It has not had the answer; its connection is no longer watched."""
+    path = Flown(paused())
+    leader, follower = path.listener(), path.listener(kind=Slow)
+    tasks = [await path.begin(leader), await path.begin(follower)]
+    await asyncio.sleep(1.5)
+    follower.pause()
+    await tasks[0]
+    record = await path.leave(follower, tasks[1])
+    assert (record.cache, record.saved, follower.pause, follower.go_on) == ("coalesced", None, None, None)
+    path.check_rest()
+
+
+@virtually
 async def test_two_who_ask_differently_share_nothing() -> None:
     """Neither what is in progress nor what is kept."""
     path = Flown(whole(at_head=1.0), whole(at_head=1.0))
@@ -714,6 +739,7 @@ async def test_each_gets_the_id_of_its_own_request(streamed: bool) -> None:
         if not streamed:
             assert b"Content-Length: %d" % len(client.body) in client.head
     assert [record.asked.tool for record in records] == ["find"] * 3
+    assert [b"Age:" in client.head for client in (*clients, again)] == [False, False, True]
     path.check_rest()
 
 
