@@ -1,13 +1,15 @@
 """What is kept, for how long, where it is found, and who is told."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from sidecar.config import Limits
 from sidecar.exchange import UsageSource
 from tests.edge.virtual import virtually
-from tests.flown import KEPT, PIECES, Flown, Shared, featuring, keeping, paused
+from tests.flown import KEPT, PIECES, SETTINGS, Flown, Shared, featuring, keeping, paused
 from tests.path import JSON, PlayedAnswer
 from tests.pooled import ANSWER, FIRST, LAST, ROLE, counted, failure, stream, whole
 
@@ -61,6 +63,18 @@ async def test_what_is_not_whole_and_good_is_not_kept(answer: PlayedAnswer) -> N
 
 
 @virtually
+async def test_what_was_not_wholly_read_is_not_kept() -> None:
+    """Its observer failed, or passed over an event that was too long for it."""
+    unread = whole()
+    unread.observer_failed = True
+    path = Flown(unread, stream(ROLE, FIRST.replace(b"hi", b"x" * 500), LAST, DONE), settings=replace(SETTINGS, limits=Limits(line=300)))
+    await path.serve(path.caller())
+    record = await path.serve(path.listener())
+    assert record.unread is not None and record.seen.answered
+    assert counted(path, "cache_not_stored", "unfit") == 2 and path.levels.entries == {"hot": 0, "warm": 0}
+
+
+@virtually
 async def test_what_is_too_large_is_not_kept_and_saves_all_the_same() -> None:
     """Whoever shared it had it for nothing."""
     path = Flown(whole(at_head=1.0), settings=keeping(entry=100))
@@ -77,7 +91,7 @@ async def test_without_the_cache_nothing_is_kept_or_counted() -> None:
     assert journey.entry is None and path.levels.entries == {"hot": 0, "warm": 0} and not shared.kept and not shared.asked
     assert journey.saved is not None
     assert counted(path, "cache_not_stored", "unfit") == counted(path, "cache_stored", "answers") == 0
-    assert await path.larder.find(journey.terms._replace(reads=True)) is None
+    assert await path.larder.find(journey.terms._replace(reads=True)) is None and not shared.asked
 
 
 @virtually

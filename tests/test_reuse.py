@@ -572,6 +572,18 @@ async def test_what_breaks_off_breaks_off_for_all() -> None:
 
 
 @virtually
+async def test_an_error_within_an_answer_is_everybodys() -> None:
+    """It is passed on as it came, told in each record, and not kept."""
+    error = b'data: {"error":{"message":"no","type":"server_error","code":"overloaded"}}\n\n'
+    path = Flown(stream(ROLE, FIRST, 1.0, error, DONE))
+    clients = [path.listener() for _ in range(2)]
+    records = await path.serve(*clients)
+    assert {(record.ending, record.error_type) for record in records} == {(Ending.IN_BAND_ERROR, "overloaded")}
+    assert all(error in client.body for client in clients) and not path.levels.entries["hot"]
+    path.check_rest()
+
+
+@virtually
 async def test_a_stream_without_its_end_is_cut_for_all() -> None:
     """Where the transport says nothing, the form does."""
     path = Flown(stream(ROLE, FIRST, 1.0))
