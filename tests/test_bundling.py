@@ -113,15 +113,17 @@ async def test_what_asks_for_no_embeddings_does_not_wait() -> None:
 
 @virtually
 async def test_two_credentials_never_go_together() -> None:
-    """Nor do two models, nor two queries."""
-    path = Flown(*(embeddings("1") for _ in range(4)), settings=TOGETHER)
+    """Nor do two tenants, two models, two queries, or two that say something else besides."""
+    path = Flown(*(embeddings("1") for _ in range(6)), settings=TOGETHER)
     clients = [
         asker(path, "a"), path.caller(JSON, target=EMBED + "?x=1", body=texts_of("b")),
         path.caller(JSON, (b"Authorization", b"Bearer k"), target=EMBED, body=texts_of("c")),
         path.caller(JSON, target=EMBED, body=b'{"model":"other","input":["d"]}'),
+        path.caller(JSON, (b"X-Project", b"p"), target=EMBED, body=texts_of("e")),
+        path.caller(JSON, (b"x-sidecar-tenant", b"t"), target=EMBED, body=texts_of("f")),
     ]  # fmt: skip
     await path.serve(*clients)
-    assert sorted(inputs_of(answer) for answer in path.used) == [["a"], ["b"], ["c"], ["d"]]
+    assert sorted(inputs_of(answer) for answer in path.used) == [["a"], ["b"], ["c"], ["d"], ["e"], ["f"]]
     path.check_rest()
 
 

@@ -11,7 +11,7 @@ from sidecar.exchange import UsageSource
 from tests.edge.virtual import virtually
 from tests.flown import KEPT, PIECES, SETTINGS, Flown, Shared, featuring, keeping, paused
 from tests.path import JSON, PlayedAnswer
-from tests.pooled import ANSWER, FIRST, LAST, ROLE, counted, failure, stream, whole
+from tests.pooled import ANSWER, DONE, FIRST, LAST, ROLE, counted, failure, stream, whole
 
 
 async def keep(path: Flown, *headers: tuple[bytes, bytes], body: bytes = KEPT) -> Any:
