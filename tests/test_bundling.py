@@ -24,7 +24,7 @@ PRICE = 0.02 / 1e6  # US dollars of a token
 
 def asker(path: Flown, *texts: str, **more: Any) -> Any:
     """Return a caller that wants these embedded."""
-    return path.caller(JSON, target=EMBED, body=texts_of(*texts), **more)
+    return path.caller(JSON, body=texts_of(*texts), **{"target": EMBED, **more})
 
 
 def vectors_of(client: Any) -> list[list[float]]:
@@ -86,6 +86,22 @@ async def test_it_goes_when_it_is_full_or_has_waited() -> None:
     await asyncio.gather(task, other)
     assert path.clock.now() - began == pytest.approx(0.09)
     assert [vectors_of(client) for client in (first, second)] == [[[6]], [[7]]]
+    path.check_rest()
+
+
+@virtually
+async def test_each_bundle_goes_in_its_own_time() -> None:
+    """That another one has just gone makes none wait for longer."""
+    path = Flown(embeddings("1"), embeddings("2"), settings=TOGETHER)
+    began = path.clock.now()
+    first = await path.begin(asker(path, "a"))
+    await asyncio.sleep(0.02)
+    second = await path.begin(asker(path, "b", target=EMBED + "?x=1"))
+    await first
+    assert path.clock.now() - began == pytest.approx(0.05)
+    async with asyncio.timeout(10):
+        await second
+    assert path.clock.now() - began == pytest.approx(0.07)
     path.check_rest()
 
 
