@@ -308,6 +308,30 @@ async def test_all_who_leave_at_once_cancel_it() -> None:
     path.check_rest()
 
 
+@pytest.mark.parametrize("left", [0, 1])
+@virtually
+async def test_who_leaves_in_the_moment_of_the_answer_keeps_it_from_nobody(left: int) -> None:
+    """The others have their parts, and the attempt is told."""
+    held: list[Any] = []
+
+    async def leave_now() -> None:
+        path, client, task = held
+        client.gone = True
+        path.journeys[left].task.cancel()
+        task.cancel()
+
+    path = Flown(embeddings("1", "2", "3", tokens=6, at_head=leave_now()), settings=FUNDED)
+    clients = [asker(path, text) for text in "abc"]
+    tasks = [await path.begin(client) for client in clients]
+    held += [path, clients[left], tasks[left]]
+    async with asyncio.timeout(100):
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for number, client in enumerate(clients):
+        assert number == left or vectors_of(client) == [[number + 1]]
+    assert path.record_of(clients[left]).ending is Ending.CLIENT_GONE and not path.reports
+    path.check_rest()
+
+
 @virtually
 async def test_who_is_just_leaving_is_no_harm_to_who_comes() -> None:
     """Its place in the bundle is given up in the very moment in which the next one fills it."""
