@@ -89,7 +89,7 @@ class Sidecars:
         before, self._before = self._before, now
         return [_subtract(later, earlier) for later, earlier in zip(now, before, strict=True)]
 
-    async def until_shared(self, first: int = 0, second: int = 1, patience_s: float = 35.0) -> float:
+    async def until_shared(self, first: int = 0, second: int = 1, patience_s: float = 45.0) -> float:
         """Wait until what one of them keeps another one finds; return the seconds."""
         loop = asyncio.get_running_loop()
         began_s = loop.time()
