@@ -32,13 +32,13 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def limiting(folder: Path, provider: str, **rates: Any) -> Iterator[RunningSidecar]:
+def limiting(folder: Path, provider: str, *, tells: bool = True, **rates: Any) -> Iterator[RunningSidecar]:
     """Run a sidecar with these limits, in front of a provider that speaks as OpenAI and as Anthropic."""
     upstreams = {name: {"url": provider, "provider": name} for name in ("openai", "anthropic")}
     with run_sidecar(
         folder, provider, limits={"rates": rates}, upstreams=upstreams, tenants={"names": ["a", "b"]},
         routes=[{"prefix": f"/{name}/", "upstream": name} for name in upstreams],
-        features={"limits": True, "breakers": False, "probes": False},
+        features={"limits": True, "breakers": False, "probes": False}, response_headers=tells,
     ) as side:  # fmt: skip
         yield side
 
@@ -176,18 +176,20 @@ async def test_anthropics_sdk_waits_as_it_is_told(tmp_path: Path, provider: str)
         assert count_refusals(side) == {("default", "requests_hour"): 1}
 
 
+@pytest.mark.parametrize("tells", [True, False], ids=["told", "untold"])
 @pytest.mark.parametrize(("path", "field"), [(CHAT, "x-ratelimit-{}-requests"), (MESSAGE, "anthropic-ratelimit-requests-{}")])
-async def test_what_is_left_is_told_where_the_provider_says_nothing(tmp_path: Path, path: str, field: str) -> None:
-    """Each answer tells one call less."""
+async def test_what_is_left_is_told_where_the_provider_says_nothing(tmp_path: Path, path: str, field: str, tells: bool) -> None:
+    """Each answer tells one call less; where answers are to tell nothing of a sidecar, a refusal does, as it is the sidecar's own."""
     upstream = Upstream()
     upstream.otherwise = lambda _: Script([PLAIN])
     await upstream.start()
     try:
-        with limiting(tmp_path, upstream.url, tenant={"requests": {"per_minute": 5}}) as side:
+        with limiting(tmp_path, upstream.url, tells=tells, tenant={"requests": {"per_minute": 5}}) as side:
             body = {"model": "sim-small", "messages": MESSAGES, "max_tokens": 5}
             answers = [await fetch(side.url, compose(path, body)) for _ in range(6)]
     finally:
         await upstream.stop()
     told = [tuple(answer.field(field.format(what)) for what in ("limit", "remaining")) for answer in answers]
     assert [answer.status for answer in answers] == [200] * 5 + [429]
-    assert told == [("5", str(left)) for left in (4, 3, 2, 1, 0, 0)]
+    assert told == [*(("5", str(left)) if tells else (None, None) for left in (4, 3, 2, 1)), *told[4:]]
+    assert told[4:] == [("5", "0") if tells else (None, None), ("5", "0")]
