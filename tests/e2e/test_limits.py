@@ -20,6 +20,7 @@ from tests.rig.process import RunningSidecar, run_sidecar, run_simulator
 from tests.rig.upstream import Script, Upstream
 
 MESSAGES: Final[Any] = [{"role": "user", "content": "May I?"}]
+PATIENCE_S: Final = 10.0
 MESSAGE: Final = "/anthropic/v1/messages"
 PLAIN: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -144,7 +145,8 @@ async def test_openais_sdk_waits_as_it_is_told(tmp_path: Path, provider: str) ->
             told = await client.chat.completions.with_raw_response.create(model="sim-small", messages=MESSAGES)
             assert told.headers.get_list("x-ratelimit-limit-requests") == ["10000"]  # the provider's, and only it
             with pytest.raises(openai.RateLimitError) as caught:
-                await client.chat.completions.create(model="sim-small", messages=MESSAGES)
+                async with asyncio.timeout(PATIENCE_S):
+                    await client.chat.completions.create(model="sim-small", messages=MESSAGES)
         headers = caught.value.response.headers
         assert caught.value.code == "rate_limited"
         assert (headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == ("1", "0")
@@ -167,7 +169,8 @@ async def test_anthropics_sdk_waits_as_it_is_told(tmp_path: Path, provider: str)
         async with anthropic.AsyncAnthropic(base_url=f"{side.url}/anthropic", api_key="sk-x", max_retries=3) as client:
             await client.messages.create(**call)
             with pytest.raises(anthropic.RateLimitError) as caught:
-                await client.messages.create(**call)
+                async with asyncio.timeout(PATIENCE_S):
+                    await client.messages.create(**call)
         headers, now = caught.value.response.headers, datetime.now(UTC)
         assert caught.value.body["error"]["type"] == "rate_limit_error"  # type: ignore[index]
         assert (headers["anthropic-ratelimit-requests-limit"], headers["anthropic-ratelimit-requests-remaining"]) == ("1", "0")
