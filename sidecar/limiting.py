@@ -100,8 +100,6 @@ class Limiting:
             told = [field for left in verdict.left for field in _tell_as_anthropic(left, self._clock.wall_ns() / 1e9)]
         else:
             told = [field for left in verdict.left for field in _tell_as_openai(left)]
-        if verdict.limit is not None and verdict.retry_after_s is None:
-            told.append(b"x-should-retry: false")  # SDKs of OpenAI and Anthropic follow it: no wait will help
         return told
 
 

@@ -249,11 +249,11 @@ class Pipeline:
             client.break_off(unmistakably=exchange.framing is _CLOSE)
 
     def _own_fields(self, exchange: Exchange) -> Sequence[bytes]:
-        if not self._settings.response_headers:
-            return ()
-        trial = exchange.trial
-        degraded = None if trial.decision is None else exchange.degraded
-        told = own_fields(exchange.call.id, trial.place.name, exchange.attempts_made, degraded, exchange.cache)
+        told: list[bytes] = []
+        if self._settings.response_headers:
+            trial = exchange.trial
+            degraded = None if trial.decision is None else exchange.degraded
+            told = own_fields(exchange.call.id, trial.place.name, exchange.attempts_made, degraded, exchange.cache)
         return told if self._limiting is None else [*told, *self._limiting.fields(exchange)]
 
     def _leave(self, exchange: Exchange) -> None:

@@ -127,8 +127,6 @@ async def test_tokens_are_the_prompts_and_what_the_answer_may_have() -> None:
     fault = await refusal(limiting, too_large)
     assert fault.retry_after_s is None
     assert fault.detail.endswith("This call alone is more than that.")
-    assert b"x-should-retry: false" in limiting.fields(too_large)
-    assert b"x-should-retry: false" not in limiting.fields(exchange)
 
 
 async def test_what_is_no_call_of_a_model_has_no_tokens() -> None:

@@ -9,17 +9,20 @@ from sidecar.core.attempt.heads import dropped_names, forwarded_fields, narrow_c
 from sidecar.core.choose.places import Place
 from sidecar.core.identify.tracecontext import format_traceparent
 from sidecar.core.observe.inflate import CODINGS
-from sidecar.errors import ErrorKind, Fault
+from sidecar.errors import ErrorKind, Fault, Origin
 from sidecar.exchange import Call, TraceContext
 
 _READABLE_CODINGS: Final = CODINGS | {"identity"}
 _CHUNKED, _CLOSE = Framing.CHUNKED, Framing.CLOSE
 _NOTHING: Final[frozenset[bytes]] = frozenset()
+# An SDK retries a 429, and waits for it: OpenAI's no longer than this, Anthropic's until the month ends if it is told to.
+_RETRIED_S_MAX: Final = 120.0
 _TOLD_MAX: Final = 1024  # upstreams are few, attempts fewer
 _told: dict[tuple[str, int, str | None, str | None], bytes] = {}
 # Hop by hop, and so set anew on each of the two connections (RFC 9110 section 7.8).
 SWITCH_FIELDS: Final = (b"Connection: Upgrade", b"Upgrade: websocket")
 LAST_CHUNK: Final = b"0\r\n\r\n"
+_TOO_MANY: Final = 429
 _PHRASES: Final = {
     400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 413: b"Content Too Large", 429: b"Too Many Requests",
     500: b"Internal Server Error", 501: b"Not Implemented", 502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout",
@@ -120,6 +123,8 @@ def compose_refusal(call: Call, fault: Fault, body: bytes, *, own: Sequence[byte
     lines = _refusal_lines(fault.kind, body, own)
     if fault.retry_after_s is not None:
         lines.append(b"Retry-After: %d" % max(1, ceil(fault.retry_after_s)))
+    if _is_final(fault):
+        lines.append(b"x-should-retry: false")  # SDKs of OpenAI and Anthropic follow it
     if not keeps or call.http_version < (1, 1):
         lines.append(b"Connection: keep-alive" if keeps else b"Connection: close")
     lines.append(b"\r\n")
@@ -137,6 +142,13 @@ def compose_answer(call: Call, body: bytes, *, own: Sequence[bytes]) -> tuple[by
 def compose_malformed(kind: ErrorKind, body: bytes) -> bytes:
     """Return a whole answer to what never became a call: it says nothing of the input."""
     return b"\r\n".join((*_refusal_lines(kind, body, ()), b"Connection: close", b"", body))
+
+
+def _is_final(fault: Fault) -> bool:
+    """Whether nobody should wait for what is refused: what was spent, or how often was asked, will be so for long."""
+    if fault.kind.origin is not Origin.POLICY or fault.kind.status != _TOO_MANY:
+        return False
+    return fault.retry_after_s is None or fault.retry_after_s > _RETRIED_S_MAX
 
 
 def _refusal_lines(kind: ErrorKind, body: bytes, own: Sequence[bytes]) -> list[bytes]:

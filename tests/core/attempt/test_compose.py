@@ -19,7 +19,19 @@ from sidecar.core.attempt.compose import (
     trace_fields,
 )
 from sidecar.core.attempt.heads import read_answer
-from sidecar.errors import BAD_REQUEST, ERRORS, NO_ROUTE, NOT_UPGRADABLE, POOL_FULL, ErrorKind, Fault
+from sidecar.errors import (
+    BAD_REQUEST,
+    BUDGET_SPENT,
+    ERRORS,
+    NO_ROUTE,
+    NOT_CACHED,
+    NOT_UPGRADABLE,
+    POOL_FULL,
+    RATE_LIMITED,
+    SPENDING_STOPPED,
+    ErrorKind,
+    Fault,
+)
 from sidecar.exchange import Call, TraceContext
 from tests.core.attempt.calls import PLACE, make_call
 
@@ -179,6 +191,19 @@ def test_a_refusal_may_say_when_to_come_back(wait_s: float | None, told: bytes |
     data, _ = compose_refusal(make_call(), Fault(POOL_FULL, retry_after_s=wait_s), b"{}", own=[])
     assert (b"Retry-After: " in data) == (told is not None)
     assert told is None or b"\r\nRetry-After: " + told + b"\r\n" in data
+
+
+@pytest.mark.parametrize(
+    ("kind", "wait_s", "told"),
+    [
+        (RATE_LIMITED, None, True), (RATE_LIMITED, 120.0, False), (RATE_LIMITED, 120.1, True), (BUDGET_SPENT, 86400.0, True),
+        (SPENDING_STOPPED, None, True), (POOL_FULL, None, False), (POOL_FULL, 600.0, False), (NOT_CACHED, None, False),
+    ],
+)  # fmt: skip
+def test_an_sdk_is_not_to_sleep_for_a_day(kind: ErrorKind, wait_s: float | None, told: bool) -> None:
+    """What was refused by a limit or a budget is not to be asked for again where that would take long, or no wait helps."""
+    data, _ = compose_refusal(make_call(), Fault(kind, retry_after_s=wait_s), b"{}", own=[])
+    assert (b"\r\nx-should-retry: false\r\n" in data) == told
 
 
 @pytest.mark.parametrize(
