@@ -86,6 +86,7 @@ class Pipeline:
         self._traces = has_room is not None
         self._listening = listening
         self._tenancy = tenancy
+        self._anybody = None if tenancy.reads_all else tenancy.default  # whose a call is that has none of our headers
         self._limiting = limiting
         self._spending = spending
         self._reuse = reuse
@@ -144,7 +145,10 @@ class Pipeline:
         call = exchange.call
         exchange.path, exchange.query = split_target(call.target)
         if exchange.tenant is NOBODY:
-            exchange.tenant, exchange.path = self._tenancy.identify(call, exchange.path, exchange.query)
+            if self._anybody is None or call.wanted.own:
+                exchange.tenant, exchange.path = self._tenancy.identify(call, exchange.path, exchange.query)
+            else:
+                exchange.tenant = self._anybody
         match = self._router.match(call.method, exchange.path)
         if match is None:
             raise ClientFault(NO_ROUTE, f"{NO_ROUTE.summary} Routes: {', '.join(self._router.prefixes)}.")

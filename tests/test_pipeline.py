@@ -3,11 +3,12 @@
 import asyncio
 import json
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from sidecar.config import Ask, Capture, Content, Limits, Route, RouteKind, Settings, UsageSettings
+from sidecar.config import Ask, Capture, Content, Limits, Route, RouteKind, Settings, Tenants, TenantSource, UsageSettings
 from sidecar.errors import (
     BAD_REQUEST,
     CONNECT_TIMEOUT,
@@ -641,6 +642,25 @@ async def test_nothing_of_our_own_is_ever_sent_on() -> None:
     client = client_of(target="/x-sidecar/unknown")
     record = await Played(settings=everything).carry(client)
     assert (client.status, record.error_id) == (404, "no_route")
+
+
+@pytest.mark.parametrize(
+    ("tenants", "headers", "target", "account"),
+    [
+        (Tenants(), (), CHAT, "default"),
+        (Tenants(default="us"), (), CHAT, "us"),
+        (Tenants(names=("acme",)), ((b"x-sidecar-tenant", b"acme"),), CHAT, "acme"),
+        (Tenants(names=("acme",)), ((b"x-sidecar-timeout", b"9"),), CHAT, "default"),
+        (Tenants(keys={sha256(b"secret").hexdigest(): "acme"}), ((b"Authorization", b"Bearer secret"),), CHAT, "acme"),
+        (Tenants(keys={sha256(b"secret").hexdigest(): "acme"}), (), CHAT, "default"),
+        (Tenants(sources=(TenantSource.PATH,), names=("acme",)), (), f"/tenants/acme{CHAT}", "acme"),
+    ],
+)
+async def test_whose_a_call_is(tenants: Tenants, headers: tuple[tuple[bytes, bytes], ...], target: str, account: str) -> None:
+    """A header, a credential or the path tells, also of calls with none of our headers; else it is the default's."""
+    path = Played(whole(), settings=replace(SETTINGS, tenants=tenants))
+    record = await path.carry(client_of(*headers, target=target))
+    assert (record.status, record.tenant, record.path) == (200, account, CHAT)
 
 
 CAPTURING = replace(SETTINGS, content=Content(capture=Capture.FILE, file="unused"), usage=UsageSettings(ask=Ask.NEVER))

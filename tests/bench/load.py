@@ -2,13 +2,15 @@
 
 import asyncio
 from array import array
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from time import perf_counter_ns
 from typing import NamedTuple, cast
 
 import measure
 import wire
 
-_PATIENCE_S = 1.0  # a call still without an answer so long after the end of a run has failed
+_PATIENCE_S = 1.0
 
 
 class Tally:
@@ -26,10 +28,10 @@ class Tally:
 class Caller(asyncio.Protocol):
     """One connection that calls, waits for the whole answer, and calls again."""
 
-    __slots__ = ("left", "partial", "request", "sent_ns", "tally", "transport")
+    __slots__ = ("left", "partial", "requests", "sent_ns", "tally", "transport")
 
-    def __init__(self, request: bytes, tally: Tally, left: asyncio.Future[None]) -> None:
-        self.request = request
+    def __init__(self, requests: Iterator[bytes], tally: Tally, left: asyncio.Future[None]) -> None:
+        self.requests = requests
         self.tally = tally
         self.transport: asyncio.Transport
         self.partial = b""
@@ -43,7 +45,7 @@ class Caller(asyncio.Protocol):
     def call(self) -> None:
         """Send the next request."""
         self.sent_ns = perf_counter_ns()
-        self.transport.write(self.request)
+        self.transport.write(next(self.requests))
 
     def data_received(self, data: bytes) -> None:
         now_ns = perf_counter_ns()
@@ -57,7 +59,11 @@ class Caller(asyncio.Protocol):
             self.partial = data
             return
         self.partial = b""
-        if data[body_at:] != wire.SMALL_BODY:
+        self.end(now_ns, is_right=data[body_at:] == wire.SMALL_BODY)
+
+    def end(self, now_ns: int, *, is_right: bool) -> None:
+        """An answer is whole: count it, and call again."""
+        if not is_right:
             self.fail()
             return
         if self.tally.counting:
@@ -80,6 +86,40 @@ class Caller(asyncio.Protocol):
         """Close for good, without counting it as a failure."""
         self.left.set_result(None)
         self.transport.abort()
+
+
+class Asker(Caller):
+    """A caller of peers that write answers anew: one is right that says what it should, and `marks` are in it."""
+
+    __slots__ = ("marks",)
+
+    def __init__(self, requests: Iterator[bytes], tally: Tally, left: asyncio.Future[None], *, marks: tuple[bytes, ...]) -> None:
+        super().__init__(requests, tally, left)
+        self.marks = marks
+
+    def data_received(self, data: bytes) -> None:
+        now_ns = perf_counter_ns()
+        data = self.partial + data
+        if not is_whole(data):
+            self.partial = data
+            return
+        self.partial = b""
+        self.end(now_ns, is_right=data.startswith(b"HTTP/1.1 200 ") and all(mark in data for mark in self.marks))
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether an answer has come to its end, by its length or its last chunk (RFC 9112 section 6)."""
+    head_end = data.find(b"\r\n\r\n")
+    if head_end < 0:
+        return False
+    head = data[: head_end + 2].lower()
+    at = head.find(b"\r\ncontent-length:")
+    if at < 0:
+        return data.endswith(b"\r\n" + wire.LAST_CHUNK)
+    return len(data) >= head_end + 4 + int(head[at + 17 : head.find(b"\r\n", at + 17)])
+
+
+MakeCaller = Callable[[Iterator[bytes], Tally, "asyncio.Future[None]"], Caller]
 
 
 class LoadRun(NamedTuple):
@@ -106,18 +146,21 @@ class LoadRun(NamedTuple):
 
 
 async def run_load(
-    port: int, request: bytes, *, connections: int, warm_s: float, window_s: float, peer_pid: int, load_pids: tuple[int, ...],
-    mark: measure.Mark = measure.unmarked,
+    port: int, request: bytes | Iterator[bytes], *, connections: int, warm_s: float, window_s: float, peer_pid: int,
+    load_pids: tuple[int, ...], mark: measure.Mark = measure.unmarked, make: MakeCaller = Caller,
+    patience_s: float = _PATIENCE_S,
 ) -> LoadRun:  # fmt: skip
     """Keep `connections` calls in flight against a port for a while; measure the window after the warm-up.
 
-    `mark` is told when the window begins and when it has ended.
+    `request`: the one, or one after the other. `mark` is told when the window begins and when it has ended. `make`: of one connection.
+    `patience_s`: a call still without an answer so long after the end has failed.
     """
     loop = asyncio.get_running_loop()
     tally = Tally()
+    requests = repeat(request) if isinstance(request, bytes) else request
 
     def connect() -> Caller:
-        return Caller(request, tally, loop.create_future())
+        return make(requests, tally, loop.create_future())
 
     callers = [(await loop.create_connection(connect, "127.0.0.1", port))[1] for _ in range(connections)]
     await asyncio.sleep(warm_s)
@@ -129,7 +172,7 @@ async def run_load(
     mark(begins=False)
     after = measure.read((peer_pid, *load_pids))
     tally.stopping = True
-    await asyncio.wait([caller.left for caller in callers], timeout=_PATIENCE_S)
+    await asyncio.wait([caller.left for caller in callers], timeout=patience_s)
     for caller in callers:
         if not caller.left.done():
             caller.fail()

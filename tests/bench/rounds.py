@@ -7,13 +7,14 @@ hop between cores.
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 import wire
 from load import LoadRun, run_load
 from measure import cpu_ns, rss_bytes
-from peers import RECIPES, Site
+from peers import RECIPES, Recipe, Site
 from plan import Plan
 from processes import Process, free_port
 from streams import StreamRun, run_streams
@@ -48,17 +49,23 @@ class Peer:
         return self.process.pid
 
 
-def start_peer(name: str, around: Surroundings, starts: int) -> Peer:
-    """Start a peer so many times, keep the last. Raises NotInstalled or NotStarted."""
+def start_peer(
+    name: str, around: Surroundings, starts: int, *, find: Callable[[Site], Recipe] | None = None, body: bytes = wire.SMALL_BODY,
+    patience_s: float = 20.0,
+) -> Peer:  # fmt: skip
+    """Start a peer so many times, keep the last. Raises NotInstalled or NotStarted.
+
+    `find`: how to start one that is not in RECIPES. `body`: what its first answer ends with.
+    """
     starts_s: list[float] = []
     while True:
         place = around.directory / f"{name}-{len(starts_s)}"
         place.mkdir()
         site = Site(place, free_port(), free_port(), around.upstream_port, around.receiver_port)
-        recipe = RECIPES[name](site)
+        recipe = (find or RECIPES[name])(site)
         process = Process(name, recipe.argv, core=around.peer_core, log=place / "log", cwd=place, environment=recipe.environment)
         try:
-            starts_s.append(process.answers(site.port, wire.request(recipe.prefix), wire.SMALL_BODY))
+            starts_s.append(process.answers(site.port, wire.request(recipe.prefix), body, patience_s=patience_s))
         except BaseException:
             process.stop()
             raise

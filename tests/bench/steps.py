@@ -1,6 +1,6 @@
 """What each step of the path spends: the sidecar sampled under load, its CPU time told apart by step.
 
-    python tests/bench/steps.py [--peer sidecar] [--seconds 8] [--functions 20]
+    python tests/bench/steps.py [--peer sidecar] [--with FEATURES] [--seconds 8] [--functions 20]
 
 Two tables: of a unary call at 64 connections, and of a streamed chunk at 300 streams of 50 chunks
 a second. The µs are CPU time of the process for one call or chunk; beside them the number of
@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -29,6 +30,7 @@ from processes import NotStarted, Process, free_port
 from rounds import PACE_MS, STREAMS, THROUGHPUT_CONNECTIONS
 from streams import run_streams
 from surroundings import Surroundings
+from variants import OFF, VARIANTS, find_variant
 
 _HERE = Path(__file__).resolve().parent
 _LOOP: Final = "event loop and its sockets (uvloop)"
@@ -42,6 +44,8 @@ _STEPS: Final = (
     ("/sidecar/edge/inbound/", "accept: the caller's connection, parser, writes to it"),
     ("/sidecar/core/identify/", "identify: target, route, trace context"),
     ("/sidecar/core/choose/", "choose: breakers, standings, slots"),
+    *((f"/sidecar/core/admit/{name}.py", "limits") for name in ("buckets", "estimates", "rates", "windows")),
+    *((f"/sidecar/core/admit/{name}.py", "budgets") for name in ("budgets", "spending_sums", "spending_windows", "stops")),
     ("/sidecar/core/admit/", "choose: breakers, standings, slots"),
     ("/sidecar/attempts.py", "attempt: begin, try, settle"),
     ("/sidecar/openings.py", "attempt: begin, try, settle"),
@@ -52,6 +56,19 @@ _STEPS: Final = (
     ("/sidecar/edge/outbound/", "attempt: pool and dialling"),
     ("/sidecar/core/attempt/", "attempt: heads and deadlines"),
     ("/sidecar/core/observe/", "observe"),
+    ("/sidecar/core/reuse/levels.py", "reuse: find and keep"),
+    ("/sidecar/core/reuse/packing.py", "reuse: find and keep"),
+    ("/sidecar/core/reuse/entry.py", "reuse: find and keep"),
+    ("/sidecar/core/reuse/keeping.py", "reuse: find and keep"),
+    ("/sidecar/core/reuse/flights.py", "reuse: flights"),
+    ("/sidecar/core/reuse/", "reuse: judge"),
+    ("/sidecar/larder.py", "reuse: find and keep"),
+    ("/sidecar/flying.py", "reuse: flights"),
+    ("/sidecar/riding.py", "reuse: flights"),
+    ("/sidecar/journeys.py", "reuse: flights"),
+    ("/sidecar/reuse.py", "reuse: answer"),
+    ("/sidecar/limiting.py", "limits"),
+    ("/sidecar/spending.py", "budgets"),
     ("/sidecar/progress.py", "record: seal"),
     ("/sidecar/sealing.py", "record: seal"),
     ("/sidecar/edge/telemetry/", "record: sinks (metrics, trace queue)"),
@@ -112,13 +129,14 @@ def _settled(table: dict[str, list[float]]) -> dict[str, tuple[float, int]]:
 class Steps:
     """A peer under the sampler, and load for it."""
 
-    def __init__(self, stack: ExitStack, name: str, seconds: float) -> None:
+    def __init__(self, stack: ExitStack, name: str, features: str, seconds: float) -> None:
         self.seconds = seconds
+        self.asks = features != OFF
         around = Surroundings(stack)
         self.load_pids = around.load_pids
         self.site = Site(around.directory, free_port(), free_port(), around.upstream_port, around.receiver_port)
         self.samples = around.directory / "samples.json"
-        recipe = RECIPES[name](self.site)
+        recipe = RECIPES[name](self.site) if features == OFF else find_variant(self.site, name=features)
         program = recipe.argv[2:] if recipe.argv[1] == "-m" else recipe.argv[1:]
         argv = (sys.executable, str(_HERE / "sampled.py"), str(self.samples), *program)
         self.prefix = recipe.prefix
@@ -129,8 +147,9 @@ class Steps:
 
     async def unary(self) -> Sampled:
         """Sample the closed loop of small answers."""
+        request = wire.questions(self.prefix, count()) if self.asks else wire.request(self.prefix)
         found = await run_load(
-            self.site.port, wire.request(self.prefix), connections=THROUGHPUT_CONNECTIONS, warm_s=1, window_s=self.seconds,
+            self.site.port, request, connections=THROUGHPUT_CONNECTIONS, warm_s=1, window_s=self.seconds,
             peer_pid=self.peer.pid, load_pids=self.load_pids, mark=self._mark,
         )  # fmt: skip
         return add_up(self._read(), found.answers)
@@ -173,17 +192,21 @@ def main() -> int:
     """Sample both loads and print the tables."""
     parser = argparse.ArgumentParser(prog="steps.py", description="What each step of the path spends.")
     parser.add_argument("--peer", default="sidecar", choices=("sidecar", "sidecar-untraced", "aiohttp"))
+    parser.add_argument(
+        "--with", dest="features", default=OFF, choices=VARIANTS, help="of the sidecar; each unary call asks another question"
+    )
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--functions", type=int, default=20, help="so many rows by function too")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            steps = Steps(stack, arguments.peer, arguments.seconds)
+            steps = Steps(stack, arguments.peer, arguments.features, arguments.seconds)
             gc.freeze()
             gc.disable()  # the load must not pause
             _show("unary call", runner.run(steps.unary()), arguments.functions)
-            _show("streamed chunk", runner.run(steps.streamed()), arguments.functions)
+            if arguments.features == OFF:
+                _show("streamed chunk", runner.run(steps.streamed()), arguments.functions)
     except NotStarted as reason:
         print(reason, file=sys.stderr)
         return 1

@@ -16,6 +16,10 @@ STAMP_DIGITS: Final = 19
 
 _ID = "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT"
 _MODEL = "gpt-4o-mini"
+_MESSAGES = [
+    {"role": "system", "content": "You are a helpful assistant."},
+    {"role": "user", "content": "Say hello, and ask what you can do. Answer in one sentence."},
+]
 _USAGE = {
     "prompt_tokens": 19,
     "completion_tokens": 10,
@@ -88,13 +92,22 @@ def stream_end(now_ns: int) -> bytes:
 
 def request(prefix: str, *, chunks: int = 0, pace_ms: int = 0) -> bytes:
     """A chat call as an SDK sends it: unary, or with `chunks` a stream of that many at that pace."""
-    asked: dict[str, object] = {
-        "model": _MODEL,
-        "messages": [
-            {"role": "system", "content": "You are a helpful assistant."},
-            {"role": "user", "content": "Say hello, and ask what you can do. Answer in one sentence."},
-        ],
-    }
+    return _compose(prefix, {"model": _MODEL, "messages": _MESSAGES}, chunks, pace_ms)
+
+
+def question(prefix: str, number: int, *, chunks: int = 0, model: str = _MODEL) -> bytes:
+    """A chat call whose answer may be kept, another one for each number: unary, or with `chunks` a stream of that many, at once."""
+    messages = [*_MESSAGES, {"role": "user", "content": f"This is question {number:08}."}]
+    return _compose(prefix, {"model": model, "temperature": 0, "messages": messages}, chunks, 0)
+
+
+def questions(prefix: str, numbers: Iterator[int]) -> Iterator[bytes]:
+    """Calls whose answers may be kept, each with another question."""
+    template, placeholder = question(prefix, 0), b"%08d" % 0
+    return (template.replace(placeholder, b"%08d" % number) for number in numbers)
+
+
+def _compose(prefix: str, asked: dict[str, object], chunks: int, pace_ms: int) -> bytes:
     if chunks:
         asked |= {"stream": True, "stream_options": {"include_usage": True}}
     body = _encode(asked)

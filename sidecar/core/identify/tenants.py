@@ -47,7 +47,10 @@ def list_accounts(settings: Settings) -> tuple[str, ...]:
 
 
 class Tenancy:
-    """Tells whose calls are. Names that nobody configured are kept apart in what is kept, and share one account."""
+    """Tells whose calls are. Names that nobody configured are kept apart in what is kept, and share one account.
+
+    Unless it `reads_all`, a call that has none of our headers is the `default`'s: there is nothing to identify.
+    """
 
     def __init__(self, settings: Settings) -> None:
         tenants = settings.tenants
@@ -55,8 +58,8 @@ class Tenancy:
         self._keys: Mapping[str, Tenant] = {digest: Tenant(name, name) for digest, name in tenants.keys.items()}
         self._sources = tuple(source for source in tenants.sources if source is not TenantSource.KEY or self._keys)
         self._prefix = tenants.prefix if TenantSource.PATH in tenants.sources else None
-        self._default = Tenant(tenants.default, tenants.default)
-        self._reads_all = self._prefix is not None or TenantSource.KEY in self._sources  # of calls that have none of our headers too
+        self.default = Tenant(tenants.default, tenants.default)
+        self.reads_all = self._prefix is not None or TenantSource.KEY in self._sources  # of calls that have none of our headers too
 
     def identify(self, call: Call, path: str, query: str) -> tuple[Tenant, str]:
         """Return whose a call is, and its path without `tenants.prefix` and the name behind it.
@@ -64,8 +67,8 @@ class Tenancy:
         Raises ClientFault(bad_tenant) where a name is told that is none: it is never taken for nobody's; and
         ClientFault(no_route) where one is told for what the sidecar answers itself.
         """
-        if not self._reads_all and TENANT_HEADER not in call.wanted.own:
-            return self._default, path
+        if not self.reads_all and TENANT_HEADER not in call.wanted.own:
+            return self.default, path
         segment = None
         if self._prefix is not None and path.startswith(self._prefix):
             segment, _, rest = path[len(self._prefix) :].partition("/")
@@ -82,7 +85,7 @@ class Tenancy:
                 found = self._find_by_key(call.headers, query)
             if found is not None:
                 return found, path
-        return self._default, path
+        return self.default, path
 
     def _find(self, name: bytes, where: str) -> Tenant:
         """Return the tenant of that name. Raises ClientFault(bad_tenant), which does not repeat it."""
