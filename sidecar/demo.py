@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 _HOST: Final = "127.0.0.1"
-_OUTAGES: Final = Outages(healthy=12, failing=4, provider="openai")
+_OUTAGES: Final = Outages(healthy=10, failing=3, provider="openai")
 # The tool fails now and then, too.
 _TOOL_OUTAGES: Final = Outages(healthy=5, failing=2, provider=TOOL, faults=(Fault.UNAVAILABLE,))
 _SETTLE_S: Final = 15.0

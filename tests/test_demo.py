@@ -15,7 +15,7 @@ from sidecar.core.observe.pricing import read_prices
 from sidecar.demo import Places, Plan, demonstrate, plan_demo
 from sidecar.exchange import Usage
 from sidecar.ports import Sink
-from sidecar.simulator.accounts import read_ledger
+from sidecar.simulator.accounts import read_ledger, total
 from sidecar.simulator.errands import NO_HABITS
 from sidecar.simulator.ledger import Row, Tokens
 from sidecar.simulator.profile import Profile
@@ -64,6 +64,9 @@ class Echo:
             lines += [f'llm_sidecar_requests_total{{route="any",{label},ending="{name}"}} {n}' for name, n in tally.endings.items()]
             lines += [f'llm_sidecar_tokens_total{{{label},type="{kind}",source="reported"}} {n}' for kind, n in tally.tokens.items()]
             lines.append(f'llm_sidecar_cost_usd_total{{{label},source="table"}} {tally.cost_usd}')
+        everything = total(read_ledger(rows))
+        lines += [f'llm_sidecar_tenant_tokens_total{{tenant="a",type="{kind}"}} {n}' for kind, n in everything.tokens.items()]
+        lines.append(f'llm_sidecar_tenant_cost_usd_total{{tenant="a"}} {everything.cost_usd}')
         return web.Response(text="\n".join(line for line in lines if not self._forgets or self._forgets not in line) + "\n")
 
 
@@ -92,7 +95,7 @@ async def test_agreement() -> None:
     assert side.is_stopped
 
 
-@pytest.mark.parametrize("forgets", ['ending="completed"', 'type="output"', "cost_usd"])
+@pytest.mark.parametrize("forgets", ['ending="completed"', 'type="output",source', "_cost_usd", "tenant_cost_usd"])
 async def test_disagreement(forgets: str) -> None:
     """A count that is missing on one side is told, and the demo returns 1."""
     code, text, side = await _demonstrate(forgets=forgets, calls=10)

@@ -19,7 +19,7 @@ from sidecar.simulator.reply import Outcome
 from sidecar.simulator.tokens import Tokens
 
 KINDS: Final = ("input", "cache_read", "cache_write", "output", "reasoning")
-_COST_TOLERANCE_USD: Final = 1e-9  # both sides add floats, each in its own order
+COST_TOLERANCE_USD: Final = 1e-9  # both sides add floats, each in its own order
 _ENDINGS: Final = {
     Outcome.ERROR_EVENT: Ending.IN_BAND_ERROR,
     Outcome.CUT: Ending.CUT,
@@ -182,5 +182,5 @@ def find_differences(provider: Tally, sidecar: Tally) -> Iterator[str]:
     for kind in KINDS:
         if provider.tokens[kind] != sidecar.tokens[kind]:
             yield f"{kind} tokens: provider {provider.tokens[kind]}, sidecar {sidecar.tokens[kind]}"
-    if not math.isclose(provider.cost_usd, sidecar.cost_usd, rel_tol=0, abs_tol=_COST_TOLERANCE_USD):
+    if not math.isclose(provider.cost_usd, sidecar.cost_usd, rel_tol=0, abs_tol=COST_TOLERANCE_USD):
         yield f"cost: provider {provider.cost_usd:.9f} USD, sidecar {sidecar.cost_usd:.9f} USD"

@@ -1,10 +1,11 @@
 """What was answered without asking anew, refused and spent, as the sidecar's metrics tell it."""
 
+import math
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from sidecar.catalogue import BUDGET_WINDOWS, HALTED, LIMITS
-from sidecar.simulator.accounts import read_samples
+from sidecar.simulator.accounts import COST_TOLERANCE_USD, Tally, read_samples
 
 _PREFIX: Final = "llm_sidecar_"
 _OF_MONEY: Final = frozenset(limit for limit in LIMITS if "budget" in limit or limit == HALTED)
@@ -60,6 +61,17 @@ def read_savings(text: str) -> Savings:
         count.get("cache_saved_tokens_total", 0), sums.get("cache_saved_usd_total", 0.0), count.get("coalesced_calls_saved_total", 0),
         count.get("embedding_batches_total", 0), count.get("embedding_batched_inputs_total", 0), tenants,
     )  # fmt: skip
+
+
+def compare_tenants(savings: Savings, all_calls: Tally) -> list[str]:
+    """Every difference between what tenants had and what was had of all providers, one line each: each call is somebody's, once."""
+    tokens, cost_usd = sum(spent.tokens for spent in savings.tenants.values()), sum(spent.cost_usd for spent in savings.tenants.values())
+    different = []
+    if tokens != sum(all_calls.tokens.values()):
+        different.append(f"tokens: of all tenants {tokens}, of all models {sum(all_calls.tokens.values())}")
+    if not math.isclose(cost_usd, all_calls.cost_usd, rel_tol=0, abs_tol=COST_TOLERANCE_USD):
+        different.append(f"cost: of all tenants {cost_usd:.9f} USD, of all models {all_calls.cost_usd:.9f} USD")
+    return different
 
 
 def _note(spent: Spent, short: str, labels: Mapping[str, str], value: float) -> Spent:

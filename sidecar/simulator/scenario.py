@@ -93,7 +93,7 @@ def plan_demo(places: Places, duration_s: float | None, port: int | None, once: 
             Route(f"/{TOOLS_ROUTE}/", TOOL, kind=RouteKind.TOOL, idempotent=True, cache=pace_s),
         ),
         balancing=Balancing(ejection=pace_s, slow_start=pace_s),
-        breaker=Breaker(consecutive=3, successes=1, open=pace_s, open_max=pace_s),
+        breaker=Breaker(consecutive=2, successes=1, open=pace_s, open_max=pace_s),
         hedging=Hedging(percentile=0.8, calls_min=5, share_max=0.2),
         probes=Probes(interval=2.0),
         features=Features(hedging=True, cache=True, coalescing=True, stale=True, warming=True, batches=True, limits=True, budgets=True),

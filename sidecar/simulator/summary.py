@@ -8,7 +8,7 @@ from sidecar.catalogue import BREAKER_STATES, HEDGE_OUTCOMES
 from sidecar.exchange import Ending
 from sidecar.simulator.accounts import KINDS, Account, Tally, compare, find_differences, sum_by_provider, total
 from sidecar.simulator.efforts import Counts, Efforts, compare_replaced
-from sidecar.simulator.savings import Savings
+from sidecar.simulator.savings import Savings, compare_tenants
 from sidecar.simulator.sight import Sight
 
 _WINDOW_S: Final = 10.0
@@ -94,7 +94,7 @@ def summarise(
         _row("", "", "provider", total(told)),
         _row("", "", "generated", total(true)),
     ]  # fmt: skip
-    differences = [*compare(told, sidecar), *compare_replaced(replaced, efforts)]
+    differences = [*compare(told, sidecar), *compare_replaced(replaced, efforts), *compare_tenants(savings, total(sidecar))]
     parts = [
         _lay_out(rows, _WORDED),
         "",

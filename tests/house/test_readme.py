@@ -1,6 +1,7 @@
 """What README.md says is so: commands, names, settings, addresses, files."""
 
 import re
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -47,7 +48,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # As one line: for sentences that are broken across lines.
 FLAT = re.sub(r"\s+", " ", README)
 CODE = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
-# Of configuration: one by itself, one with a pool, one with tenants.
+# Of configuration: one by itself, one with a pool, and one for each feature of cache, limits and budgets.
 EXAMPLES = [text for language, text in CODE if language == "yaml"]
 # What is done where an upstream fails.
 FAILURES = README[README.index("## When an upstream fails") : README.index("\n## Cache, limits and budgets")]
@@ -106,12 +107,36 @@ def test_configuration_is_valid(tmp_path: Path) -> None:
         file = tmp_path / f"{number}.yaml"
         file.write_text(example, encoding="utf-8")
         loaded.append(load(str(file), {}).settings)
-    alone, several, accounts = loaded
+    alone, several, kept, accounts, limits, budgets, warming, shared = loaded
     assert alone.upstreams["vllm"].provider == "vllm"
     assert (several.upstreams["openai"].url, several.upstreams["openai"].weight) == ("https://api.openai.com", 3)
     assert several.pools["chat"].upstreams == ("openai", "vllm")
     assert several.upstreams["vllm"].models["*"] and several.breaker.groups["large"].models
-    assert list(accounts.tenants.keys.values()) == list(accounts.budgets.tenants) == ["acme"]
+    assert kept.features.stale and {route.prefix: route.tools for route in kept.routes}["/tools/weather/"] == {"book": 0.0}
+    assert list(accounts.tenants.keys.values()) == list(limits.limits.rates.tenants) == list(budgets.budgets.tenants) == ["acme"]
+    assert limits.features.limits and budgets.features.budgets and warming.features.warming and warming.warming.every
+    assert shared.redis.url is not None and shared.redis.encryption_key_file is not None
+
+
+def test_each_feature_is_told() -> None:
+    """Whatever is off and belongs there: what it does, what it costs, what it never does; in a row of its own."""
+    part = README[README.index("## Cache, limits and budgets") : README.index("### What is kept")]
+    rows = {name: cells.split(" | ") for name, cells in re.findall(r"^\| `(\w+)` \| (.*) \|$", part, re.MULTILINE)}
+    assert rows.keys() == {name for name in members(Features) if not getattr(Features(), name)} - {"retries", "hedging", "metered_probes"}
+    assert all(len(cells) == 3 for cells in rows.values())
+    for section, name in re.findall(r"`(\w+(?:\.\w+)*)\.(\w+)`", part):
+        value: object = Settings()
+        for step in section.split("."):
+            value = getattr(value, step)
+        assert hasattr(value, name), (section, name)
+
+
+def test_sharing_is_as_told() -> None:
+    """The extra that is to be installed is one, and the time that Redis is given is the default."""
+    part = README[README.index("### Shared through Redis") : README.index("### Settings of cache")]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert re.findall(r"`pip install 'llm-sidecar\[(\w+)\]'`", part) == ["redis"] and "redis" in extras
+    assert f"`redis.timeout` ({Settings().redis.timeout * 1000:.0f} ms)" in part
 
 
 def test_variables_are_read() -> None:
@@ -227,7 +252,7 @@ def test_breakers_are_as_told() -> None:
 
 def test_what_is_kept_is_as_told() -> None:
     """Kinds, expiries and bounds of what is kept are the defaults."""
-    part = README[README.index("## What is kept, and for how long") : README.index("\n## WebSockets")]
+    part = README[README.index("### What is kept, and for how long") : README.index("\n### Tenants")]
     rows = dict(re.findall(r"^\| `(\w+)` \| .* \| ([^|]+) \|$", part, re.MULTILINE))
     assert tuple(rows) == catalogue.CACHE_KINDS
     expiry = Settings().cache.expiry

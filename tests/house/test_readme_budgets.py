@@ -22,7 +22,7 @@ def test_the_numbers_are_the_defaults() -> None:
     assert f"`budgets.output_tokens` ({told.output_tokens})" in FLAT and f"`budgets.soft` ({told.soft:.0%})".replace("%", " %") in FLAT
     assert f"`budgets.sync` ({told.sync:.0f} s)" in FLAT and told.unpriced == 0.0
     assert "four characters a token" in FLAT and CHARS_PER_TOKEN == 4
-    assert not Features().budgets and "With `features.budgets`" in FLAT
+    assert not Features().budgets and "features: {budgets: true}" in FLAT
 
 
 def test_errors_and_the_path_are_the_ones_there_are() -> None:

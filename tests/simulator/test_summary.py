@@ -14,10 +14,10 @@ SOME = Efforts(
     {"a": 1}, 7,
 )  # fmt: skip
 
-NOTHING = Savings(0, {}, 0, 0, 0, 0.0, 0, 0, 0, {})
+NOTHING = Savings(0, {}, 0, 0, 0, 0.0, 0, 0, 0, {"shop": Spent(4, 25, 0.25)})
 MUCH = Savings(
     40, {"hot": 9, "warm": 1}, 2, 3, 4567, 0.0123, 5, 6, 17,
-    {"shop": Spent(30, 900, 0.5), "support": Spent(10, 100, 0.07, 0, 4, 0.075, 0.1), "reports": Spent(7, 0, 0.0, 6), "idle": Spent()},
+    {"shop": Spent(30, 15, 0.18), "support": Spent(10, 10, 0.07, 0, 4, 0.075, 0.1), "reports": Spent(7, 0, 0.0, 6), "idle": Spent()},
 )  # fmt: skip
 
 
@@ -61,11 +61,19 @@ def test_disagreement() -> None:
     assert ["provider", "4", "1", "5", "3", "7", "10", "0", "0.250000"] in rows
 
 
+def test_what_tenants_had_is_all_there_is() -> None:
+    """Tokens or cost that are nobody's, or somebody's twice, are a difference."""
+    twice = NOTHING._replace(tenants={"shop": Spent(4, 25, 0.25), "support": Spent(1, 5, 0.125)})
+    text, agrees = summarise(_account(), _account(), _account(), {}, NONE, twice, 0)
+    assert not agrees
+    assert "  tokens: of all tenants 30, of all models 25\n  cost: of all tenants 0.375000000 USD, of all models 0.250000000 USD" in text
+
+
 def test_providers_are_apart() -> None:
     """The same model of two providers is two rows, and what one lacks the other does not make up for."""
     two = _account() | {("gcp.gemini", "m"): _account()["openai", "m"]}
     swapped = {key: _account(requests=requests)["openai", "m"] for key, requests in zip(two, (1, 3), strict=True)}
-    text, agrees = summarise(two, two, two, {}, NONE, NOTHING, 0)
+    text, agrees = summarise(two, two, two, {}, NONE, NOTHING._replace(tenants={"shop": Spent(8, 50, 0.5)}), 0)
     assert agrees and text.count(" both ") == 2
     assert ["completed", "2", "/", "2", "2", "/", "2", "4", "/", "4"] in [line.split() for line in text.splitlines()]
     assert not summarise(two, two, swapped, {}, NONE, NOTHING, 0)[1]
@@ -99,7 +107,7 @@ def test_savings() -> None:
     assert "kept answers: 10 hits of 40 looked for (25 %; hot 9, warm 1), 2 expired ones in place of an error, 3 asked beforehand" in lines
     assert "shared: 5 calls with another one's answer, 17 embeddings in 6 calls" in lines
     rows = [line.split() for line in lines]
-    assert ["support", "10", "100", "0.070000", "0", "4", "0.0750", "of", "0.1000"] in rows
+    assert ["support", "10", "10", "0.070000", "0", "4", "0.0750", "of", "0.1000"] in rows
     assert ["reports", "7", "0", "0.000000", "6", "0", "-"] in rows
     assert not any(row[:1] == ["idle"] for row in rows)
     quiet = summarise(_account(), _account(), _account(), {}, NONE, NOTHING, 0)[0]
