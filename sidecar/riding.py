@@ -46,6 +46,8 @@ class Rider:
             self.first_byte_at = now
         self.passed += 1
         self.passed_bytes += len(piece)
+        if client.gone:  # a transport that is closed raises, and whoever comes behind would miss the piece
+            return
         if self._framing is _CHUNKED:
             client.write(frame_chunk(piece))
         elif self._framing is not _NONE:
