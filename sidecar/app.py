@@ -179,6 +179,7 @@ class Sidecar:
     async def stop(self, grace_s: float | None = None) -> None:
         """Stop taking calls, let those in progress end within `grace_s` seconds, then end everything."""
         self._ready = False
+        await self._economy.quieten()
         if self._data is not None:
             await self._data.stop(self._settings.timeouts.shutdown if grace_s is None else grace_s)
         await self._switchboard.probes.stop()

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sidecar.edge.telemetry.logs import EventLog
     from sidecar.edge.telemetry.meter import Meter
     from sidecar.ports import Clock
+    from sidecar.refreshing import Refreshing
     from sidecar.reuse import Reuse
 
 Carry = Callable[[ErrandClient, Errand], Awaitable[None]]
@@ -65,6 +66,7 @@ class Economy:
         self._name_call = name_call
         self._cleanup: Cleanup | None = None
         self._asking: asyncio.Task[None] | None = None
+        self._refreshing: Refreshing | None = None
         self._ledger: Ledger | None = None
         self._shared_budgets: SharedBudgets | None = None
         self._sums = Accounts(settings.budgets)
@@ -97,7 +99,7 @@ class Economy:
             from sidecar.bundling import Bundling
 
             bundling = Bundling(settings, attempts, self.spending, clock, spawn, report, listening)
-        refreshing = Refreshing(self._carry, levels.abandon_refresh, clock, spawn, self._name_call)
+        refreshing = self._refreshing = Refreshing(self._carry, levels.abandon_refresh, clock, spawn, self._name_call)
 
         larder = Larder(settings, levels, self._make_shared_answers(), self._prices, clock, meter)
         flying = Flying(settings, attempts, clock, spawn, report, listening, bundling, larder)
@@ -119,11 +121,16 @@ class Economy:
             self._warming.start()
             self._asking = spawn(self._warming.run(), name="warming")
 
-    async def stop(self) -> None:
-        """End what runs by itself, and close what is open."""
+    async def quieten(self) -> None:
+        """End the calls of the sidecar's own: nobody waits for them."""
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.wait((self._asking,))
+        if self._refreshing is not None:
+            await self._refreshing.stop()
+
+    async def stop(self) -> None:
+        """Close what is open, once no call is in progress."""
         if self._cleanup is not None:
             await self._cleanup.stop()
         for part in (self._shared_budgets, self._shared, self._ledger):

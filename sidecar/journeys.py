@@ -65,8 +65,10 @@ def retrace(seen: Seen, since: float, *, pays: bool) -> Seen:
     own.gaps = None  # between pieces of which the first ones came at once
     if not pays:
         own.usage, own.cost_usd = None, None
-    if own.first_chunk is not None:
-        own.first_chunk = max(own.first_chunk, since)
-    if own.first_token is not None:
-        own.first_token = max(own.first_token, since)
+    own.first_chunk, own.first_token = _postpone(own.first_chunk, since, pays), _postpone(own.first_token, since, pays)
     return own
+
+
+def _postpone(moment: float | None, since: float, pays: bool) -> float | None:
+    """Return when something came for a caller that came at `since`. What was there before says nothing of how fast an upstream is."""
+    return moment if moment is None or moment >= since else None if pays else since

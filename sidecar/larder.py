@@ -75,13 +75,12 @@ class Larder:
     async def _fetch(self, terms: Terms, shared: SharedAnswers) -> Found | None:
         """Look among what other sidecars have kept; what is found there is kept here, too."""
         there = await shared.get(terms.key)
-        if there is None:
-            return None
-        entry, age_s = there
         now = self._clock.now()
-        self._levels.put(terms.key, entry, now, age_s=age_s)
+        if there is not None:
+            self._levels.put(terms.key, there[0], now, age_s=there[1])
+        # A call that was in progress may have kept one meanwhile.
         found = self._levels.get(terms.key, now, max_age_s=terms.max_age_s, max_stale_s=terms.max_stale_s)
-        return None if found is None else found._replace(level="shared")
+        return found if found is None or there is None else found._replace(level="shared")
 
     def find_stale(self, key: str) -> Found | None:
         """Return what may stand in for an error."""

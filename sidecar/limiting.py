@@ -113,8 +113,9 @@ def _used_nothing(exchange: Exchange) -> bool:
     if exchange.cache in _ANSWERED_BY_OTHERS:
         return True
     head = exchange.trial.head
-    if head is not None:
-        return head.status >= 400
+    if head is not None and head.status >= 400:
+        return True
+    # That of an answer which became another caller's is not told as sent here: it is counted there.
     return not exchange.trial.has_sent and not any(attempt.sent is not None for attempt in exchange.attempts)
 
 

@@ -32,11 +32,12 @@ class Refreshing:
         self._clock = clock
         self._spawn = spawn
         self._name_call = name_call
-        self._running = 0
+        self._running: set[asyncio.Task[None]] = set()
+        self._is_over = False
 
     def fetch(self, exchange: Exchange, key: str) -> None:
         """Fetch what is kept under `key` anew, with the request of a call that was just answered with it."""
-        if self._running >= AT_ONCE_MAX:
+        if self._is_over or len(self._running) >= AT_ONCE_MAX:
             self._abandon(key)
             return
         call = exchange.call
@@ -44,12 +45,20 @@ class Refreshing:
         own = make_call(
             self._name_call(), call.method, target, call.headers, exchange.body, now=self._clock.now(), now_ns=self._clock.wall_ns()
         )  # fmt: skip
-        self._running += 1
-        self._spawn(self._run(Errand(own, exchange.body, REFRESH, exchange.tenant), key), name="refresh")
+        task = self._spawn(self._run(Errand(own, exchange.body, REFRESH, exchange.tenant), key), name="refresh")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def stop(self) -> None:
+        """Fetch nothing any more: end what is under way, and wait until it has let go of everything."""
+        self._is_over = True
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
 
     async def _run(self, errand: Errand, key: str) -> None:
         try:
             await self._carry(ErrandClient(errand), errand)
         finally:
-            self._running -= 1
             self._abandon(key)

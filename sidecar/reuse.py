@@ -53,6 +53,8 @@ class Reuse:
 
     async def answer(self, exchange: Exchange, own: OwnFields) -> bool:
         """Answer a call, if it is one whose answer may be kept or shared; return whether it was. Raises Fault."""
+        if exchange.session is not None:  # what it becomes is nobody else's
+            return False
         if not self._keeps_or_shares and exchange.dialect.operation != _EMBEDDINGS:
             return False
         terms = self._judge(exchange)
@@ -155,10 +157,15 @@ class Reuse:
             is_answered = await self._follow(exchange, journey, rider, own)
         finally:
             was_owner = flight.owner is rider
-            if flight.leave(rider):
-                await journey.settle()
-            rider.release()
-            self._part(exchange, journey, rider, claims=(was_owner and flight.is_over) or not flight.aboard)
+            is_last = flight.leave(rider)
+            claims = not journey.is_claimed and ((was_owner and flight.is_over) or not flight.aboard)
+            journey.is_claimed = journey.is_claimed or claims
+            try:
+                if is_last:
+                    await journey.settle()
+            finally:  # it may be cancelled again meanwhile: by its connection's end, then by ours
+                rider.release()
+                self._part(exchange, journey, rider, claims=claims)
         if not is_answered:
             exchange.cache, exchange.told, exchange.status = MISS, None, None
             await self._ride(exchange, terms._replace(shares=False), own)
@@ -182,8 +189,7 @@ class Reuse:
             raise SidecarFault(INTERNAL, "nothing to follow")
         exchange.status = head.status
         if not is_leader and needs_retelling(exchange.dialect.name):
-            await rider.until_landed(own_due, clock)
-            return await self._repeat(exchange, journey, own)
+            return await rider.until_landed(own_due, clock) and await self._repeat(exchange, journey, own)
         exchange.speakable = exchange.trial.streamed and not head.content_encoding
         framing = exchange.framing = client_framing(head.framing, exchange.call.http_version, endless=exchange.trial.streamed)
         data, keeps = compose_response(exchange.call, head, framing, own(exchange))
@@ -208,13 +214,13 @@ class Reuse:
         """A caller's way ends: note what it got, and what of the upstream call is told in its record."""
         if exchange.first_byte_at is None:
             exchange.first_byte_at, exchange.sent_bytes = rider.first_byte_at, rider.passed_bytes
-        if rider.is_detached:
+        if rider.is_detached and journey.is_shared:
             self._note.note_detached()
         carrier = journey.carrier
-        if claims and not journey.is_claimed:
-            journey.is_claimed = True
+        if claims:
             take_over(exchange, carrier, is_leader=journey.leader is exchange)
             return
+        exchange.limited, exchange.shed = carrier.limited, carrier.shed  # what refused it refused all who waited for it
         if exchange.told is None:
             seen = find_seen(carrier)
             exchange.told = Seen() if seen is None else retrace(seen, exchange.call.accepted, pays=False)

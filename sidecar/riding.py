@@ -41,11 +41,15 @@ class Rider:
         """A piece has come."""
         client = self._client
         if client is None or self.is_slow or self.is_detached:
+            if not self._flight.is_whole:
+                self._wake()
             return
         if self.first_byte_at is None:
             self.first_byte_at = now
         self.passed += 1
         self.passed_bytes += len(piece)
+        if client.gone:  # a transport that is closed raises, and whoever comes behind would miss the piece
+            return
         if self._framing is _CHUNKED:
             client.write(frame_chunk(piece))
         elif self._framing is not _NONE:
@@ -98,12 +102,15 @@ class Rider:
             if self.passed == passed:
                 raise ClientGone("the client stopped reading")
 
-    async def until_landed(self, due: float | None, clock: Clock) -> None:
-        """Wait until the answer is whole, of which nothing is sent before. Raises Fault."""
+    async def until_landed(self, due: float | None, clock: Clock) -> bool:
+        """Wait until the answer is whole, of which nothing is sent before; False where it gets too long to be held. Raises Fault."""
         while not self._flight.is_over:
+            if not self._flight.is_whole:
+                return False
             await self._until_news(due, clock)
         if self._flight.stage is not _LANDED and self._flight.fault is not None:
             raise self._flight.fault
+        return True
 
     def release(self) -> None:
         """Pass nothing on any more."""

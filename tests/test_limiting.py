@@ -166,6 +166,16 @@ async def test_no_usage_known(status: int | None, cache: str | None, left: int) 
     assert await tokens_left(limiting) == left
 
 
+async def test_a_call_that_became_another_callers() -> None:
+    """It left before the end of the answer, whose head it had; what was used is counted where the call is told."""
+    limiting, exchange = limiting_of(), exchange_of()
+    await limiting.admit(exchange)
+    exchange.cache = MISS
+    answer_with(exchange, 200).attempts.clear()
+    limiting.settle(exchange, None, NOW + 1)
+    assert await tokens_left(limiting) == 999
+
+
 async def test_sent_and_never_answered() -> None:
     """The provider may have made all of it."""
     limiting, exchange = limiting_of(), exchange_of()

@@ -21,10 +21,13 @@ class Connection:
 
     def __init__(self) -> None:
         self.got = b""
+        self.gone = False
         self.pause: Callable[[], None] | None = None
         self.go_on: Callable[[], None] | None = None
 
     def write(self, data: bytes) -> None:
+        if self.gone:
+            raise RuntimeError("the handler is closed")  # as uvloop does
         self.got += data
 
     def watch(self, pause: Callable[[], None] | None, go_on: Callable[[], None] | None) -> None:
@@ -73,6 +76,24 @@ def test_each_connection_gets_its_own_framing() -> None:
         assert plain.got == HEAD + b"onethree" and nothing.got == HEAD
         assert [rider.first_byte_at for (rider, _), _ in riders] == [5.0] * 3
         assert [rider.passed_bytes for (rider, _), _ in riders] == [8] * 3
+
+    run_virtually(ride())
+
+
+def test_a_connection_that_is_gone_takes_no_piece_from_those_behind_it() -> None:
+    """Between its end and the moment in which its caller learns of it, pieces come: nobody else may miss one."""
+
+    async def ride() -> None:
+        flight = open_flight()
+        riders = [board(flight), board(flight)]
+        flight.begin()
+        for rider, connection in riders:
+            rider.start(connection, HEAD, Framing.LENGTH, 0.0)
+        riders[0][1].gone = True
+        flight.add(b"one", 1.0)
+        flight.add(b"two", 2.0)
+        flight.land()
+        assert riders[1][1].got == HEAD + b"onetwo"
 
     run_virtually(ride())
 
