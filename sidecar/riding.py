@@ -40,7 +40,8 @@ class Rider:
     def note_piece(self, piece: bytes, now: float) -> None:
         """A piece has come."""
         client = self._client
-        if client is None or self.is_slow or self.is_detached:
+        # One that has just closed may not know yet that it has left; writing to it may raise, and harm all others.
+        if client is None or self.is_slow or self.is_detached or client.gone:
             return
         if self.first_byte_at is None:
             self.first_byte_at = now
