@@ -59,14 +59,15 @@ class Reply(NamedTuple):
 
     def perform(self, gates: Mapping[int, Gate] | None = None, *, end: End = End.KEEP, stop: int | None = None) -> Script:
         """Return its script. `gates`: by the byte of the wire before which they stand. `stop`: the byte before which it breaks off."""
-        return Script(self._step(gates or {}, len(self.wire) if stop is None else stop), end)
+        wire = self.wire
+        return Script(self._step(wire, gates or {}, len(wire) if stop is None else stop), end)
 
-    def _step(self, gates: Mapping[int, Gate], stop: int) -> Iterator[bytes | float]:
+    def _step(self, wire: bytes, gates: Mapping[int, Gate], stop: int) -> Iterator[bytes | float]:
         places = sorted({*gates, *(place for place in self.ends if place < stop), stop})
         at = 0
         for place in places:
             if place > at:
-                yield self.wire[at:place]
+                yield wire[at:place]
                 yield 0
                 at = place
             if place in gates:
@@ -77,7 +78,7 @@ class Reply(NamedTuple):
         """Where on the wire the head ends, each piece, and the whole."""
         ends = [len(self.head)]
         for piece in self.pieces:
-            ends.append(ends[-1] + len(write_chunk(piece)))
+            ends.append(ends[-1] + len(b"%x" % len(piece)) + len(piece) + 4)
         return [*ends, ends[-1] + len(_LAST)]
 
 
