@@ -267,7 +267,8 @@ class Pipeline:
             seen = exchange.reader.seen
             if seen.answered or seen.error_type is not None:
                 exchange.ending = end_with_answer(exchange.status, seen.error_type)
-        exchange.client.break_off(unmistakably=False)
+        # Who reads too slowly is still there: where closing is the end of an answer, it must not take this for one.
+        exchange.client.break_off(unmistakably=exchange.framing is _CLOSE and exchange.ending is Ending.CLIENT_GONE)
 
     def _record(self, exchange: Exchange) -> None:
         """Let go of everything the exchange held, seal what happened, and show it to every sink."""

@@ -128,13 +128,13 @@ class Reuse:
 
     async def _send_paced(self, exchange: Exchange, entry: Entry, head: bytes, framed: Sequence[bytes], last: bytes) -> None:
         """Send pieces as they once came."""
-        write = exchange.client.write
+        write, now = exchange.client.write, self._clock.now
         write(head)
-        gone_ms = 0
+        began = now()
         for piece, delay_ms in zip(framed, entry.delays_ms, strict=False):
-            if delay_ms > gone_ms:
-                await self._rest((delay_ms - gone_ms) / 1000)
-                gone_ms = delay_ms
+            early_s = began + delay_ms / 1000 - now()  # by the clock: each rest is longer than it should be, and that would add up
+            if early_s > 0:
+                await self._rest(early_s)
             write(piece)
         write(b"".join((*framed[len(entry.delays_ms) :], last)))
 

@@ -229,11 +229,12 @@ async def test_cancellation_is_an_ending_in_every_phase(phase: str, left: bool) 
         assert client.status == 503
 
 
-async def test_a_caller_that_stops_reading_has_left() -> None:
-    """It is broken off, and no error of the upstream."""
-    path, client = Played(stream(FIRST, at_end=ClientGone("the client stopped reading"))), client_of(body=(STREAMED,))
+@pytest.mark.parametrize(("version", "end"), [((1, 1), "broken off"), ((1, 0), "reset")])
+async def test_a_caller_that_stops_reading_has_left(version: tuple[int, int], end: str) -> None:
+    """It is broken off, and no error of the upstream; where closing is an answer's end, it sees a reset if it ever looks again."""
+    path, client = Played(stream(FIRST, at_end=ClientGone("the client stopped reading"))), client_of(body=(STREAMED,), version=version)
     record = await path.carry(client)
-    assert (record.ending, record.error_id, client.ends) == (Ending.CLIENT_GONE, None, ["broken off"])
+    assert (record.ending, record.error_id, client.ends) == (Ending.CLIENT_GONE, None, [end])
 
 
 async def test_a_fault_of_our_own_is_told_without_details() -> None:

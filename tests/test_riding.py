@@ -20,8 +20,8 @@ class Connection:
     """A caller's connection, which takes everything until it is told to be slow."""
 
     def __init__(self) -> None:
-        self.got = b""
         self.gone = False
+        self.got = b""
         self.pause: Callable[[], None] | None = None
         self.go_on: Callable[[], None] | None = None
 
@@ -208,6 +208,23 @@ def test_after_it_has_left_nothing_reaches_its_connection() -> None:
         rider.release()
         flight.add(b"one", 1.0)
         assert connection.got == HEAD and connection.pause is None
+
+    run_virtually(ride())
+
+
+def test_who_has_just_gone_is_written_nothing() -> None:
+    """Its connection is closed and its call is not over yet: the others get the piece."""
+
+    async def ride() -> None:
+        flight = open_flight()
+        riders = [board(flight) for _ in range(2)]
+        flight.begin()
+        for rider, connection in riders:
+            rider.start(connection, HEAD, Framing.LENGTH, 0.0)
+        (_, gone), (_, there) = riders
+        gone.gone = True
+        flight.add(b"one", 1.0)
+        assert (gone.got, there.got) == (HEAD, HEAD + b"one")
 
     run_virtually(ride())
 
