@@ -405,6 +405,19 @@ async def test_a_compressed_answer_is_taken_apart_and_sent_plain() -> None:
 
 
 @virtually
+async def test_who_asks_for_one_gets_one_though_several_were_asked_for() -> None:
+    """Gemini's form: what goes out together has another path, and another body."""
+    path = Flown(whole(200, b'{"embeddings":[{"values":[1]},{"values":[2]}]}'), settings=TOGETHER)
+    target = "/one/v1beta/models/text-embedding-004:embedContent"
+    body = b'{"content":{"parts":[{"text":"%b"}]}}'
+    clients = [path.caller(JSON, target=target, body=body % text) for text in (b"a", b"b")]
+    await path.serve(*clients)
+    assert path.used[0].request.startswith(b"POST /v1beta/models/text-embedding-004:batchEmbedContents ")
+    assert [json.loads(client.body) for client in clients] == [{"embedding": {"values": [1]}}, {"embedding": {"values": [2]}}]
+    path.check_rest()
+
+
+@virtually
 async def test_parts_are_kept_each_under_its_own_request() -> None:
     """And those who ask the same share a place in the bundle."""
     path = Flown(embeddings("1", "2", tokens=4), settings=featuring(TOGETHER, cache=True, coalescing=True))
