@@ -126,6 +126,8 @@ async def test_prompts_are_asked_from_the_start_on(tmp_path: Path) -> None:
     (errand,) = composed.carried
     assert (errand.origin, errand.call.target, errand.body) == ("warming", "/one/v1/chat/completions", KEPT)
     assert names() == {"warming", "cache cleanup"}
+    await composed.economy.quieten()
+    assert names() == {"cache cleanup"}
     await composed.economy.stop()
     assert names() == set()
 
@@ -195,6 +197,7 @@ async def test_it_ends_in_the_order_in_which_one_needs_another(tmp_path: Path, m
     await composed.economy.start()
     for _ in range(100):
         await asyncio.sleep(0)
+    await composed.economy.quieten()
     await composed.economy.stop()
     assert order == ["Shared start", "Cleanup stop", "SharedBudgets close", "Shared close", "Ledger close"] and ended == ["warming"]
     assert names() == set()
