@@ -1,10 +1,9 @@
 """Kept answers told again: byte for byte, in their pace if so set; and nothing is kept of what did not come to a good end."""
 
 import asyncio
-import json
 import time
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -13,7 +12,7 @@ from tests.rig.caller import Answer, Caller, fetch
 from tests.rig.pools import PoolSide, Scrape
 from tests.rig.sharing import BOTH, IS_DEEP, KEEPING, Gate, Reply, ask_for, check_nothing_flies, sharing, until_joined, write_reply
 from tests.rig.streams import draw_short_streams, write_chunk
-from tests.rig.talks import INPUT_TOKENS, OUTPUT_TOKENS, STREAMS, TALKS, WHOLES, Talk
+from tests.rig.talks import INPUT_TOKENS, OUTPUT_TOKENS, STREAMS, TALKS, Talk
 from tests.rig.upstream import End, Script, Upstream
 
 WORKERS: Final = 12
@@ -199,7 +198,7 @@ def spoil(talk: Talk) -> dict[str, Script]:
         if good in reply.body:
             scripts["declined"] = Reply(reply.head, (reply.body.replace(good, bad),)).perform()
     if talk.provider == "openai":
-        said = reply.body.replace(b'"content":"', b'"refusal":"', 1) if not talk.streamed else reply.body.replace(b'"content":"f', b'"refusal":"f')
+        said = reply.body.replace(b'"content":"f', b'"refusal":"f')
         scripts["refused"] = Reply(reply.head, (said,)).perform()
     scripts["garbage"] = Reply(reply.head, (b"\x00\xff{not json", b"\n\n")).perform()
     return scripts
