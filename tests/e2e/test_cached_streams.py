@@ -192,6 +192,7 @@ def spoil(talk: Talk) -> dict[str, Script]:
     }  # fmt: skip
     if talk.streamed:
         scripts["error within"] = Reply(reply.head, (*reply.pieces[:3], talk.in_band)).perform()
+        scripts["error at end"] = Reply(reply.head, (*reply.pieces[:-1], talk.in_band, reply.pieces[-1])).perform()
         scripts["error first"] = Reply(reply.head, (talk.in_band,)).perform()
         scripts["no end"] = Reply(reply.head, reply.pieces[:-1]).perform()
     for good, bad in ((b'"stop"', b'"content_filter"'), (b'"end_turn"', b'"refusal"'), (b'"STOP"', b'"SAFETY"')):
