@@ -67,13 +67,14 @@ class Program:
 
     def await_url(self, url: str) -> float:
         """Wait until a URL answers with 200; return the seconds since the start."""
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(url, timeout=5).status_code == 200:
-                    return time.monotonic() - self.started_at
-            if self.process.poll() is not None or time.monotonic() - self.started_at > _START_S:
-                raise AssertionError(f"did not start: {self.output}")
-            time.sleep(0.005)
+        with httpx.Client(timeout=5) as client:  # one for all tries: making one takes longer than asking
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if client.get(url).status_code == 200:
+                        return time.monotonic() - self.started_at
+                if self.process.poll() is not None or time.monotonic() - self.started_at > _START_S:
+                    raise AssertionError(f"did not start: {self.output}")
+                time.sleep(0.005)
 
 
 class RunningSidecar:
