@@ -32,7 +32,7 @@ from tests.rig.process import ROOT, RunningSidecar, run_sidecar, run_simulator
 from tests.rig.prometheus import needs_prometheus, scraping
 
 IS_DEEP: Final = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
-KILLS: Final = 100 if IS_DEEP else 6
+KILLS: Final = 100 if IS_DEEP else 5
 RACERS: Final = 500
 CALLERS: Final = 16
 SETTLING_S: Final = 0.05  # between the last byte of an answer and its settlement

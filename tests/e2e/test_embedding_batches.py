@@ -41,10 +41,8 @@ def bundling(folder: Path, upstream: str, **more: Any) -> Iterator[RunningSideca
 @asynccontextmanager
 async def clients(url: str, keys: Sequence[str]) -> AsyncIterator[list[openai.AsyncOpenAI]]:
     """Yield one client of the SDK for each key."""
-    made = [openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0) for key in keys]
-    yield made
-    for client in made:
-        await client.close()
+    async with openai.DefaultAsyncHttpxClient() as connections:  # one for all: each would read the system's certificates
+        yield [openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0, http_client=connections) for key in keys]
 
 
 async def embed(client: openai.AsyncOpenAI, given: Any, **more: Any) -> openai.types.CreateEmbeddingResponse:
