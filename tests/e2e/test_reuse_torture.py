@@ -374,8 +374,8 @@ def check_counters(scrape: Scrape, records: list[Record]) -> None:
     limited = Counter(record.limited for record in records if record.limited is not None)
     assert scrape.count_by("rate_limited_requests_total", "limit") == limited
     print(
-        f"{dict(limited)} refreshed {scrape.count_by('cache_refreshes_total', 'outcome')}, shared {scrape.count_by('shared_commands_total', 'outcome')}"
-        f", batches {scrape.sum('embedding_batches_total')}, detached {scrape.sum('coalescing_detached_total')}"
+        f"{dict(limited)} refreshed {scrape.count_by('cache_refreshes_total', 'outcome')}"
+        f", shared {scrape.count_by('shared_commands_total', 'outcome')}, batches {scrape.sum('embedding_batches_total')}, detached {scrape.sum('coalescing_detached_total')}"
     )
 
 
