@@ -375,7 +375,8 @@ def check_counters(scrape: Scrape, records: list[Record]) -> None:
     assert scrape.count_by("rate_limited_requests_total", "limit") == limited
     print(
         f"{dict(limited)} refreshed {scrape.count_by('cache_refreshes_total', 'outcome')}"
-        f", shared {scrape.count_by('shared_commands_total', 'outcome')}, batches {scrape.sum('embedding_batches_total')}, detached {scrape.sum('coalescing_detached_total')}"
+        f", shared {scrape.count_by('shared_commands_total', 'outcome')}, batches {scrape.sum('embedding_batches_total')}"
+        f", detached {scrape.sum('coalescing_detached_total')}"
     )
 
 
