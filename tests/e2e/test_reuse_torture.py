@@ -133,7 +133,7 @@ def settle_on(urls: list[str], redis: RedisServer, folder: Path) -> Settings:
         ),
         coalescing=Coalescing(lag_max=2 * 1024),
         batches=Batches(inputs=4, wait=0.01, wait_max=0.04),
-        warming=Warming(str(folder / "prompts.jsonl"), str(folder / "key"), pace=0.05, every=0.5),
+        warming=Warming(str(folder / "prompts.jsonl"), str(folder / "key"), pace=0.05),
         tenants=Tenants(names=("acme", "umbra")),
         budgets=Budgets(str(folder / "ledger"), all=Budget(day=1000.0), tenants={"umbra": Budget(day=0.004)}, sync=0.1),
         redis=Redis(redis.url, timeout=0.03),
