@@ -18,7 +18,7 @@ from sidecar.core.attempt.endings import end_with_answer, end_with_fault
 from sidecar.core.observe.inflate import CODINGS, inflate
 from sidecar.core.observe.overhearing import Listening
 from sidecar.core.reuse.batches import Bundle, Collector, Group
-from sidecar.core.reuse.cachekey import Reader, read_scope
+from sidecar.core.reuse.cachekey import Reader, read_scope, spell_offers
 from sidecar.core.reuse.embedding_forms import Inputs, Share, join, read_inputs, split
 from sidecar.core.reuse.flights import Flight
 from sidecar.errors import INTERNAL, Fault, SidecarFault
@@ -121,7 +121,8 @@ class Bundling:
         head = self._reader.read(carrier.call.headers)
         scope, query = read_scope(carrier.tenant.name, head.credentials, carrier.query)
         route = "" if carrier.match is None else carrier.match.route
-        return Group(route, query, f"{scope.credential.hex()} {scope.tenant}", tuple(head.fields), inputs.form)
+        offers = spell_offers(carrier.call.wanted.accept_encoding, narrowed=True)  # an error is told to all as it came
+        return Group(route, query, (scope, carrier.wishes, offers), tuple(head.fields), inputs.form)
 
     def _send(self, bundle: Bundle[Member]) -> None:
         if len(bundle.members) == 1:

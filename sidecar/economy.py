@@ -130,7 +130,8 @@ class Economy:
             await self._refreshing.stop()
 
     async def stop(self) -> None:
-        """Close what is open, once no call is in progress."""
+        """End what runs by itself, and close what is open."""
+        await self.quieten()
         if self._cleanup is not None:
             await self._cleanup.stop()
         for part in (self._shared_budgets, self._shared, self._ledger):

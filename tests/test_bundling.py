@@ -129,17 +129,19 @@ async def test_what_asks_for_no_embeddings_does_not_wait() -> None:
 
 @virtually
 async def test_two_credentials_never_go_together() -> None:
-    """Nor do two tenants, two models, two queries, or two that say something else besides."""
-    path = Flown(*(embeddings("1") for _ in range(6)), settings=TOGETHER)
+    """Nor do two tenants, models, queries, two that wish for other upstreams, say something else besides, or read other codings."""
+    path = Flown(*(embeddings("1") for _ in range(8)), settings=TOGETHER)
     clients = [
         asker(path, "a"), path.caller(JSON, target=EMBED + "?x=1", body=texts_of("b")),
         path.caller(JSON, (b"Authorization", b"Bearer k"), target=EMBED, body=texts_of("c")),
         path.caller(JSON, target=EMBED, body=b'{"model":"other","input":["d"]}'),
         path.caller(JSON, (b"X-Project", b"p"), target=EMBED, body=texts_of("e")),
         path.caller(JSON, (b"x-sidecar-tenant", b"t"), target=EMBED, body=texts_of("f")),
+        path.caller(JSON, (b"x-sidecar-exclude", b"b"), target=EMBED, body=texts_of("g")),
+        path.caller(JSON, (b"Accept-Encoding", b"gzip"), target=EMBED, body=texts_of("h")),
     ]  # fmt: skip
     await path.serve(*clients)
-    assert sorted(inputs_of(answer) for answer in path.used) == [["a"], ["b"], ["c"], ["d"], ["e"], ["f"]]
+    assert sorted(inputs_of(answer) for answer in path.used) == [[each] for each in "abcdefgh"]
     path.check_rest()
 
 

@@ -53,7 +53,7 @@ def test_the_leader_has_all_of_it() -> None:
 
 
 def test_who_comes_into_it_has_it_with_times_of_its_own() -> None:
-    """From then on it is no follower: the call and its cost are its own."""
+    """From then on it is no follower: the call and its cost are its own. What came before it did says nothing of how fast that was."""
     seen = Seen(usage=USAGE, first_chunk=101.0, first_token=102.0, gaps=[1], finish_reasons=["stop"], cost_usd=0.5)
     heir = exchange_of(cache="coalesced", accepted=101.5)
     take_over(heir, carrier_of(seen), is_leader=False)

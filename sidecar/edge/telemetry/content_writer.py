@@ -116,6 +116,8 @@ def describe(record: Record, content: Content) -> dict[str, Any]:
         "model": record.asked.model,
         "ending": str(record.ending),
     }
+    if record.cache in catalogue.CACHE_TOLD:  # why there is no answer: it is in the line of the call that it was made for
+        line["cache"] = record.cache
     named = ("system_instructions", "input_messages", "tool_definitions", "output_messages")
     line.update((name, msgspec.Raw(text.encode())) for name, text in zip(named, content, strict=False) if isinstance(text, str))
     if content.is_unreadable:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.config import Content, Limits
 from sidecar.core.observe.contents.capture import Composer
@@ -87,6 +88,16 @@ async def test_each_call_is_a_line(tmp_path: Path) -> None:
     assert bench.losses == {}
     assert first.said is not None
     assert first.said.size_bytes == 0
+
+
+async def test_what_was_told_again_says_so(tmp_path: Path) -> None:
+    """Else a call that was answered and has no answer there would be taken for one that was answered with nothing."""
+    bench = Bench(tmp_path)
+    bench.writer.start()
+    for cache in ("hit", "stale", "coalesced", "miss", "bypass", None):
+        bench.writer.observe(replace(record(), cache=cache))
+    await bench.writer.shutdown()
+    assert [line.get("cache") for line in bench.lines] == ["hit", "stale", "coalesced", None, None, None]
 
 
 async def test_what_waits_is_bounded_and_the_loss_is_counted(tmp_path: Path) -> None:
