@@ -255,8 +255,8 @@ def main() -> int:
             for side, settings in both if number % 2 == 0 else reversed(both):
                 print(f"round {number + 1} of {arguments.rounds}, policies {side}", file=sys.stderr, flush=True)
                 sides[side].append(carry(workload, settings, Path(name) / f"{side}-{number}", _SEED + number))
-    print(f"{arguments.rounds} rounds of {len(workload)} calls, {arguments.rate:g} a second; "
-          f"{find_repeated(workload):.1%} repeat an earlier one ({arguments.prompts} prompts, Zipf {arguments.zipf:g}); faults in {sum(_PROFILE['faults'].values()):.1%}; "
+    print(f"{arguments.rounds} rounds of {len(workload)} calls, {arguments.rate:g} a second; {find_repeated(workload):.1%} repeat an "
+          f"earlier one ({arguments.prompts} prompts, Zipf {arguments.zipf:g}); faults in {sum(_PROFILE['faults'].values()):.1%}; "
           f"{time.perf_counter() - begun:.0f} s\n")  # fmt: skip
     print_table(sides["off"], sides["on"])
     if max(side.late_s for side in (*sides["off"], *sides["on"])) > _LATE_MAX_S:
