@@ -40,10 +40,8 @@ _SEED: Final = 7
 _PATIENCE_S: Final = 30.0
 _PATH: Final = "/openai/v1/chat/completions"
 # Four times as fast as the models that are simulated.
-_PROFILE: Final[dict[str, Any]] = {
-    "speed": 4,
-    "faults": {"server_error": 0.03, "unavailable": 0.03, "reset_before_head": 0.02, "rate_limited": 0.02, "cut": 0.005},
-}  # fmt: skip
+FAULTS: Final = {"server_error": 0.03, "unavailable": 0.03, "reset_before_head": 0.02, "rate_limited": 0.02, "cut": 0.005}  # of calls
+_PROFILE: Final[dict[str, Any]] = {"speed": 4, "faults": FAULTS}
 _OFF: Final = {"features": {"breakers": False, "failover": False, "probes": False}, "retries": {"attempts": 1}}
 _ON: Final = {
     "pools": {"chat": {"upstreams": ["openai", "twin"]}},
@@ -256,7 +254,7 @@ def main() -> int:
                 print(f"round {number + 1} of {arguments.rounds}, policies {side}", file=sys.stderr, flush=True)
                 sides[side].append(carry(workload, settings, Path(name) / f"{side}-{number}", _SEED + number))
     print(f"{arguments.rounds} rounds of {len(workload)} calls, {arguments.rate:g} a second; {find_repeated(workload):.1%} repeat an "
-          f"earlier one ({arguments.prompts} prompts, Zipf {arguments.zipf:g}); faults in {sum(_PROFILE['faults'].values()):.1%}; "
+          f"earlier one ({arguments.prompts} prompts, Zipf {arguments.zipf:g}); faults in {sum(FAULTS.values()):.1%}; "
           f"{time.perf_counter() - begun:.0f} s\n")  # fmt: skip
     print_table(sides["off"], sides["on"])
     if max(side.late_s for side in (*sides["off"], *sides["on"])) > _LATE_MAX_S:

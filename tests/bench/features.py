@@ -34,6 +34,7 @@ _BEFORE: Final = "before"
 _WARM_S: Final = 0.15
 _WINDOW_S: Final = 0.6
 _SINGLE_WINDOW_S: Final = 0.3
+_PATIENCE_S: Final = 10.0
 
 
 def _recipes(names: list[str], before: Path | None) -> dict[str, Callable[[Site], Recipe]]:
@@ -68,7 +69,7 @@ class Features:
     async def _load(self, peer: Peer, connections: int, window_s: float) -> LoadRun:
         return await run_load(
             peer.site.port, wire.questions(peer.prefix, self._numbers), connections=connections, warm_s=_WARM_S, window_s=window_s,
-            peer_pid=peer.pid, load_pids=self.around.load_pids,
+            peer_pid=peer.pid, load_pids=self.around.load_pids, patience_s=_PATIENCE_S,
         )  # fmt: skip
 
 

@@ -77,7 +77,7 @@ def test_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
     verbs = set(re.findall(r"llm-sidecar (\w+)", text))
     assert verbs >= {"demo", "run", "check", "explain", "catalogue"}
     known = "".join(read_help([verb], capsys) for verb in sorted(verbs))  # fails for a verb that is not there
-    of_programs = {"--all", "--quick", "--forms"}  # of tests/run, tests/bench/run.py and tests/bench/accuracy.py
+    of_programs = {"--all", "--quick", "--forms", "--prompts", "--zipf"}  # of tests/run and of what is in tests/bench
     assert [option for option in re.findall(r"(?<![\w-])--[a-z]+", text) if option not in known and option not in of_programs] == []
 
 
