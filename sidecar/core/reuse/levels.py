@@ -27,6 +27,9 @@ _WORTHWHILE: Final = 0.75
 _SWEPT_MAX: Final = 2_000  # entries looked at in one go
 _SLOT_BYTES: Final = 560  # what keeping anything takes: the slot, its numbers, its key, its places in two tables
 _BYTES_HEAD: Final = 40
+# When many small ones have come and gone, what the allocator holds between them is half as much again (measured: glibc's malloc,
+# tests/bench/kept_memory.py).
+_SMALL_BYTES: Final = 4096
 
 # Why an entry was evicted: among catalogue.EVICTION_REASONS.
 FULL: Final = "full"
@@ -65,7 +68,10 @@ class _Slot(msgspec.Struct, gc=False):
     def size_bytes(self) -> int:
         """What it takes in memory."""
         size = _SLOT_BYTES if self.entry is None else _SLOT_BYTES + self.entry_bytes
-        return size + _BYTES_HEAD + len(self.packed) if self.packed else size
+        if not self.packed:
+            return size
+        packed_bytes = len(self.packed)
+        return size + _BYTES_HEAD + packed_bytes + (packed_bytes // 2 if packed_bytes < _SMALL_BYTES else 0)
 
 
 _Level = OrderedDict[str, _Slot]  # that which was asked for longest ago comes first
