@@ -1,23 +1,16 @@
 """Kept answers in demand, fetched anew before they expire: by one call of the sidecar's own, whoever asked for them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 from sidecar.catalogue import REFRESH
 from sidecar.errands import Errand, ErrandClient, make_call
+from sidecar.flying import Spawn
 from sidecar.ports import Clock
 from sidecar.progress import Exchange
 
 AT_ONCE_MAX: Final = 32  # beyond that, an answer is left to expire
-
-
-class Spawn(Protocol):
-    """What starts tasks."""
-
-    def __call__(self, work: Coroutine[Any, Any, None], *, name: str) -> "asyncio.Task[None]":
-        """Start one."""
-        ...
 
 
 class Refreshing:

@@ -14,6 +14,7 @@ from sidecar import config
 from sidecar.edge.clock import SystemClock
 from sidecar.edge.shared.shared import Shared
 from sidecar.ports import Script
+from tests.edge.shared.doubles import Notes
 from tests.rig.redis import RedisServer, needs_cluster, needs_redis, run_cluster, run_redis, run_redis_tls
 
 pytestmark = needs_redis
@@ -21,32 +22,6 @@ pytestmark = needs_redis
 SCHEDULING_S = 0.15  # two busy cores
 COUNT = Script("count", "return {redis.call('INCRBY', KEYS[1], ARGV[1]), ARGV[2]}")
 READ = Script("read", "return {redis.call('GET', KEYS[1]) or '', 1}")
-
-
-class Notes:
-    """What the place told of itself."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[str] = []
-        self.states: list[bool] = []
-        self.damaged = 0
-        self.dropped = 0
-
-    def note_shared(self, outcome: str) -> None:
-        """Take note."""
-        self.outcomes.append(outcome)
-
-    def note_damaged(self) -> None:
-        """Take note."""
-        self.damaged += 1
-
-    def note_put_dropped(self) -> None:
-        """Take note."""
-        self.dropped += 1
-
-    def note_state(self, is_up: bool) -> None:
-        """Take note."""
-        self.states.append(is_up)
 
 
 @asynccontextmanager

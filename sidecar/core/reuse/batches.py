@@ -98,10 +98,6 @@ class Collector(Generic[Member]):
         """Return when the next bundle goes unless it is filled before; None where none waits."""
         return min(map(self._due_at, self._bundles.values()), default=None)
 
-    def drain(self) -> Sequence[Bundle[Member]]:
-        """Return all bundles: nothing waits any more."""
-        return [self._release(bundle) for bundle in list(self._bundles.values())]
-
     def _inputs_max(self, inputs: Inputs) -> int:
         return min(self._settings.inputs, inputs.inputs_max or self._settings.inputs)
 

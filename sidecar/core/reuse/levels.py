@@ -217,12 +217,6 @@ class Levels:
             self._note_evicted(WARM, MEMORY, dropped)
         return dropped
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._hot.clear()
-        self._warm.clear()
-        self._hot_bytes = self._warm_bytes = 0
-
     def _miss(self, key: str, slot: _Slot, now: float) -> None:
         """It is there and not what is wanted: it was asked for all the same, and may be wanted when all else fails."""
         level = self._hot if key in self._hot else self._warm

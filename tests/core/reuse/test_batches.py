@@ -32,7 +32,7 @@ def test_a_bundle_goes_when_it_is_full() -> None:
     collector = Collector[str](SETTINGS)
     assert [members(collector.add(group_of(), name, inputs_of(2), 0.0)) for name in "ab"] == [[], []]
     assert members(collector.add(group_of(), "c", inputs_of(1), 0.0)) == [["a", "b", "c"]]
-    assert (collector.next_due(), collector.drain()) == (None, [])
+    assert (collector.next_due(), collector.due(float("inf"))) == (None, [])
 
 
 def test_what_has_no_room_for_the_next_goes_without_it() -> None:
@@ -77,7 +77,7 @@ def test_groups_do_not_mix() -> None:
     collector.add(group_of("r"), "a", inputs_of(4), 0.0)
     assert collector.add(group_of("s"), "b", inputs_of(4), 0.02) == []
     assert members(collector.due(0.06)) == [["a"]]
-    assert members(collector.drain()) == [["b"]]
+    assert members(collector.due(float("inf"))) == [["b"]]
 
 
 def test_who_leaves_is_not_waited_for() -> None:

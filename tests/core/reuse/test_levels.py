@@ -140,12 +140,6 @@ class LevelsMachine(RuleBasedStateMachine):
         if dropped:
             self.model.evicted.append(("warm", "memory", dropped))
 
-    @rule()
-    def clear(self) -> None:
-        """Everything is forgotten."""
-        self.levels.clear()
-        self.model.levels = {"hot": [], "warm": []}
-
     @rule(passed=st.sampled_from([0.25, 1.0, 2.0, 5.0, 16.0, 61.0, 128.0]))
     def wait(self, passed: float) -> None:
         """Time passes."""
@@ -338,11 +332,8 @@ def test_reasons_are_told() -> None:
     levels.sweep(360.0)
     levels.sweep(600.0)
     assert told[3:] == [(WARM, IDLE, 1)]
-    fill(levels, range(2), now=600.0)
-    levels.clear()
     assert levels.bytes == {HOT: 0, WARM: 0}
     assert levels.entries == {HOT: 0, WARM: 0}
-    assert len(told) == 4
     assert {reason for _, reason, _ in told} == {FULL, MEMORY, EXPIRED, IDLE}
 
 
