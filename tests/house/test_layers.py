@@ -74,6 +74,7 @@ CORE_STANDARD_LIBRARY = {
     "unicodedata", "urllib.parse", "zlib",
 }  # fmt: skip
 CORE_THIRD_PARTY = {"msgspec"}
+RENDER_THIRD_PARTY = {"yaml"}  # rule files, manifests
 
 
 def room_of(name: str) -> str:
