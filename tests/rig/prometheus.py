@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,9 +23,10 @@ needs_prometheus = pytest.mark.skipif(
 
 
 class Prometheus:
-    """A running server."""
+    """A running server. `url`: where it is."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self._client = httpx.Client(base_url=f"{url}/api/v1/")
 
     def get(self, path: str, **parameters: str) -> Any:
@@ -59,11 +60,23 @@ class Prometheus:
 @contextlib.contextmanager
 def scraping(folder: Path, address: str, rules: Path | None = None) -> Iterator[Prometheus]:
     """Run a server that scrapes `address` (host:port) and evaluates `rules` each second, until the block ends."""
+    with scraping_jobs(folder, {"sidecar": [address]}, [] if rules is None else [rules]) as prometheus:
+        yield prometheus
+
+
+@contextlib.contextmanager
+def scraping_jobs(
+    folder: Path, jobs: Mapping[str, Sequence[str]], rules: Sequence[Path], labels: Mapping[str, str] | None = None
+) -> Iterator[Prometheus]:
+    """Run a server that scrapes the addresses of each job, and evaluates `rules`, each second. `labels`: of all targets."""
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
+    told = {"labels": dict(labels)} if labels else {}
     tree = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "rule_files": [] if rules is None else [str(rules)],
-        "scrape_configs": [{"job_name": "sidecar", "static_configs": [{"targets": [address]}]}],
+        "rule_files": [str(file) for file in rules],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": list(addresses), **told}]} for job, addresses in jobs.items()
+        ],
     }
     config.write_text(yaml.safe_dump(tree), encoding="utf-8")
     url = f"http://127.0.0.1:{find_port()}"
