@@ -159,7 +159,7 @@ class _Play:
         began_s, lasts_s = time.time(), STORM_S + CALM_S
         sides, names = self._sides, ("regulars-1", "regulars-2")
         front = sides["front"].url
-        traffic = Traffic(f"{front}/openai", seed=3, duration_s=STORM_S, callers=8, odd_every=4, think_s=0.03, patience_s=4)
+        traffic = Traffic(f"{front}/openai", seed=3, duration_s=lasts_s, callers=8, odd_every=4, think_s=0.1, patience_s=4)
         async with asyncio.TaskGroup() as group:
             group.create_task(run_traffic(traffic, self._sights.append))
             group.create_task(run_agent(front, self._tools_port, lasts_s))
@@ -182,6 +182,7 @@ class _Play:
     async def _be_troubled(self, name: str) -> None:
         """One stop, one trouble, and the end of the collector's refusals."""
         await self._regulars.halt(self._sides[name])
+        await self._regulars.stall(self._sides[name].url)
         await asyncio.sleep(_TROUBLE_S)
         await self._regulars.make_trouble(self._sides[name], name)
         self._refusing.answers = [(200, {}, b"")]

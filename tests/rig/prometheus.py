@@ -74,9 +74,7 @@ def scraping_jobs(
     tree = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(file) for file in rules],
-        "scrape_configs": [
-            {"job_name": job, "static_configs": [{"targets": list(addresses), **told}]} for job, addresses in jobs.items()
-        ],
+        "scrape_configs": [{"job_name": job, "static_configs": [{"targets": list(addresses), **told}]} for job, addresses in jobs.items()],
     }
     config.write_text(yaml.safe_dump(tree), encoding="utf-8")
     url = f"http://127.0.0.1:{find_port()}"

@@ -14,11 +14,10 @@ from typing import Any, Final
 import redis.asyncio
 
 from tests.rig.caller import Answer, Caller, compose, fetch
-from tests.rig.http_tools import HttpTools
 from tests.rig.payers import post_json
 from tests.rig.process import RunningSidecar
 from tests.rig.redis import RedisServer
-from tests.rig.upstream import Script, Upstream, Visit
+from tests.rig.upstream import End, Script, Upstream, Visit
 
 CHAT: Final = "/house/v1/chat/completions"
 UNPRICED_USD: Final = 0.1
@@ -32,6 +31,9 @@ _KEY: Final = "sk-of-regulars"
 _ROOM_BYTES: Final = 2048  # what a ledger may still grow by before its disk is full
 _AWAY_S: Final = 4.0
 _BEAT_S: Final = 0.2
+_STREAM_HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+_LONG: Final = b'data: {"choices": [{"index": 0, "delta": {"content": "%b"}}]}\n\n' % (b"x" * 64 * 1024)
+_LONG_PIECES: Final = 240  # more than sockets and the sidecar hold on the way
 
 Fields = Sequence[tuple[str, str]]
 
@@ -55,6 +57,8 @@ class House(Upstream):
             return _give(_embed(asked))
         prompt = asked["messages"][-1]["content"]
         self._asked[prompt] += 1
+        if prompt.startswith("Long"):
+            return Script([_STREAM_HEAD, _LONG, 0.3, *[_LONG] * _LONG_PIECES, b"data: [DONE]\n\n"], End.FIN)
         if prompt.startswith("Broken") or (prompt.startswith("Frail") and self._asked[prompt] > 1):
             return Script([_FAILED])
         return _give(_tell(asked, prompt), 0.1 if prompt.startswith("Slow") else 0.0)
@@ -84,14 +88,13 @@ def _embed(asked: Any) -> Any:
 
 
 class Regulars:
-    """The callers, and what they need. `seen`: by `x-sidecar-cache` or the error's id; `asked`: calls of each sidecar's data port."""
+    """The callers, and what they need. `seen`: by `x-sidecar-cache` or the error's id; `sent`: to each sidecar's data port."""
 
     def __init__(self, folder: Path, store: RedisServer) -> None:
         self.house = House()
         self.store = store
         self.seen: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
-        self.asked: Counter[str] = Counter()
         self._folder = folder
         self._numbers = itertools.count()
         self._urls: list[str] = []
@@ -119,6 +122,7 @@ class Regulars:
                 "expiry": {"answers": "3s"}, "stale": "60s", "hot": {"entries": 6, "age": "1s"}, "warm": {"entries": 12, "age": "3s"},
                 "cleanup": "1s", "refresh_share": 0.9, "refresh_hits": 2,
             },
+            "coalescing": {"lag_max": "256KiB"},
             "batches": {"wait": "30ms", "wait_max": "100ms"},
             "warming": {"file": str(prompts), "key_file": str(key), "pace": "10ms", "every": "1s"},
             "redis": {"url": self.store.url},
@@ -134,7 +138,7 @@ class Regulars:
         """Let callers call for so long, on all of the sidecars in turn."""
         self._urls = list(urls)
         works: list[Callable[[], Awaitable[object]]] = [
-            self._repeat_question, self._ask_together, self._ask_frail, self._ask_popular, self._ask_tool, self._ask_tool, self._embed,
+            *[self._repeat_question] * 4, *[self._ask_popular] * 2, *[self._ask_tool] * 2, self._ask_together, self._ask_frail, self._embed,
             self._go_around, self._exceed, self._misuse,
         ]  # fmt: skip
         async with asyncio.TaskGroup() as group:
@@ -164,14 +168,33 @@ class Regulars:
             self.store.wake()
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
 
+    async def stall(self, url: str) -> None:
+        """Two share a long answer, of whom one does not read: it is let go. Neither is among those that are seen and sent."""
+        request = self._compose(CHAT, self._write(f"Long {next(self._numbers)}", stream=True))
+        callers = [await Caller.connect(url, receive_bytes=64 * 1024) for _ in range(2)]
+        try:
+            for caller in callers:
+                caller.send(request)
+            for caller in callers:
+                await caller.until_bytes(1)
+            callers[1].stop_reading()
+            assert (await callers[0].until_end()).whole
+        finally:
+            for caller in callers:
+                caller.leave()
+
     async def ask(self, url: str, prompt: str, tenant: str = "shop", *, fields: Fields = (), **more: Any) -> Answer:
         """Make one chat."""
-        body = {"model": "sim-small", "temperature": 0, "messages": [{"role": "user", "content": prompt}], **more}
-        return await self._send(url, CHAT, body, tenant, fields)
+        return await self._send(url, CHAT, self._write(prompt, **more), tenant, fields)
+
+    def _write(self, prompt: str, **more: Any) -> dict[str, Any]:
+        return {"model": "sim-small", "temperature": 0, "messages": [{"role": "user", "content": prompt}], **more}
+
+    def _compose(self, path: str, body: Any, tenant: str = "shop", fields: Fields = ()) -> bytes:
+        return compose(path, body, fields=[("x-sidecar-tenant", tenant), ("Authorization", f"Bearer {_KEY}"), *fields])
 
     async def _send(self, url: str, path: str, body: Any, tenant: str = "shop", fields: Fields = ()) -> Answer:
-        told = [("x-sidecar-tenant", tenant), ("Authorization", f"Bearer {_KEY}"), *fields]
-        answer = await fetch(url, compose(path, body, fields=told))
+        answer = await fetch(url, self._compose(path, body, tenant, fields))
         assert answer.whole, "no answer at all"
         self.seen[answer.field("x-sidecar-error") or answer.field("x-sidecar-cache") or str(answer.status)] += 1
         self.sent[url] += 1
