@@ -137,7 +137,6 @@ SHOWN: Final[list[tuple[str, dict[str, str]]]] = [
         for ending in ("completed", "client_gone", "rejected", "rate_limited", "upstream_error", "idle_timeout", "reset", "cut")
     ),
     ("llm_sidecar_cost_usd_total", {}),
-    ("llm_sidecar_cost_usd_total", {"source": "estimated"}),
     ("llm_sidecar_output_tokens_per_second", {}),
     ("llm_sidecar_tokens_total", {"type": "output"}),
     ("llm_sidecar_replayed_answers_total", {}),
@@ -159,6 +158,15 @@ def test_panels_show_what_happened(everything: Everything, metrics: str, labels:
     assert find_peak(everything, metrics.replace("llm_sidecar_", ""), **labels) > 0
 
 
+def test_panels_tell_the_share_of_errors(everything: Everything) -> None:
+    """Some calls failed, most did not: shares of errors are above 0, and none above 1."""
+    ratios = [query for query in QUERIES if " / " in query.text and 'ending=~"connect_failed|' in query.text]
+    assert ratios
+    for query in ratios:
+        values = [value for _, numbers in show(everything, query) for value in numbers]
+        assert 0 < max(values) <= 1 and min(values) >= 0, query.place
+
+
 def test_prometheus_counts_what_callers_saw(everything: Everything) -> None:
     """Nothing is lost between the callers and the board: as many calls as callers made. Sessions have no part in it."""
     asked = (
@@ -166,6 +174,8 @@ def test_prometheus_counts_what_callers_saw(everything: Everything) -> None:
         ' - sum(llm_sidecar_websocket_session_duration_seconds_count{job="front"})'
     )
     assert everything.count(asked) == len(everything.sights) > 300
+    for metric in ("tokens", "cost_usd"):
+        assert everything.count(f'llm_sidecar_{metric}_total{{source="estimated"}}') > 0, metric
 
 
 def test_there_are_boards() -> None:
