@@ -79,8 +79,8 @@ def test_every_metric_is_there_with_its_labels(live: dict[str, list[set[str]]], 
 
 def test_nothing_is_there_that_is_not_declared(everything: Everything) -> None:
     """Each sidecar exposes the families of the catalogue, and no others."""
-    for name, side in everything.sides.items():
-        told = re.findall(r"^# TYPE (\S+) (\S+)$", side.scrape(), re.MULTILINE)
+    for name, text in everything.scrapes.items():
+        told = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
         assert sorted(told) == sorted((metric.name, str(metric.kind)) for metric in DECLARED), name
 
 

@@ -31,6 +31,7 @@ ALERTS: Final = Path(__file__).resolve().parents[2] / "alerts"
 STORM_S: Final = 11.5
 CALM_S: Final = 14.5
 WINDOW: Final = "10s"  # in place of minutes, hours and days
+REGULARS: Final = ("regulars-1", "regulars-2")
 LABELS: Final = {"namespace": "llm", "pod": "app-1", "container": "sidecar", "endpoint": "admin"}  # as in Kubernetes
 _EARLIER: Final = "5s"  # in place of a day ago
 _WAITS: Final = "2s"  # of alerts, in place of minutes
@@ -51,17 +52,20 @@ class Phase(NamedTuple):
 
 
 class Everything(NamedTuple):
-    """A Prometheus that has seen all of it, from `began_s` to `ended_s` (Unix time), and what callers saw."""
+    """A Prometheus that has seen all of it, from `began_s` to `ended_s` (Unix time), and what callers saw. Nothing else runs any more.
+
+    `scrapes` and `logs`: the last of each sidecar, and all it wrote.
+    """
 
     prometheus: Prometheus
     began_s: float
     ended_s: float
-    sides: dict[str, RunningSidecar]
+    scrapes: dict[str, str]
+    logs: dict[str, str]
     sights: list[Sight]  # of `front`, but for the agent's
     storm: Phase
     calm: Phase
     regulars: Regulars
-    receiver: Receiver
 
     def query_range(self, text: str, phase: Phase | None = None) -> list[dict[str, Any]]:
         """Return the series of a query over all of it, or over a phase of the storm."""
@@ -80,39 +84,41 @@ class Everything(NamedTuple):
 
     def read_log(self, side: str) -> list[dict[str, Any]]:
         """Return the lines of a sidecar's log."""
-        return [json.loads(line) for line in self.sides[side].program.output.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in self.logs[side].splitlines() if line.startswith("{")]
 
 
 @contextlib.contextmanager
 def watching_everything(folder: Path) -> Iterator[Everything]:
-    """Run all of it, and keep it running until the block ends."""
-    tools_port = find_port()
-    tools = f"http://127.0.0.1:{tools_port}"
-    with contextlib.ExitStack() as stack, asyncio.Runner() as runner:
-        storm, receiver = Storm(), stack.enter_context(receive())
-        regulars = Regulars(folder, stack.enter_context(run_redis(folder)))
-        for upstreams in (storm, regulars.house):
-            runner.run(upstreams.start())
-        provider = stack.enter_context(run_simulator(folder, {"speed": 20, "seed": 3}))
-        collected = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
-        sides = {
-            "front": stack.enter_context(run_sidecar(folder, provider, collected, **_configure_front(provider, tools))),
-            "storm": stack.enter_context(run_sidecar(folder, "", **storm.configure())),
-        }
-        refusing = stack.enter_context(receive())
-        refusing.answers = [(400, {}, b"")]
-        for name in ("regulars-1", "regulars-2"):
-            environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": refusing.url}
-            sides[name] = stack.enter_context(run_sidecar(folder, "", environ, **regulars.configure(name, tools)))
-        jobs: dict[str, list[str]] = {}
-        for name, side in sides.items():
-            jobs.setdefault(name.partition("-")[0], []).append(side.admin_url.removeprefix("http://"))
-        prometheus = stack.enter_context(scraping_jobs(folder, jobs, list(hasten_rules(folder)), LABELS))
-        _await_scrapes(prometheus, len(sides))
-        played = _Play(sides, storm, regulars, refusing, tools_port)
-        yield runner.run(played.perform(prometheus, receiver))
-        runner.run(storm.stop())
-        runner.run(regulars.house.stop())
+    """Run all of it until everything has happened; Prometheus answers until the block ends."""
+    with contextlib.ExitStack() as staying:
+        with asyncio.Runner() as runner, contextlib.ExitStack() as stack:
+            storm, regulars = Storm(), Regulars(folder, stack.enter_context(run_redis(folder)))
+            for upstreams in (storm, regulars.house):
+                runner.run(upstreams.start())
+                stack.callback(lambda stop: runner.run(stop()), upstreams.stop)
+            tools_port, refusing = find_port(), stack.enter_context(receive())
+            refusing.answers = [(400, {}, b"")]
+            sides = _run_sides(stack, folder, storm, regulars, f"http://127.0.0.1:{tools_port}", refusing)
+            jobs: dict[str, list[str]] = {}
+            for name, side in sides.items():
+                jobs.setdefault(name.partition("-")[0], []).append(side.admin_url.removeprefix("http://"))
+            prometheus = staying.enter_context(scraping_jobs(folder, jobs, list(hasten_rules(folder)), LABELS))
+            _await_scrapes(prometheus, len(sides))
+            watched = runner.run(_Play(sides, storm, regulars, refusing, tools_port).perform(prometheus))
+        yield watched
+
+
+def _run_sides(
+    stack: contextlib.ExitStack, folder: Path, storm: Storm, regulars: Regulars, tools: str, refusing: Receiver
+) -> dict[str, RunningSidecar]:  # fmt: skip
+    receiver, provider = stack.enter_context(receive()), stack.enter_context(run_simulator(folder, {"speed": 20, "seed": 3}))
+    collected, refused = ({"OTEL_EXPORTER_OTLP_ENDPOINT": each.url} for each in (receiver, refusing))
+    sides = {
+        "front": run_sidecar(folder, provider, collected, **_configure_front(provider, tools)),
+        "storm": run_sidecar(folder, "", **storm.configure()),
+        **{name: run_sidecar(folder, "", refused, **regulars.configure(name, tools)) for name in REGULARS},
+    }
+    return {name: stack.enter_context(side) for name, side in sides.items()}
 
 
 def hasten(expression: str) -> str:
@@ -154,22 +160,25 @@ class _Play:
         self._tools_port = tools_port
         self._sights: list[Sight] = []
 
-    async def perform(self, prometheus: Prometheus, receiver: Receiver) -> Everything:
+    async def perform(self, prometheus: Prometheus) -> Everything:
         """Let everything happen, and wait until Prometheus has seen it."""
         began_s, lasts_s = time.time(), STORM_S + CALM_S
-        sides, names = self._sides, ("regulars-1", "regulars-2")
+        sides = self._sides
         front = sides["front"].url
         traffic = Traffic(f"{front}/openai", seed=3, duration_s=lasts_s, callers=8, odd_every=4, think_s=0.1, patience_s=4)
         async with asyncio.TaskGroup() as group:
             group.create_task(run_traffic(traffic, self._sights.append))
             group.create_task(run_agent(front, self._tools_port, lasts_s))
-            group.create_task(self._regulars.call_on([sides[name].url for name in names], lasts_s))
-            group.create_task(self._be_troubled(names[1]))
+            group.create_task(self._regulars.call_on([sides[name].url for name in REGULARS], lasts_s))
+            group.create_task(self._be_troubled(REGULARS[1]))
             raging = await self._watch(STORM_S)
             self._storm.recover()
             calm = await self._watch(CALM_S)
         await asyncio.sleep(_SETTLE_S)
-        return Everything(prometheus, began_s, time.time(), sides, self._sights, raging, calm, self._regulars, receiver)
+        ended_s = time.time()
+        scrapes = {name: await asyncio.to_thread(side.scrape) for name, side in sides.items()}
+        logs = {name: side.program.output for name, side in sides.items()}
+        return Everything(prometheus, began_s, ended_s, scrapes, logs, self._sights, raging, calm, self._regulars)
 
     async def _watch(self, seconds: float) -> Phase:
         """Let callers call in the storm, until Prometheus has seen what came of it."""
