@@ -20,6 +20,7 @@ _RANGE: Final = "60s"  # longer than all that was watched
 
 
 _PREFIX: Final = "llm_sidecar_"
+_WHOSE: Final = {"build_info"}  # by which a query keeps to sidecars: others have metrics of the same name
 
 
 class Query(NamedTuple):
@@ -91,7 +92,8 @@ def show_metrics(watched: Everything, metrics: str, phase: Phase | None = None, 
     """Return what all panels that ask for these metrics, named without `llm_sidecar_`, and no others, show of series with these labels."""
     found = []
     for query in QUERIES:
-        if {find_family(name).removeprefix(_PREFIX) for name in read_names(query.text).selected} == set(metrics.split()):
+        named = {find_family(name).removeprefix(_PREFIX) for name in read_names(query.text).selected}
+        if named - _WHOSE == set(metrics.split()):
             found += [values for has, values in show(watched, query, phase) if labels.items() <= has.items()]
     return found
 

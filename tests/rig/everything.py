@@ -162,18 +162,19 @@ class _Play:
 
     async def perform(self, prometheus: Prometheus) -> Everything:
         """Let everything happen, and wait until Prometheus has seen it."""
-        began_s, lasts_s = time.time(), STORM_S + CALM_S
+        began_s, lasts_s = time.time(), STORM_S + CALM_S + _SCRAPED_S
         sides = self._sides
         front = sides["front"].url
-        traffic = Traffic(f"{front}/openai", seed=3, duration_s=lasts_s, callers=8, odd_every=4, think_s=0.1, patience_s=4)
+        traffic, stop = Traffic(f"{front}/openai", seed=3, callers=8, odd_every=4, think_s=0.1, patience_s=4), asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            group.create_task(run_traffic(traffic, self._sights.append))
+            group.create_task(run_traffic(traffic, self._sights.append, stop))
             group.create_task(run_agent(front, self._tools_port, lasts_s))
             group.create_task(self._regulars.call_on([sides[name].url for name in REGULARS], lasts_s))
             group.create_task(self._be_troubled(REGULARS[1]))
             raging = await self._watch(STORM_S)
             self._storm.recover()
             calm = await self._watch(CALM_S)
+            stop.set()
         await asyncio.sleep(_SETTLE_S)
         ended_s = time.time()
         scrapes = {name: await asyncio.to_thread(side.scrape) for name, side in sides.items()}
