@@ -82,7 +82,8 @@ def test_budgets_are_told(everything: Everything) -> None:
     spent = "budget_spent_usd budget_limit_usd"
     assert find_peak(everything, spent, tenant="near", window="day") == pytest.approx(NEAR_CALLS * UNPRICED_USD)
     assert find_peak(everything, spent, tenant="frugal", window="day") >= 1 - 1e-9, "more while each sidecar counts for itself"
-    assert 0 < find_peak(everything, spent, tenant="*", window="month") < 0.1
+    peaks = [max(values) for values in show_metrics(everything, spent, tenant="*", window="month")]
+    assert any(0 < peak < 0.1 for peak in peaks), "a hundredth of it is spent"
     assert find_peak(everything, "budget_soft_limit_reached", tenant="near", window="day") == 1
     assert find_peak(everything, "budget_soft_limit_reached", tenant="*", window="month") == 0
     assert find_peak(everything, "spending_stopped", tenant="halted") == 1

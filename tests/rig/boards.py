@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -111,6 +112,7 @@ def find_family(series: str) -> str:
         return series
 
 
+@cache
 def read_names(text: str) -> Names:
     """Return what an expression names. One that is none raises ValueError."""
     selected: dict[str, set[str]] = {}
