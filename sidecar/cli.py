@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     render = _add_verb(verbs, "render", _render, "write dashboards, alert rules and runbook")
     render.add_argument("folder", metavar="DIR", type=_read_folder, help="where to; files that are there are replaced, others left alone")
-    render.add_argument("--thresholds", metavar="FILE", help="thresholds, least traffic, objective and links [as in the catalogue]")
+    render.add_argument("--thresholds", metavar="FILE", help="thresholds, least traffic, objective and links [built in]")
 
     simulate = _add_verb(verbs, "simulate", _simulate, "run the simulated provider alone")
     simulate.add_argument("--listen", metavar="ADDR", default="127.0.0.1:4010", help="host:port [127.0.0.1:4010]")
