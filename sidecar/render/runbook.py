@@ -23,7 +23,7 @@ Where to look, for all of them:
 
 - the board that `dashboard_url` of the alert leads to. [Overview](../dashboards/overview.json) is where to begin, and from there by
   links to [latency](../dashboards/latency.json), [cost](../dashboards/cost.json), [resilience](../dashboards/resilience.json),
-  [cache](../dashboards/cache.json) and [the sidecar itself](../dashboards/itself.json). Names between quotes are titles of panels;
+  [cache](../dashboards/cache.json) and [the sidecar itself](../dashboards/sidecar.json). Names between quotes are titles of panels;
 - queries, as they stand under each heading: they can be pasted into Prometheus, and ask for all jobs;
 - traces: calls that failed, were refused or cut, and slow ones are always kept. An exemplar on a latency panel leads to one;
 - the caller's view: `x-sidecar-request-id` on an answer is the id in logs and spans, and `x-sidecar-error` names the error id of an
