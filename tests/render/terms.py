@@ -1,4 +1,7 @@
-"""Terms of which everything is other than by default: what is rendered with them must change in every place together."""
+"""Terms of which everything is other than by default: what is rendered with them must change in every place together.
+
+Shares are no whole percentages, so that one that is rounded where it is told is found.
+"""
 
 from typing import Final
 
@@ -10,19 +13,19 @@ _FILE: Final = {
     "thresholds": {
         "mean_latency": {"warning": 5, "critical": "10s", "grades": [3, 5, 10]},
         "latency_p95": {"warning": 5, "critical": 20.48},
-        "error_ratio": {"warning": 0.02, "critical": 0.1, "grades": [0.005, 0.02, 0.1]},
-        "cache_hit_ratio": {"info": 0.35},
+        "error_ratio": {"warning": 0.025, "critical": 0.125, "grades": [0.0075, 0.025, 0.125]},
+        "cache_hit_ratio": {"info": 0.345},
         "time_to_first_token_p95": {"warning": 5.12, "bands": {"excellent": "1280ms", "good": 5.12}},
         "output_tokens_per_second": {"warning": 20, "bands": {"excellent": 75, "good": 30, "acceptable": 20}},
         "response_time": {"bands": {"excellent": 3, "good": 10, "slow": 20.48}},
-        "ratelimit_remaining": {"info": 0.3, "warning": 0.1},
-        "budget_spent": {"warning": 0.7, "critical": 0.9},
-        "rate_limited_ratio": {"warning": 0.08},
-        "tenant_limited_ratio": {"warning": 0.12},
-        "cut_ratio": {"warning": 0.03},
-        "tool_error_ratio": {"warning": 0.25},
-        "spans_dropped_ratio": {"warning": 0.04},
-        "memory_used": {"warning": 0.7, "critical": 0.9},
+        "ratelimit_remaining": {"info": 0.275, "warning": 0.075},
+        "budget_spent": {"warning": 0.725, "critical": 0.925},
+        "rate_limited_ratio": {"warning": 0.085},
+        "tenant_limited_ratio": {"warning": 0.115},
+        "cut_ratio": {"warning": 0.035},
+        "tool_error_ratio": {"warning": 0.255},
+        "spans_dropped_ratio": {"warning": 0.045},
+        "memory_used": {"warning": 0.725, "critical": 0.925},
         "overhead_p99": {"warning": "100ms"},
         "cost_spike": {"warning": 5},
         "requests_per_minute": {"warning": 20, "target": 500},

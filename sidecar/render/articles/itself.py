@@ -44,7 +44,7 @@ limit no longer counts once they have begun, or by callers that read slowly.""",
         meaning="As many sessions are open as `limits.websockets` allows, handshakes included.",
         impact="New sessions get 503 with `Retry-After: 1`; open ones and all other calls go on.",
         diagnosis="""\
-"WebSocket sessions" over the last day: a slow rise is sessions that nobody closes, a jump is callers that open one per request.
+"Open WebSocket sessions" over the last day: a slow rise is sessions that nobody closes, a jump is callers that open one per request.
 Sessions on which nothing moves end after `timeouts.websocket_idle`.""",
         mitigation="""\
 Close sessions that are not needed, lower `timeouts.websocket_idle`, or raise `limits.websockets`: each takes two connections.""",
