@@ -37,6 +37,7 @@ class Tier(NamedTuple):
     expr: str
     hold: str  # "for"; "" fires at once
     summary: str
+    limit: str = ""  # what `value` is compared with, as people write it: stands for `{limit}` in the description
 
 
 class Alert(NamedTuple):
@@ -44,7 +45,7 @@ class Alert(NamedTuple):
 
     name: str
     tiers: tuple[Tier, ...]
-    description: str  # Go template of $labels and $value
+    description: str  # Go template of $labels and $value; `{limit}` is the limit of the severity that fires
     board: str  # uid of the dashboard that tells more
     article: Article
     keep: str = ""  # keep_firing_for
@@ -85,7 +86,7 @@ def annotate(alert: Alert, tier: Tier, links: Links) -> dict[str, str]:
     """Return the annotations of one severity, templates unexpanded."""
     return {
         "summary": tier.summary,
-        "description": alert.description,
+        "description": alert.description.replace("{limit}", tier.limit),
         "runbook_url": f"{links.runbook}#{alert.name.lower()}",
         "dashboard_url": _link_board(alert, links),
     }
