@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from sidecar.render.yaml_text import dump_yaml
-from sidecar.thresholds import Links
+from sidecar.thresholds import Links, Threshold
 
 # Labels of the target that tell the sidecars of a job apart: traffic is summed over them.
 TARGET: Final = "instance, pod, container, endpoint"
@@ -38,6 +38,7 @@ class Tier(NamedTuple):
     hold: str  # "for"; "" fires at once
     summary: str
     limit: str = ""  # what `value` is compared with, as people write it: stands for `{limit}` in the description
+    labels: tuple[tuple[str, str], ...] = ()  # beside severity, where a severity has several tiers that differ in them
 
 
 class Alert(NamedTuple):
@@ -65,6 +66,15 @@ class Group(NamedTuple):
     name: str
     rules: tuple[Alert | Recording, ...]
     interval: str = ""
+
+
+def find_limit(threshold: Threshold, severity: Severity) -> float:
+    """Return the value at which `severity` begins. A signal that has no such severity raises KeyError."""
+    limits = {Severity.INFO: threshold.info, Severity.WARNING: threshold.warning, Severity.CRITICAL: threshold.critical}
+    limit = limits.get(severity)
+    if limit is None:
+        raise KeyError(f"{threshold.signal} has no {severity}")
+    return limit
 
 
 def list_alerts(groups: Iterable[Group]) -> list[Alert]:
@@ -109,7 +119,7 @@ def _build_tier(alert: Alert, tier: Tier, links: Links) -> dict[str, Any]:
         "alert": alert.name,
         "expr": tier.expr,
         **{name: time for name, time in times.items() if time},
-        "labels": {"severity": str(tier.severity)},
+        "labels": {"severity": str(tier.severity), **dict(tier.labels)},
         "annotations": annotate(alert, tier, links),
     }
 
