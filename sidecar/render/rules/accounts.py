@@ -103,8 +103,8 @@ def _budget_spent(terms: Terms) -> Alert:
         Article(
             f"A budget is spent to {print_percentage(limit)} or more, or so little is left that at least {terms.traffic.events} calls were "
             "refused in 15 minutes.",
-            "Calls of the tenant that would cost are refused with 429 `budget_spent` until the day or the month is over (UTC). Kept answers "
-            "are still given.",
+            "Calls of the tenant that would cost are refused with 429 `budget_spent` until the day or the month is over (UTC). Kept "
+            "answers are still given.",
             '"Budget spent of limit" tells which budget; "Calls refused by limit" how many calls it refuses. Much that is reserved and '
             "little that is spent means calls that allow for far longer answers than they get.",
             "Raise `budgets`, or wait. Let callers set `max_tokens`, or lower `budgets.output_tokens`: less is reserved then.",
@@ -152,8 +152,8 @@ def _cost_spike(terms: Terms) -> Alert:
     return Alert(
         "LLMCostSpike",
         (Tier(Severity.WARNING, expr, "10m", "Calls cost far more than a day ago.", print_number(limit)),),
-        "The calls of {{ $labels.job }} cost {{ $value | humanize }} times as much in the last hour as in the same hour a day ago, above the "
-        "limit of {limit} times.",
+        "The calls of {{ $labels.job }} cost {{ $value | humanize }} times as much in the last hour as in the same hour a day ago, above "
+        "the limit of {limit} times.",
         _COST,
         Article(
             f"In the last hour calls cost more than {print_number(limit)} times as much as in the same hour a day ago, and at least "
@@ -161,8 +161,8 @@ def _cost_spike(terms: Terms) -> Alert:
             "The bill. A prompt that grew, a loop in an agent or a leaked credential are found here long before the invoice tells.",
             '"Cost per hour by model" and "Cost per hour by tenant" show whose it is; "Tokens by type" whether prompts, answers or '
             'reasoning grew; "Calls by model" whether there are simply more of them. More retries and hedges cost too: "Retries by cause".',
-            "Stop a tenant that runs away (`POST /api/budgets` with its name and `stopped`), or give it a budget in `budgets`. Where the new "
-            "level is meant, nothing is to be done: the alert is gone within a day.",
+            "Stop a tenant that runs away (`POST /api/budgets` with its name and `stopped`), or give it a budget in `budgets`. Where the "
+            "new level is meant, nothing is to be done: the alert is gone within a day.",
             (
                 'topk(10, sum by (job, provider, model) (increase(llm_sidecar_cost_usd_total{source!="estimated"}[1h])))',
                 "topk(10, sum by (job, tenant) (increase(llm_sidecar_tenant_cost_usd_total[1h])))",
@@ -182,8 +182,8 @@ def _unpriced_traffic(terms: Terms) -> Alert:
         "price in the table; {limit} or more are told.",
         _COST,
         Article(
-            f"At least {terms.traffic.events} calls in the last hour have token counts but used a model that the price table does not know, "
-            "a service tier whose prices it does not list, or tokens of audio and images, for which it has none (`reason` of "
+            f"At least {terms.traffic.events} calls in the last hour have token counts but used a model that the price table does not "
+            "know, a service tier whose prices it does not list, or tokens of audio and images, for which it has none (`reason` of "
             '`llm_sidecar_unpriced_requests_total`, and "Calls without a price").',
             "The cost shown is too low. Nothing else is wrong.",
             '"Calls by model" names the models. The table is YAML; the built-in one is `sidecar/data/prices.yaml`.',

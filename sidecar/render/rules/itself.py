@@ -84,12 +84,9 @@ def _memory_high(terms: Terms) -> Alert:
     return Alert(
         "LLMSidecarMemoryHigh",
         (
+            Tier(Severity.WARNING, f"{used} > {write_number(warning)}", "10m", "A sidecar uses much memory.", print_percentage(warning)),
             Tier(
-                Severity.WARNING, f"{used} > {write_number(warning)}", "10m", "A sidecar uses much of its memory.", print_percentage(warning)
-            ),
-            Tier(
-                Severity.CRITICAL, f"{used} > {write_number(critical)}", "2m", "A sidecar is about to run out of memory.",
-                print_percentage(critical),
+                Severity.CRITICAL, f"{used} > {write_number(critical)}", "2m", "A sidecar runs out of memory.", print_percentage(critical)
             ),
         ),
         "The sidecar {{ $labels.instance }} of {{ $labels.job }} uses {{ $value | humanizePercentage }} of the memory that it may take, "
@@ -113,7 +110,7 @@ def _memory_high(terms: Terms) -> Alert:
         ),
         keep="10m",
         choose=_INSTANCE,
-    )  # fmt: skip
+    )
 
 
 def _overhead_high(terms: Terms) -> Alert:
@@ -125,19 +122,19 @@ def _overhead_high(terms: Terms) -> Alert:
     return Alert(
         "LLMSidecarOverheadHigh",
         (Tier(Severity.WARNING, expr, "10m", "The sidecar itself makes calls slow.", print_duration(limit)),),
-        "1% of the calls of {{ $labels.job }} were held up by the sidecar itself for more than {{ $value | humanizeDuration }} in the last 5 "
-        "minutes, before they went out; the limit is {limit}.",
+        "1% of the calls of {{ $labels.job }} were held up by the sidecar itself for more than {{ $value | humanizeDuration }} in the last "
+        "5 minutes, before they went out; the limit is {limit}.",
         _SIDECAR,
         Article(
             f"The sidecar itself added more than {print_duration(limit)} to one call in a hundred before it went out, in at least "
             f"{terms.traffic.timed_calls} calls over 5 minutes, for 10 minutes. Waiting for the request's body, for room, for a connection "
             "and for attempts that failed before is not counted.",
             "Every call is that much slower than without the sidecar.",
-            '"Event-loop lag" and "CPU": a process that has too little of its processor is late with everything. Of a container with a limit '
-            'on its processor look at how often it is held back. "Added by the sidecar" on both sides, "Calls per second" and long prompts '
-            "tell whether it is the load.",
-            "Give the sidecar more of a processor, or take the limit on it away; run more sidecars. Redaction of content and spans take what "
-            "`content.cpu_share` and `tracing.cpu_share` allow: lower them.",
+            '"Event-loop lag" and "CPU": a process that has too little of its processor is late with everything. Of a container with a '
+            'limit on its processor look at how often it is held back. "Added by the sidecar" on both sides, "Calls per second" and long '
+            "prompts tell whether it is the load.",
+            "Give the sidecar more of a processor, or take the limit on it away; run more sidecars. Redaction of content and spans take "
+            "what `content.cpu_share` and `tracing.cpu_share` allow: lower them.",
             (
                 "histogram_quantile(0.99, sum by (job, instance, side, le) (rate(llm_sidecar_overhead_seconds_bucket[5m])))",
                 "histogram_quantile(0.99, sum by (job, instance, le) (rate(llm_sidecar_event_loop_lag_seconds_bucket[5m])))",
@@ -153,7 +150,7 @@ def _config_reload_failed() -> Alert:
     return Alert(
         "LLMConfigReloadFailed",
         (Tier(Severity.WARNING, expr, "10m", "A changed configuration could not be loaded."),),
-        "A sidecar of {{ $labels.job }} has gone on with its former configuration for more than 10 minutes: the last one could not be loaded.",
+        "A sidecar of {{ $labels.job }} goes on with its former configuration: the last one could not be loaded, 10 minutes ago or more.",
         _SIDECAR,
         Article(
             "The configuration of at least one sidecar was to be loaded anew, and was refused. It is loaded whole or not at all.",

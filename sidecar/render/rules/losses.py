@@ -26,8 +26,8 @@ def _spans_dropped(terms: Terms) -> Alert:
         "{{ $value | humanizePercentage }} of the spans of {{ $labels.job }} were lost in the last 10 minutes, above the limit of {limit}.",
         _SIDECAR,
         Article(
-            f"More than {print_percentage(limit)} of the spans of kept traces were lost, at least {terms.traffic.events} in 10 minutes; and "
-            "that for 10 minutes.",
+            f"More than {print_percentage(limit)} of the spans of kept traces were lost, at least {terms.traffic.events} in 10 minutes; "
+            "and that for 10 minutes.",
             "Traces are missing. Calls and metrics are not touched.",
             "`llm_sidecar_spans_dropped_total` by reason. `export_failed`: the collector is down, refuses or is misaddressed (log line "
             "`span_export_failed`). `queue_full`: more spans than it takes, or than `tracing.cpu_share` allows. `shutdown`: the collector "
@@ -96,7 +96,8 @@ def _label_overflow() -> Alert:
     return Alert(
         "LLMLabelOverflow",
         (Tier(Severity.INFO, expr, "", "A bound on labels was reached."),),
-        "{{ $value | humanize }} calls of {{ $labels.job }} in the last hour were counted with {{ $labels.label }} as other; none should be.",
+        "{{ $value | humanize }} calls of {{ $labels.job }} in the last hour were counted with {{ $labels.label }} as other; "
+        "none should be.",
         _SIDECAR,
         Article(
             "More distinct models, error types or the like came in than `limits.labels` or `limits.series` allow. The rest are counted "

@@ -38,6 +38,7 @@ _SUMMARIES: Final = {
 _RATIO: Final = "job:llm_sidecar_service_errors_per_requests:ratio_rate"
 _REQUESTS: Final = "job:llm_sidecar_service_requests:rate5m"
 _ERRORS: Final = "job:llm_sidecar_service_errors:rate5m"
+_ENDINGS: Final = "|".join(sorted(map(str, SERVICE_ERRORS)))
 _ALL: Final = f"{TARGET}, route, provider, model, ending"
 
 
@@ -73,11 +74,10 @@ def list_recordings(terms: Terms) -> tuple[Recording, ...]:
 
     Sums of the recorded rates: a rate over days of every series of every sidecar would read millions of samples each time.
     """
-    errors = "|".join(sorted(map(str, SERVICE_ERRORS)))
     windows = dict.fromkeys(window for pace in list_paces(terms) for window in (pace.short, pace.long))
     return (
         Recording(_REQUESTS, f"sum without ({_ALL}) (\n  rate(llm_sidecar_requests_total[5m])\n)"),
-        Recording(_ERRORS, f'sum without ({_ALL}) (\n  rate(llm_sidecar_requests_total{{ending=~"{errors}"}}[5m])\n)'),
+        Recording(_ERRORS, f'sum without ({_ALL}) (\n  rate(llm_sidecar_requests_total{{ending=~"{_ENDINGS}"}}[5m])\n)'),
         *(
             Recording(f"{_RATIO}{window}", f"sum_over_time({_ERRORS}[{window}])\n/ (sum_over_time({_REQUESTS}[{window}]) > 0)")
             for window in windows
@@ -91,8 +91,8 @@ def list_rules(terms: Terms) -> tuple[Alert, ...]:
         Alert(
             "LLMErrorBudgetBurn",
             tuple(_watch_pace(terms, pace) for pace in list_paces(terms)),
-            "{{ $value | humanizePercentage }} of the calls of {{ $labels.job }} failed over the longer of two windows, and more than the "
-            f"limit of that pace over both: faster than an objective of {print_percentage(terms.objective.success_ratio)} in 30 days allows.",
+            "{{ $value | humanizePercentage }} of the calls of {{ $labels.job }} failed over the longer of two windows, above the limit of "
+            f"{{limit}} over both: more than an objective of {print_percentage(terms.objective.success_ratio)} over 30 days allows.",
             "llm-sidecar-overview",
             _write_article(terms),
         ),
@@ -106,7 +106,8 @@ def _watch_pace(terms: Terms, pace: Pace) -> Tier:
         f"and {_RATIO}{pace.short} > {limit}\n"
         f"and avg_over_time({_REQUESTS}[{pace.short}]) * {pace.short_s} >= {terms.traffic.calls}"
     )
-    return Tier(pace.severity, expr, pace.hold, _SUMMARIES[pace.severity], labels=(("long", pace.long), ("short", pace.short)))
+    windows = (("long", pace.long), ("short", pace.short))
+    return Tier(pace.severity, expr, pace.hold, _SUMMARIES[pace.severity], print_percentage(allow_errors(terms, pace)), windows)
 
 
 def _write_article(terms: Terms) -> Article:
@@ -116,9 +117,9 @@ def _write_article(terms: Terms) -> Article:
         for pace in list_paces(terms)
     )
     return Article(
-        f"The objective is that {print_percentage(terms.objective.success_ratio)} of the calls of a job succeed over 30 days. What may fail "
-        f"is its error budget, and it is used up too fast: more calls failed than {limits}; each in at least {terms.traffic.calls} calls in "
-        "the shorter window. Failures are those of LLMHighErrorRatio. The labels `long` and `short` name the windows that fire.",
+        f"The objective is that {print_percentage(terms.objective.success_ratio)} of the calls of a job succeed over 30 days. What may "
+        f"fail is its error budget, and it is used up too fast: more calls failed than {limits}; each in at least {terms.traffic.calls} "
+        "calls in the shorter window. Failures are those of LLMHighErrorRatio. The labels `long` and `short` name the windows that fire.",
         "Callers get errors. Critical: at this pace the budget is gone within days, by an outage or close to one. Warning: it will be "
         "gone before its 30 days are over.",
         'As for LLMHighErrorRatio: "Calls that did not complete" shows which ending it is, "Error ratio by route" where. A warning is most '
@@ -126,7 +127,7 @@ def _write_article(terms: Terms) -> Article:
         "As for LLMHighErrorRatio. Where the budget is spent, put off what is risky. An objective that is always missed, or that nobody "
         "would be woken for, is the wrong one: render the rules with another `objective.success_ratio`.",
         (
-            f'sum by (job, route, ending) (increase(llm_sidecar_requests_total{{ending=~"{"|".join(sorted(map(str, SERVICE_ERRORS)))}"}}[1d])) > 0',
+            f'sum by (job, route, ending) (increase(llm_sidecar_requests_total{{ending=~"{_ENDINGS}"}}[1d])) > 0',
             "sum by (job) (increase(llm_sidecar_requests_total[1d]))",
         ),
     )

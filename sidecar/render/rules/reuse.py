@@ -26,9 +26,9 @@ def _low_cache_hit_ratio(terms: Terms) -> Alert:
             f"Less than {print_percentage(limit)} of the answers that were looked for in the last 30 minutes were kept, of at least "
             f"{terms.traffic.cache_lookups}; and that for 30 minutes.",
             "The cache costs memory and saves little. Nobody waits longer for it.",
-            '"Not stored by reason" and "Evictions" tell whether answers are not kept, or not for long enough; where neither is much, calls '
-            "are never the same. `unfit` is an answer that is not whole and good, or that its server does not want kept. Something that "
-            "changes with each call, such as a time or an id in the prompt or in a header, makes each one a new one. "
+            '"Not stored by reason" and "Evictions" tell whether answers are not kept, or not for long enough; where neither is much, '
+            "calls are never the same. `unfit` is an answer that is not whole and good, or that its server does not want kept. Something "
+            "that changes with each call, such as a time or an id in the prompt or in a header, makes each one a new one. "
             '"Commands by outcome" tells whether the shared store is there.',
             "Take out of prompts what makes no difference, name such headers in `cache.ignore_headers`, make `cache.warm` larger or "
             "`cache.expiry` longer. Where calls do not repeat, switch the cache off.",

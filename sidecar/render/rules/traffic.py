@@ -31,8 +31,8 @@ def list_rules(terms: Terms) -> tuple[Alert, ...]:
             Article(
                 f"The sidecars of a job carried fewer than {print_number(limit)} calls per minute for 15 minutes, all together.",
                 "None by itself. Where there is always traffic, callers have failed, or go past the sidecar.",
-                '"Calls per second" shows when it fell. At once: a deployment of the application, its base URL, a network policy; look whether '
-                "the application still calls its provider, directly. Slowly: the application's own callers.",
+                '"Calls per second" shows when it fell. At once: a deployment of the application, its base URL, a network policy; look '
+                "whether the application still calls its provider, directly. Slowly: the application's own callers.",
                 "Mend the callers, or their way to the sidecar. Where quiet hours are normal, take low-traffic.yml out.",
                 (
                     "sum by (job) (rate(llm_sidecar_requests_total[10m])) * 60",

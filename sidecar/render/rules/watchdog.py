@@ -23,8 +23,8 @@ def list_rules(terms: Terms) -> tuple[Alert, ...]:
             Article(
                 "It always fires. Prometheus evaluates the rules, and Alertmanager sends what they say.",
                 "None while it fires. While it is silent, no other alert can be heard either.",
-                "Where it is silent: whether Prometheus runs, has loaded the rules (`/rules`) and reaches Alertmanager (`/status`); whether "
-                "Alertmanager runs and its receiver takes messages (`alertmanager_notifications_failed_total`).",
+                "Where it is silent: whether Prometheus runs, has loaded the rules (`/rules`) and reaches Alertmanager (`/status`); "
+                "whether Alertmanager runs and its receiver takes messages (`alertmanager_notifications_failed_total`).",
                 "Mend what does not work. Send it to a service that raises the alarm when it stays away: nothing that it watches can.",
                 ('ALERTS{alertname="LLMWatchdog"}',),
             ),
