@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from sidecar.render.yaml_text import dump_yaml
-from sidecar.thresholds import Links, Threshold
+from sidecar.thresholds import Links
 
 # Labels of the target that tell the sidecars of a job apart: traffic is summed over them.
 TARGET: Final = "instance, pod, container, endpoint"
@@ -66,15 +66,6 @@ class Group(NamedTuple):
     name: str
     rules: tuple[Alert | Recording, ...]
     interval: str = ""
-
-
-def find_limit(threshold: Threshold, severity: Severity) -> float:
-    """Return the value at which `severity` begins. A signal that has no such severity raises KeyError."""
-    limits = {Severity.INFO: threshold.info, Severity.WARNING: threshold.warning, Severity.CRITICAL: threshold.critical}
-    limit = limits.get(severity)
-    if limit is None:
-        raise KeyError(f"{threshold.signal} has no {severity}")
-    return limit
 
 
 def list_alerts(groups: Iterable[Group]) -> list[Alert]:

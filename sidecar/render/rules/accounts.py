@@ -3,15 +3,17 @@
 from typing import Final
 
 from sidecar.config import Budgets
-from sidecar.render.alerting import TARGET, Alert, Article, Recording, Severity, Tier, find_limit
+from sidecar.render.alerting import TARGET, Alert, Article, Recording, Severity, Tier
 from sidecar.render.figures import print_number, print_percentage, write_number
+from sidecar.render.rules import recordings
+from sidecar.render.rules.forms import Step, list_limits, make_tiers, print_limits, sum_over_target
 from sidecar.thresholds import Terms
 
+_HOURLY_COST: Final = "job:llm_sidecar_cost_usd:increase1h"
 # What the alerts below read, in their group: the cost of an hour, that of estimated tokens left out.
 RECORDINGS: Final = (
     Recording(
-        "job:llm_sidecar_cost_usd:increase1h",
-        f'sum without ({TARGET}, provider, model, source) (\n  increase(llm_sidecar_cost_usd_total{{source!="estimated"}}[1h])\n)',
+        _HOURLY_COST, sum_over_target('increase(llm_sidecar_cost_usd_total{source!="estimated"}[1h])', "provider", "model", "source")
     ),
 )
 _COST: Final = "llm-sidecar-cost"
@@ -32,20 +34,18 @@ def list_rules(terms: Terms) -> tuple[Alert, ...]:
 
 
 def _tenant_limited(terms: Terms) -> Alert:
-    limit = find_limit(terms.thresholds.tenant_limited_ratio, Severity.WARNING)
-    expr = (
-        f"job_tenant:llm_sidecar_limited_requests_per_requests:ratio_rate5m > {write_number(limit)}\n"
-        f"and job_tenant:llm_sidecar_tenant_requests:rate5m * 300 >= {terms.traffic.calls}"
-    )
+    threshold, least = terms.thresholds.tenant_limited_ratio, terms.traffic.calls
+    steps = {Severity.WARNING: Step("10m", "A tenant's calls are refused by limits.")}
+    guard = f"and {recordings.TENANT_REQUESTS} * 300 >= {least}"
     return Alert(
         "LLMTenantLimited",
-        (Tier(Severity.WARNING, expr, "10m", "A tenant's calls are refused by limits.", print_percentage(limit)),),
+        make_tiers(threshold, recordings.TENANT_LIMITED_RATIO, guard, print_percentage, steps),
         "{{ $value | humanizePercentage }} of the calls of tenant {{ $labels.tenant }} of {{ $labels.job }} were refused by the sidecar's "
         "own limits in the last 5 minutes, above the limit of {limit}.",
         _COST,
         Article(
-            f"More than {print_percentage(limit)} of the calls of a tenant were refused with 429 by `limits.rates`, of at least "
-            f"{terms.traffic.calls} calls in 5 minutes, for 10 minutes. Budgets and stops are told by alerts of their own.",
+            f"More than {print_limits(threshold, print_percentage)} of the calls of a tenant were refused with 429 by `limits.rates`, of "
+            f"at least {least} calls in 5 minutes, for 10 minutes. Budgets and stops are told by alerts of their own.",
             "The tenant's callers wait or fail; that is what the limit is for, if it is the right one.",
             '"Calls refused by limit" names the limit; those that begin with `all_` are reached by all tenants together: look at '
             '"Calls by tenant" for who uses it up. Tenants that nobody named share the limits of `other`.',
@@ -85,7 +85,7 @@ def _budget_nearly_spent() -> Alert:
 
 
 def _budget_spent(terms: Terms) -> Alert:
-    limit = find_limit(terms.thresholds.budget_spent, Severity.CRITICAL)
+    limit = list_limits(terms.thresholds.budget_spent)[Severity.CRITICAL]
     expr = (
         f"max without ({TARGET}, window) (\n"
         "  llm_sidecar_budget_spent_usd / (llm_sidecar_budget_limit_usd > 0)\n"
@@ -142,22 +142,21 @@ def _spending_stopped() -> Alert:
 
 
 def _cost_spike(terms: Terms) -> Alert:
-    limit = find_limit(terms.thresholds.cost_spike, Severity.WARNING)
+    threshold = terms.thresholds.cost_spike
     floor_usd = write_number(terms.traffic.cost_usd_per_hour)
     # Without a day before, or where nothing was spent in that hour, there is nothing to compare with: no series, no alert.
-    expr = (
-        f"job:llm_sidecar_cost_usd:increase1h / (job:llm_sidecar_cost_usd:increase1h offset 1d > 0) > {write_number(limit)}\n"
-        f"and job:llm_sidecar_cost_usd:increase1h >= {floor_usd}"
-    )
+    rise = f"{_HOURLY_COST} / ({_HOURLY_COST} offset 1d > 0)"
+    steps = {Severity.WARNING: Step("10m", "Calls cost far more than a day ago.")}
     return Alert(
         "LLMCostSpike",
-        (Tier(Severity.WARNING, expr, "10m", "Calls cost far more than a day ago.", print_number(limit)),),
+        make_tiers(threshold, rise, f"and {_HOURLY_COST} >= {floor_usd}", print_number, steps),
         "The calls of {{ $labels.job }} cost {{ $value | humanize }} times as much in the last hour as in the same hour a day ago, above "
         "the limit of {limit} times.",
         _COST,
         Article(
-            f"In the last hour calls cost more than {print_number(limit)} times as much as in the same hour a day ago, and at least "
-            f"{floor_usd} US dollars. A sidecar that has not run for a day, or that nobody paid for at that hour, cannot raise it.",
+            f"In the last hour calls cost more than {print_limits(threshold, print_number)} times as much as in the same hour a day ago, "
+            f"and at least {floor_usd} US dollars. A sidecar that has not run for a day, or that nobody paid for at "
+            "that hour, cannot raise it.",
             "The bill. A prompt that grew, a loop in an agent or a leaked credential are found here long before the invoice tells.",
             '"Cost per hour by model" and "Cost per hour by tenant" show whose it is; "Tokens by type" whether prompts, answers or '
             'reasoning grew; "Calls by model" whether there are simply more of them. More retries and hedges cost too: "Retries by cause".',
@@ -174,7 +173,7 @@ def _cost_spike(terms: Terms) -> Alert:
 
 
 def _unpriced_traffic(terms: Terms) -> Alert:
-    expr = f"sum without ({TARGET}, reason) (increase(llm_sidecar_unpriced_requests_total[1h])) >= {terms.traffic.events}"
+    expr = f"{sum_over_target('increase(llm_sidecar_unpriced_requests_total[1h])', 'reason')} >= {terms.traffic.events}"
     return Alert(
         "LLMUnpricedTraffic",
         (Tier(Severity.INFO, expr, "5m", "The cost shown is too low.", str(terms.traffic.events)),),

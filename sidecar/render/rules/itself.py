@@ -2,20 +2,20 @@
 
 from typing import Final
 
-from sidecar.render.alerting import TARGET, Alert, Article, Recording, Severity, Tier, find_limit
+from sidecar.render.alerting import TARGET, Alert, Article, Recording, Severity, Tier
 from sidecar.render.figures import print_duration, print_percentage, write_number
+from sidecar.render.rules import recordings
+from sidecar.render.rules.forms import Step, list_limits, make_tiers, print_limits, sum_over_target
 from sidecar.thresholds import Terms
 
+_OVERHEAD_COUNT: Final = "job:llm_sidecar_request_overhead_seconds_count:rate5m"
+_OVERHEAD_P99: Final = "job:llm_sidecar_request_overhead_seconds:p99_5m"
 # What the alerts below read, in their group: what the sidecar adds to the slowest hundredth of calls before they go out.
 RECORDINGS: Final = (
+    Recording(_OVERHEAD_COUNT, sum_over_target('rate(llm_sidecar_overhead_seconds_count{side="request"}[5m])', "side")),
     Recording(
-        "job:llm_sidecar_request_overhead_seconds_count:rate5m",
-        f'sum without ({TARGET}, side) (\n  rate(llm_sidecar_overhead_seconds_count{{side="request"}}[5m])\n)',
-    ),
-    Recording(
-        "job:llm_sidecar_request_overhead_seconds:p99_5m",
-        "histogram_quantile(0.99,\n"
-        f'  sum without ({TARGET}, side) (\n    rate(llm_sidecar_overhead_seconds_bucket{{side="request"}}[5m])\n  )\n)',
+        _OVERHEAD_P99,
+        "histogram_quantile(0.99, " + sum_over_target('rate(llm_sidecar_overhead_seconds_bucket{side="request"}[5m])', "side") + ")",
     ),
 )
 # Restarts within 15 minutes beyond which a process does not come up: one is a deployment, two a deployment taken back.
@@ -79,7 +79,7 @@ def _restarting() -> Alert:
 
 def _memory_high(terms: Terms) -> Alert:
     threshold = terms.thresholds.memory_used
-    warning, critical = (find_limit(threshold, severity) for severity in (Severity.WARNING, Severity.CRITICAL))
+    warning, critical = list_limits(threshold).values()
     used = "process_resident_memory_bytes / llm_sidecar_memory_limit_bytes"
     return Alert(
         "LLMSidecarMemoryHigh",
@@ -114,20 +114,18 @@ def _memory_high(terms: Terms) -> Alert:
 
 
 def _overhead_high(terms: Terms) -> Alert:
-    limit = find_limit(terms.thresholds.overhead_p99, Severity.WARNING)
-    expr = (
-        f"job:llm_sidecar_request_overhead_seconds:p99_5m > {write_number(limit)}\n"
-        f"and job:llm_sidecar_request_overhead_seconds_count:rate5m * 300 >= {terms.traffic.timed_calls}"
-    )
+    threshold, least = terms.thresholds.overhead_p99, terms.traffic.timed_calls
+    steps = {Severity.WARNING: Step("10m", "The sidecar itself makes calls slow.")}
+    guard = f"and {_OVERHEAD_COUNT} * 300 >= {least}"
     return Alert(
         "LLMSidecarOverheadHigh",
-        (Tier(Severity.WARNING, expr, "10m", "The sidecar itself makes calls slow.", print_duration(limit)),),
+        make_tiers(threshold, _OVERHEAD_P99, guard, print_duration, steps),
         "1% of the calls of {{ $labels.job }} were held up by the sidecar itself for more than {{ $value | humanizeDuration }} in the last "
         "5 minutes, before they went out; the limit is {limit}.",
         _SIDECAR,
         Article(
-            f"The sidecar itself added more than {print_duration(limit)} to one call in a hundred before it went out, in at least "
-            f"{terms.traffic.timed_calls} calls over 5 minutes, for 10 minutes. Waiting for the request's body, for room, for a connection "
+            f"The sidecar itself added more than {print_limits(threshold, print_duration)} to one call in a hundred before it went out, in "
+            f"at least {least} calls over 5 minutes, for 10 minutes. Waiting for the request's body, for room, for a connection "
             "and for attempts that failed before is not counted.",
             "Every call is that much slower than without the sidecar.",
             '"Event-loop lag" and "CPU": a process that has too little of its processor is late with everything. Of a container with a '
@@ -168,7 +166,7 @@ def _config_reload_failed() -> Alert:
 
 def _shared_store_down() -> Alert:
     # Nobody knows of a store that nobody asks: silent without commands.
-    expr = f"min without ({TARGET}) (llm_sidecar_shared_up) == 0\nand job:llm_sidecar_shared_commands:rate5m > 0"
+    expr = f"min without ({TARGET}) (llm_sidecar_shared_up) == 0\nand {recordings.SHARED_COMMANDS} > 0"
     return Alert(
         "LLMSharedStoreDown",
         (Tier(Severity.WARNING, expr, "2m", "The shared store does not answer."),),

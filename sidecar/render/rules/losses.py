@@ -2,8 +2,10 @@
 
 from typing import Final
 
-from sidecar.render.alerting import TARGET, Alert, Article, Severity, Tier, find_limit
-from sidecar.render.figures import print_percentage, write_number
+from sidecar.render.alerting import TARGET, Alert, Article, Severity, Tier
+from sidecar.render.figures import print_percentage
+from sidecar.render.rules import recordings
+from sidecar.render.rules.forms import Step, make_tiers, print_limits
 from sidecar.thresholds import Terms
 
 _SIDECAR: Final = "llm-sidecar-sidecar"
@@ -15,18 +17,16 @@ def list_rules(terms: Terms) -> tuple[Alert, ...]:
 
 
 def _spans_dropped(terms: Terms) -> Alert:
-    limit = find_limit(terms.thresholds.spans_dropped_ratio, Severity.WARNING)
-    expr = (
-        f"job:llm_sidecar_spans_dropped_per_spans:ratio_rate10m > {write_number(limit)}\n"
-        f"and job:llm_sidecar_spans_dropped:rate10m * 600 >= {terms.traffic.events}"
-    )
+    threshold, least = terms.thresholds.spans_dropped_ratio, terms.traffic.events
+    steps = {Severity.WARNING: Step("10m", "Spans of kept traces are lost.")}
+    guard = f"and {recordings.SPANS_DROPPED} * 600 >= {least}"
     return Alert(
         "LLMSpansDropped",
-        (Tier(Severity.WARNING, expr, "10m", "Spans of kept traces are lost.", print_percentage(limit)),),
+        make_tiers(threshold, recordings.SPANS_DROPPED_RATIO, guard, print_percentage, steps),
         "{{ $value | humanizePercentage }} of the spans of {{ $labels.job }} were lost in the last 10 minutes, above the limit of {limit}.",
         _SIDECAR,
         Article(
-            f"More than {print_percentage(limit)} of the spans of kept traces were lost, at least {terms.traffic.events} in 10 minutes; "
+            f"More than {print_limits(threshold, print_percentage)} of the spans of kept traces were lost, at least {least} in 10 minutes; "
             "and that for 10 minutes.",
             "Traces are missing. Calls and metrics are not touched.",
             "`llm_sidecar_spans_dropped_total` by reason. `export_failed`: the collector is down, refuses or is misaddressed (log line "

@@ -1,7 +1,9 @@
 """Alerts on what is kept: a cache that finds little."""
 
-from sidecar.render.alerting import Alert, Article, Severity, Tier, find_limit
-from sidecar.render.figures import print_percentage, write_number
+from sidecar.render.alerting import Alert, Article, Severity
+from sidecar.render.figures import print_percentage
+from sidecar.render.rules import recordings
+from sidecar.render.rules.forms import Step, make_tiers, print_limits
 from sidecar.thresholds import Terms
 
 
@@ -11,20 +13,17 @@ def list_rules(terms: Terms) -> tuple[Alert, ...]:
 
 
 def _low_cache_hit_ratio(terms: Terms) -> Alert:
-    limit = find_limit(terms.thresholds.cache_hit_ratio, Severity.INFO)
-    expr = (
-        f"job:llm_sidecar_cache_hits_per_lookups:ratio_increase30m < {write_number(limit)}\n"
-        f"and job:llm_sidecar_cache_lookups:increase30m >= {terms.traffic.cache_lookups}"
-    )
+    threshold, least = terms.thresholds.cache_hit_ratio, terms.traffic.cache_lookups
+    steps = {Severity.INFO: Step("30m", "The cache finds little of what is looked for.")}
     return Alert(
         "LLMLowCacheHitRatio",
-        (Tier(Severity.INFO, expr, "30m", "The cache finds little of what is looked for.", print_percentage(limit)),),
+        make_tiers(threshold, recordings.CACHE_HIT_RATIO, f"and {recordings.CACHE_LOOKUPS} >= {least}", print_percentage, steps),
         "{{ $value | humanizePercentage }} of the answers that {{ $labels.job }} looked for in the last 30 minutes were kept, "
         "below the limit of {limit}.",
         "llm-sidecar-cache",
         Article(
-            f"Less than {print_percentage(limit)} of the answers that were looked for in the last 30 minutes were kept, of at least "
-            f"{terms.traffic.cache_lookups}; and that for 30 minutes.",
+            f"Less than {print_limits(threshold, print_percentage)} of the answers that were looked for in the last 30 minutes were kept, "
+            f"of at least {least}; and that for 30 minutes.",
             "The cache costs memory and saves little. Nobody waits longer for it.",
             '"Not stored by reason" and "Evictions" tell whether answers are not kept, or not for long enough; where neither is much, '
             "calls are never the same. `unfit` is an answer that is not whole and good, or that its server does not want kept. Something "

@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from sidecar.render.alerting import TARGET, Alert, Article, Severity, Tier, find_limit
+from sidecar.render.alerting import TARGET, Alert, Article, Severity, Tier
 from sidecar.render.figures import print_number, write_number
+from sidecar.render.rules.forms import list_limits
 from sidecar.thresholds import Terms
 
 HEAD: Final = """\
@@ -14,7 +15,7 @@ By choice, for where there is always traffic: everywhere else a night without ca
 
 def list_rules(terms: Terms) -> tuple[Alert, ...]:
     """Return the one alert. A job of which no sidecar can be scraped is LLMSidecarDown's."""
-    limit = find_limit(terms.thresholds.requests_per_minute, Severity.WARNING)
+    limit = list_limits(terms.thresholds.requests_per_minute)[Severity.WARNING]
     # Nothing is counted before the first call: a sidecar that is there and has counted nothing carries 0.
     expr = (
         "(\n"
