@@ -55,7 +55,9 @@ def render_cases(cases: Sequence[Case], groups: Sequence[Group], links: Links, r
     """Return a file for `promtool test rules`. `rule_file`: what `groups` are written to, seen from the test file."""
     alerts = {alert.name: alert for alert in list_alerts(groups)}
     tests = [_build_case(case, alerts, links) for case in cases]
-    tree = {"rule_files": [rule_file], "evaluation_interval": "1m", "tests": tests}
+    # What is recorded comes before who reads it; promtool takes groups in any order otherwise.
+    order = [group.name for group in groups]
+    tree = {"rule_files": [rule_file], "evaluation_interval": "1m", "group_eval_order": order, "tests": tests}
     return dump_yaml(tree, "For promtool test rules: for each alert what makes it fire, and what must not.")
 
 

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from sidecar.render.alerting import TARGET, Severity, Tier
 from sidecar.render.figures import write_number
-from sidecar.thresholds import Side, Threshold
+from sidecar.thresholds import Side, Terms, Threshold
 
 _SIGNS: Final = {Side.ABOVE: ">", Side.BELOW: "<"}
 
@@ -26,6 +26,12 @@ def list_limits(threshold: Threshold) -> dict[Severity, float]:
     """Return the limits that a threshold has, the lightest severity first."""
     limits = {Severity.INFO: threshold.info, Severity.WARNING: threshold.warning, Severity.CRITICAL: threshold.critical}
     return {severity: limit for severity, limit in limits.items() if limit is not None}
+
+
+def list_bands(terms: Terms) -> tuple[tuple[float, float], ...]:
+    """Return where the grades A, B and C end: a mean latency in seconds, and a share of errors."""
+    latency, errors = terms.thresholds.mean_latency.grades, terms.thresholds.error_ratio.grades
+    return () if latency is None or errors is None else tuple(zip(latency, errors, strict=True))
 
 
 def print_limits(threshold: Threshold, show: Callable[[float], str]) -> str:

@@ -1,8 +1,8 @@
 """What is recorded: rates and ratios of the last minutes, summed over the sidecars of a job.
 
 Names are level:metric:operations (Prometheus, recording rules). The level names what is left of the labels; what the target has
-besides, such as a namespace, stays as well. Sums are divided, ratios never averaged. A ratio is 0 where nothing of the kind was
-counted, and is not there at all where there was no traffic: NaN would look like a value.
+besides, such as a namespace, stays as well. Sums are divided, ratios never averaged. A share of errors is 0
+where nothing failed; no ratio is there where there was no traffic: NaN would look like a value.
 """
 
 from typing import Final
@@ -10,7 +10,7 @@ from typing import Final
 from sidecar.exchange import SERVICE_ERRORS
 from sidecar.render.alerting import TARGET, Recording
 from sidecar.render.figures import write_number
-from sidecar.render.rules.forms import sum_over_target
+from sidecar.render.rules.forms import list_bands, sum_over_target
 from sidecar.thresholds import FAILING_ERROR_RATIO, Terms
 
 _CALL: Final = ("provider", "model", "ending")
@@ -54,7 +54,7 @@ OFFERED: Final = frozenset({GRADE})
 
 _ERRORS_RATE: Final = "job_route:llm_sidecar_request_errors:rate5m"
 _OPENINGS: Final = "job_upstream:llm_sidecar_circuit_breaker_openings_and_rejected:increase5m"
-_JOB_ERROR_RATIO: Final = "job:llm_sidecar_request_errors_per_requests:ratio_rate5m"
+JOB_ERROR_RATIO: Final = "job:llm_sidecar_request_errors_per_requests:ratio_rate5m"
 _JOB_MEAN: Final = "job:http_server_request_duration_seconds:mean5m"
 
 
@@ -169,16 +169,15 @@ def _record_grade(terms: Terms) -> tuple[Recording, ...]:
 
     Bands lie within each other, so that each one kept adds one. F is for most calls failing, whatever the latency.
     """
-    latency, errors = terms.thresholds.mean_latency.grades or (), terms.thresholds.error_ratio.grades or ()
     kept = [
-        f"  + ({_JOB_MEAN} < bool {write_number(slow)}) * ({_JOB_ERROR_RATIO} < bool {write_number(failing)})"
-        for slow, failing in reversed(tuple(zip(latency, errors, strict=True)))
+        f"  + ({_JOB_MEAN} < bool {write_number(slow)}) * ({JOB_ERROR_RATIO} < bool {write_number(failing)})"
+        for slow, failing in reversed(list_bands(terms))
     ]
-    grade = f"(\n  1\n{chr(10).join(kept)}\n)\n* ({_JOB_ERROR_RATIO} <= bool {write_number(FAILING_ERROR_RATIO)})"
+    grade = f"(\n  1\n{chr(10).join(kept)}\n)\n* ({JOB_ERROR_RATIO} <= bool {write_number(FAILING_ERROR_RATIO)})"
     all_calls = f"sum without (route) ({REQUESTS})"
     calls_ratio = f"(\n  sum without (route) ({_ERRORS_RATE})\n  or 0 * {all_calls}\n)\n/ ({all_calls} > 0)"
     mean = f"{sum_over_target(_HTTP_SUM, 'http_route', *_HTTP)}\n/ (sum without (http_route) ({HTTP_CALLS}) > 0)"
-    return Recording(_JOB_ERROR_RATIO, calls_ratio), Recording(_JOB_MEAN, mean), Recording(GRADE, grade)
+    return Recording(JOB_ERROR_RATIO, calls_ratio), Recording(_JOB_MEAN, mean), Recording(GRADE, grade)
 
 
 def _quantile(q: float, histogram: str, *labels: str) -> str:

@@ -64,7 +64,7 @@ def _alert_breaker() -> Alert:
     summary = "An upstream fails and is left alone."
     return Alert(
         name="LLMCircuitBreakerOpen",
-        tiers=(Tier(Severity.WARNING, f"{recordings.BREAKER_IN_USE} > 0", "2m", summary),),
+        tiers=(Tier(Severity.WARNING, recordings.BREAKER_IN_USE, "2m", summary),),
         description="The circuit breaker of {{ $labels.upstream }} for {{ $labels.job }} has not closed again for 2 minutes.",
         board=_BOARD,
         choose=_UPSTREAM,
