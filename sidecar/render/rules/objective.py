@@ -14,22 +14,36 @@ from sidecar.thresholds import Terms
 
 
 class Pace(NamedTuple):
-    """One burn rate: `factor` times the pace that the budget lasts for, over both windows, for as long as `hold`."""
+    """One burn rate: `factor` times the pace that the budget lasts for, over both windows, for as long as `hold`; all in minutes."""
 
     severity: Severity
-    long: str
-    short: str
-    short_s: int
+    long_min: int
+    short_min: int
     factor: float
-    hold: str
+    hold_min: int
+
+    @property
+    def long(self) -> str:
+        """The longer window, as PromQL writes it."""
+        return print_window(self.long_min)
+
+    @property
+    def short(self) -> str:
+        """The shorter window."""
+        return print_window(self.short_min)
+
+    @property
+    def hold(self) -> str:
+        """How long it must have been so."""
+        return print_window(self.hold_min)
 
 
 # 2, 5, 10 and 10 % of the budget of 30 days, gone within the long window; holds as in kubernetes-mixin.
 PACES: Final = (
-    Pace(Severity.CRITICAL, "1h", "5m", 300, 14.4, "2m"),
-    Pace(Severity.CRITICAL, "6h", "30m", 1800, 6.0, "15m"),
-    Pace(Severity.WARNING, "1d", "2h", 7200, 3.0, "1h"),
-    Pace(Severity.WARNING, "3d", "6h", 21600, 1.0, "3h"),
+    Pace(Severity.CRITICAL, 60, 5, 14.4, 2),
+    Pace(Severity.CRITICAL, 6 * 60, 30, 6.0, 15),
+    Pace(Severity.WARNING, 24 * 60, 2 * 60, 3.0, 60),
+    Pace(Severity.WARNING, 3 * 24 * 60, 6 * 60, 1.0, 3 * 60),
 )
 _SUMMARIES: Final = {
     Severity.CRITICAL: "Failing calls use up the error budget within days.",
@@ -40,6 +54,12 @@ _REQUESTS: Final = "job:llm_sidecar_service_requests:rate5m"
 _ERRORS: Final = "job:llm_sidecar_service_errors:rate5m"
 _ENDINGS: Final = "|".join(sorted(map(str, SERVICE_ERRORS)))
 _ALL: Final = f"{TARGET}, route, provider, model, ending"
+
+
+def print_window(minutes: int) -> str:
+    """Return a time as PromQL and rules write it: 90 is 90m, 120 is 2h."""
+    unit, symbol = next((unit, symbol) for unit, symbol in ((1440, "d"), (60, "h"), (1, "m")) if minutes % unit == 0)
+    return f"{minutes // unit}{symbol}"
 
 
 def allow_errors(terms: Terms, pace: Pace) -> float:
@@ -70,19 +90,20 @@ def write_head(terms: Terms) -> str:
 
 
 def list_recordings(terms: Terms) -> tuple[Recording, ...]:
-    """Return the ratios over every window, those of calls and failures over 5 minutes first.
+    """Return the share of calls that failed over every window, after the rates of calls and of failures over 5 minutes.
 
-    Sums of the recorded rates: a rate over days of every series of every sidecar would read millions of samples each time.
+    Longer windows are sums of the recorded rates: a rate over days of every series of every sidecar would read millions of samples.
     """
     windows = dict.fromkeys(window for pace in list_paces(terms) for window in (pace.short, pace.long))
     return (
         Recording(_REQUESTS, f"sum without ({_ALL}) (\n  rate(llm_sidecar_requests_total[5m])\n)"),
         Recording(_ERRORS, f'sum without ({_ALL}) (\n  rate(llm_sidecar_requests_total{{ending=~"{_ENDINGS}"}}[5m])\n)'),
-        *(
-            Recording(f"{_RATIO}{window}", f"sum_over_time({_ERRORS}[{window}])\n/ (sum_over_time({_REQUESTS}[{window}]) > 0)")
-            for window in windows
-        ),
+        *(Recording(f"{_RATIO}{window}", f"{_sum_up(_ERRORS, window)}\n/ ({_sum_up(_REQUESTS, window)} > 0)") for window in windows),
     )
+
+
+def _sum_up(recorded: str, window: str) -> str:
+    return recorded if window == "5m" else f"sum_over_time({recorded}[{window}])"
 
 
 def list_rules(terms: Terms) -> tuple[Alert, ...]:
@@ -104,7 +125,7 @@ def _watch_pace(terms: Terms, pace: Pace) -> Tier:
     expr = (
         f"{_RATIO}{pace.long} > {limit}\n"
         f"and {_RATIO}{pace.short} > {limit}\n"
-        f"and avg_over_time({_REQUESTS}[{pace.short}]) * {pace.short_s} >= {terms.traffic.calls}"
+        f"and avg_over_time({_REQUESTS}[{pace.short}]) * {60 * pace.short_min} >= {terms.traffic.calls}"
     )
     windows = (("long", pace.long), ("short", pace.short))
     return Tier(pace.severity, expr, pace.hold, _SUMMARIES[pace.severity], print_percentage(allow_errors(terms, pace)), windows)
