@@ -4,7 +4,7 @@ Paces come in order: the limit of each is lower than that of the one before, its
 fail just beyond one limit are told by that pace first, and by those after it only much later.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from sidecar.exchange import SERVICE_ERRORS, Ending
@@ -21,6 +21,7 @@ _MANY: Final = 3  # times what a short window needs, per minute
 _CALM_MAX_MIN: Final = 9 * 60
 # An outage that is over while the longer window still remembers it: minutes of it, and minutes until the short window has forgotten.
 _OUTAGES: Final = {5: (8, 14), 30: (20, 45), 120: (70, 165), 360: (200, 460)}
+_FIRST_MIN: Final = 6  # minutes until a rate over 5 minutes is one of 5 minutes
 _TIMES: Final = 2.8  # the limit: less than that of the pace before
 
 
@@ -31,7 +32,7 @@ def list_cases(terms: Terms) -> tuple[Case, ...]:
         *(_check_limit(terms, pace) for pace in paces),
         *(_check_short_outage(terms, pace) for pace in paces),
         *(_check_end(terms, pace) for pace in paces),
-        _check_traffic(terms, paces),
+        *(_check_traffic(terms, pace) for pace in paces),
         _check_endings(terms, paces[0]),
     )
 
@@ -91,20 +92,19 @@ def _check_end(terms: Terms, pace: Pace) -> Case:
     return Case(name, tuple(series), (Check(f"{over}m", _ALERT),))
 
 
-def _check_traffic(terms: Terms, paces: Sequence[Pace]) -> Case:
-    """All calls fail. A longer window holds more calls: what is too little for one pace is enough for those after it."""
-    series, firing = list[Series](), list[Firing]()
-    least, minutes = terms.traffic.calls, 2 * paces[-1].short_min
-    for place, pace in enumerate(paces):
-        for job, calls, told in (
-            ("rare", too_few(least), paces[place + 1 :]),
-            ("enough", just_enough(least, pace.short_min), paces[place:]),
-        ):
-            series += _draw(f"{job} in {pace.short}", calls / pace.short_min, (1, minutes))
-            firing += [_fire(each, f"{job} in {pace.short}", 1) for each in told]
-    series += _draw("idle", 0, (1, minutes))
-    name = "A budget of which there were too few calls is not judged, at the pace whose shorter window they are too few in."
-    return Case(name, tuple(series), (Check(f"{minutes - 5}m", _ALERT, tuple(firing)),))
+def _check_traffic(terms: Terms, pace: Pace) -> Case:
+    """All calls fail. Once the first minutes are out of the shorter window, which had fewer, it holds as many as can be."""
+    least, fires = terms.traffic.calls, pace.short_min + _FIRST_MIN + pace.hold_min
+    # A longer window holds more calls: what is too little for this pace is enough for those after it, and some have fired by now.
+    later = [each for each in list_paces(terms) if each.short_min > pace.short_min and each.hold_min + _FIRST_MIN <= fires]
+    series = [
+        *_draw("rare", too_few(least) / pace.short_min, (1, fires + 5)),
+        *_draw("enough", just_enough(least, pace.short_min) / pace.short_min, (1, fires + 5)),
+        *_draw("idle", 0, (1, fires + 5)),
+    ]
+    firing = [*(_fire(each, job, 1) for each in later for job in ("rare", "enough")), _fire(pace, "enough", 1)]
+    name = f"A budget is not judged by {pace.short} in which there were too few calls."
+    return Case(name, tuple(series), (Check(f"{fires}m", _ALERT, tuple(firing)),))
 
 
 def _check_endings(terms: Terms, pace: Pace) -> Case:
