@@ -38,6 +38,7 @@ class Tier(NamedTuple):
     hold: str  # "for"; "" fires at once
     summary: str
     limit: str = ""  # what `value` is compared with, as people write it: stands for `{limit}` in the description
+    labels: tuple[tuple[str, str], ...] = ()  # beside severity, where a severity has several tiers that differ in them
 
 
 class Alert(NamedTuple):
@@ -109,7 +110,7 @@ def _build_tier(alert: Alert, tier: Tier, links: Links) -> dict[str, Any]:
         "alert": alert.name,
         "expr": tier.expr,
         **{name: time for name, time in times.items() if time},
-        "labels": {"severity": str(tier.severity)},
+        "labels": {"severity": str(tier.severity), **dict(tier.labels)},
         "annotations": annotate(alert, tier, links),
     }
 

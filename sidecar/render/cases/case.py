@@ -97,15 +97,15 @@ def _build_check(check: Check, alert: Alert, links: Links) -> dict[str, Any]:
 
 
 def _build_firing(firing: Firing, alert: Alert, links: Links) -> dict[str, Any]:
-    notes = annotate(alert, _find_tier(alert.tiers, firing.severity), links)
+    notes = annotate(alert, _find_tier(alert.tiers, firing), links)
     return {
         "exp_labels": {**firing.labels, "severity": str(firing.severity)},
         "exp_annotations": {name: expand(text, firing.labels, firing.value) for name, text in notes.items()},
     }
 
 
-def _find_tier(tiers: Iterable[Tier], severity: Severity) -> Tier:
-    return next(tier for tier in tiers if tier.severity is severity)
+def _find_tier(tiers: Iterable[Tier], firing: Firing) -> Tier:
+    return next(tier for tier in tiers if tier.severity is firing.severity and dict(tier.labels).items() <= firing.labels.items())
 
 
 def _build_reading(reading: Reading) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from sidecar.thresholds import Threshold
 
 # Labels of two sidecars of one job, with one that is no matter of the sidecars' own.
 _PAIR: Final = ({"namespace": "prod", "instance": "a:9464"}, {"namespace": "prod", "instance": "b:9464"})
-_END: Final = 30
 
 
 class Draw(Protocol):
@@ -36,6 +35,7 @@ class Judged(NamedTuple):
     draw: Draw
     more: Mapping[str, str]  # labels of every subject
     minutes: int = 5
+    end: int = 30  # minute until which it applies, where it ends
 
 
 def judge(judged: Judged) -> tuple[Case, ...]:
@@ -68,8 +68,8 @@ def _judge_traffic(judged: Judged) -> Case:
 
 def _judge_end(judged: Judged) -> Case:
     value, labels = _worst(judged.threshold), {**judged.more, judged.name: "over"}
-    series = judged.draw(labels, value, just_enough(judged.least, judged.minutes) / judged.minutes, _END)
-    subject = _expect(judged, labels, value)._replace(end=_END)
+    series = judged.draw(labels, value, just_enough(judged.least, judged.minutes) / judged.minutes, judged.end)
+    subject = _expect(judged, labels, value)._replace(end=judged.end)
     return _make(judged, f"{judged.said} are told a while longer once they are over, and then no more.", [subject], list(series))
 
 

@@ -15,6 +15,7 @@ from sidecar.render.rules.forms import list_limits
 from sidecar.thresholds import Side, Threshold
 
 Series = tuple[str, str]
+Phase = tuple[float, int]  # so much per minute, for so many minutes
 MINUTES: Final = 60  # of a case, unless it says otherwise
 # How far beyond its limit a value is that just passes it, and short of it one that just does not.
 NEAR: Final = 0.05
@@ -33,6 +34,19 @@ def grow(series: str, per_minute: float, until: int | None = None, minutes: int 
     if end < minutes:
         values += f" {_reach(float(write_number(per_minute)), end)}x{minutes - end - 1}"
     return series, values
+
+
+def climb(series: str, *phases: Phase) -> Series:
+    """Return a counter that grows from 0 in phases, each as evenly as can be."""
+    value, parts = 0.0, list[str]()
+    for place, (per_minute, minutes) in enumerate(phases):
+        # As promtool adds: a hair less than its sum would be a counter that starts anew. The first phase has minute 0 besides.
+        first, steps = (value + per_minute, minutes - 1) if place else (value, minutes)
+        parts.append(f"{first!r}+{per_minute!r}x{steps}")
+        value = first
+        for _ in range(steps):
+            value += per_minute
+    return series, " ".join(parts)
 
 
 def stand(series: str, value: float, minutes: int = MINUTES) -> Series:
@@ -56,12 +70,11 @@ def grow_histogram(
     )
 
 
-def spread(edges: Sequence[float], q: float, value: float) -> tuple[tuple[float, float], ...]:
+def spread(edges: Sequence[float], q: float, value: float, inside: float = 0.02) -> tuple[tuple[float, float], ...]:
     """Return shares of values at the edges around `value` that make it the quantile `q`, and another quantile far from it.
 
-    A fiftieth of all values lies in the bucket that holds `value`, evenly as histogram_quantile assumes; the rest below and above.
+    The share `inside` of all values lies in the bucket that holds `value`, evenly as histogram_quantile assumes; the rest below and above.
     """
-    inside = 0.02
     above = next(place for place, edge in enumerate(edges) if edge >= value)
     low, high = (edges[above - 1] if above else 0.0), edges[above]
     below = q - inside * (value - low) / (high - low)
