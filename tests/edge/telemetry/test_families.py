@@ -11,7 +11,7 @@ def test_every_metric_of_the_catalogue_is_live() -> None:
 
 
 def test_closed_series_exist_from_the_start() -> None:
-    """A metric with closed labels only has a child for each value, at 0, before any traffic; but for what may not be there, or not known."""
+    """A metric with closed labels only has a child for each value, at 0, before any traffic, but for what may not be there or known."""
     families = Families(100)
     for family in families.all:
         labels = family.metric.labels
