@@ -10,6 +10,8 @@ from sidecar.thresholds import FAILING_ERROR_RATIO, Thresholds
 
 CALLS: Final = "llm_sidecar_requests_total"
 LATENCY: Final = "http_server_request_duration_seconds"
+OPERATION: Final = "gen_ai_client_operation_duration_seconds"
+NAMED: Final = "gen_ai_provider_name, gen_ai_request_model"  # what provider and model are in the metrics of the GenAI conventions
 FAILED: Final = f'ending=~"{"|".join(sorted(SERVICE_ERRORS))}"'
 # Every ending but completed, in classes that ask for different deeds.
 CLASSES: Final[Mapping[str, tuple[Ending, ...]]] = MappingProxyType({
@@ -32,6 +34,19 @@ GRADES: Final = (("A", "green"), ("B", "semi-dark-green"), ("C", "orange"), ("D"
 def error_ratio(scope: Scope, by: str = "") -> str:
     """Return the share of calls that failed by fault of the service, for each set of the labels of `by`."""
     return scope.share(scope.rate(CALLS, FAILED, by=by), scope.rate(CALLS, by=by), by)
+
+
+def rename(text: str) -> str:
+    """Return values that are by NAMED by provider and model, as our own metrics call them."""
+    for ours, theirs in zip(("provider", "model"), NAMED.split(", "), strict=True):
+        text = f'label_replace({text}, "{ours}", "$1", "{theirs}", "(.*)")'
+    return f"max by (provider, model) ({text})"
+
+
+def count_down(scope: Scope) -> str:
+    """Return how many sidecars do not answer Prometheus: targets that were one within a day. Other targets of the job are none."""
+    seen = scope.select("llm_sidecar_build_info")
+    return f"sum({scope.select('up')} == bool 0 and on (job, instance) last_over_time({seen}[1d]))"
 
 
 def grade(scope: Scope, thresholds: Thresholds) -> str:
