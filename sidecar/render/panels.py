@@ -80,10 +80,13 @@ def stat(
 
 def lines(
     title: str, description: str, unit: str, targets: Sequence[Target], *, colors: Sequence[Step] = PLAIN, stacked: bool = False,
-    bars: bool = False, rare: bool = False, maximum: float | None = None, empty: str = NO_TRAFFIC, links: Sequence[Json] = (),
-    width: int = 12, height: int = 8,
+    bars: bool = False, rare: bool = False, dashed: str = "", maximum: float | None = None, empty: str = NO_TRAFFIC,
+    links: Sequence[Json] = (), width: int = 12, height: int = 8,
 ) -> Panel:  # fmt: skip
-    """Return values over time. With `colors`, dashed lines at their limits; `rare` shows single moments as points."""
+    """Return values over time. With `colors`, dashed lines at their limits; `rare` shows single moments as points.
+
+    Series whose legend ends with `dashed` are what others are compared with: a limit, yesterday.
+    """
     custom = {
         "drawStyle": "bars" if bars else "line", "lineInterpolation": "linear", "lineWidth": 1,
         "fillOpacity": 80 if bars else 30 if stacked else 5, "showPoints": "auto" if rare else "never", "spanNulls": False,
@@ -99,7 +102,11 @@ def lines(
         "legend": {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["mean", "max", "lastNotNull"]},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
-    return _panel("timeseries", title, description, targets, _field(defaults), options, width, height, links)
+    field = _field(defaults)
+    if dashed:
+        style = {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [10, 10]}}
+        field["overrides"] = [{"matcher": {"id": "byRegexp", "options": f"/{dashed}$/"}, "properties": [style]}]
+    return _panel("timeseries", title, description, targets, field, options, width, height, links)
 
 
 def heatmap(
