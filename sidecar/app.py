@@ -28,6 +28,7 @@ from sidecar.edge.inbound.admin import AdminServer, has_fast_parser
 from sidecar.edge.inbound.api import make_budgets, make_changes, make_comparison, make_history
 from sidecar.edge.inbound.pages import make_pages
 from sidecar.edge.inbound.server import DataServer
+from sidecar.edge.memory import Memory
 from sidecar.edge.outbound.upstreams import Upstreams
 from sidecar.edge.signals import watch_stop
 from sidecar.edge.tasks import end_all, spawn
@@ -103,6 +104,7 @@ class Sidecar:
             spending=self._economy.spending,
         )  # fmt: skip
         self._recent = Recent()
+        self._memory = Memory()
         self._tracer: Tracer | None = None
         self._writer: ContentWriter | None = None
         self._data: DataServer | None = None
@@ -145,6 +147,7 @@ class Sidecar:
             raise
         self._meter.before_scrape(self._count_connections)
         self._meter.before_scrape(self._switchboard.refresh)
+        self._meter.before_scrape(lambda: self._meter.show_memory_limit(self._memory.read_limit()))
         self._meter.before_scrape(self._economy.refresh)
         self._switchboard.probes.start()
         self._meter.note_reload(successful=True, at_s=self._clock.wall_ns() / 1e9)

@@ -10,6 +10,7 @@ import pytest
 
 from sidecar.app import Guarded, Sidecar, load_prices, run
 from sidecar.config import Admin, Capture, Content, Pattern, Prices, Redact, Route, Settings, Timeouts, Upstream
+from sidecar.edge.memory import Memory
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.errors import ConfigError
@@ -69,6 +70,8 @@ async def test_it_carries_measures_and_stops() -> None:
         assert len(sink.records[0].id) == 16
         assert 'ending="completed"' in scrape
         assert "llm_sidecar_in_flight_requests 0" in scrape
+        limit = Memory().read_limit()
+        assert (f"\nllm_sidecar_memory_limit_bytes {limit}\n" in scrape) is (limit is not None)
     await asyncio.sleep(0)
     assert {task for task in asyncio.all_tasks() if not task.done()} <= before
 

@@ -198,6 +198,11 @@ RELOAD_TIMESTAMP: Final = Metric(
     "llm_sidecar_config_last_reload_success_timestamp_seconds", Kind.GAUGE,
     "When the configuration was last loaded with success, as Unix time.", "seconds",
 )  # fmt: skip
+MEMORY_LIMIT: Final = Metric(
+    "llm_sidecar_memory_limit_bytes", Kind.GAUGE,
+    "Memory that the process may take: the least that a control group it is in, or the machine, allows. Absent where not known (Linux).",
+    "bytes",
+)  # fmt: skip
 BUILD_INFO: Final = Metric("llm_sidecar_build_info", Kind.GAUGE, "Always 1; what is running.", "", (_known("version"), _known("python")))
 
 METRICS: Final[tuple[Metric, ...]] = (
@@ -205,7 +210,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     REQUESTS, BATCHED, TIME_TO_FIRST_TOKEN, TOKENS_PER_SECOND, TOKENS, USAGE_RECORDS, COST, UNPRICED, OVERHEAD, IN_FLIGHT,
     WEBSOCKETS, WEBSOCKET_DURATION, WEBSOCKET_MESSAGES, ATTEMPTS, UPSTREAM_CONNECTIONS, RATELIMIT_REMAINING, RATELIMIT_LIMIT, REPLAYED,
     LABEL_OVERFLOW, SPANS_EXPORTED, SPANS_DROPPED, OBSERVER_FAILURES, UNREADABLE, UNREAD, CONTENT_DROPPED, CONTENT_WITHHELD, SINK_FAILURES,
-    LOOP_LAG, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, BUILD_INFO, *RESILIENCE_METRICS, *REUSE_METRICS,
+    LOOP_LAG, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, MEMORY_LIMIT, BUILD_INFO, *RESILIENCE_METRICS, *REUSE_METRICS,
     *ACCOUNT_METRICS,
 )  # fmt: skip
 # Read from the operating system at each scrape (Linux).

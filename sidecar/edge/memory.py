@@ -3,7 +3,6 @@
 Linux only (proc(5), cgroups(7)): elsewhere nothing is known, and nothing is short.
 """
 
-import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +40,8 @@ class Memory:
 
         glibc holds on to it (malloc_trim(3)): what lies between things still in use stays resident for good, however much it is.
         """
+        import ctypes  # most sidecars never need it
+
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)

@@ -1,18 +1,19 @@
 """Panels of Grafana's core: what each shows, as Classic JSON (schemaVersion 39, Grafana 10.4 and newer)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from sidecar.catalogue import METRICS, PROCESS_METRICS
+from sidecar.render.queries import LABELS, SCRAPED
 from sidecar.thresholds import Side, Threshold
 
 Json = dict[str, Any]
 
 SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 NO_TRAFFIC: Final = "No traffic"
-_NAMES: Final = frozenset(metric.name for metric in (*METRICS, *PROCESS_METRICS))
-_IDLE: Final = {"type": "special", "options": {"match": "nan", "result": {"text": NO_TRAFFIC, "index": 0}}}
+_NAMES: Final = frozenset((*LABELS, *SCRAPED, "ALERTS"))
+_NO_PAINT: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Target(NamedTuple):
@@ -65,12 +66,30 @@ def _order(best: str, steps: Sequence[tuple[str, float]], bad: Side) -> tuple[St
     return Step(steps[-1][0]), *ascending
 
 
+def map_nothing(text: str) -> Json:
+    """Return the mapping of what is not a number, such as a quantile of nothing, to a text."""
+    return {"type": "special", "options": {"match": "nan", "result": {"text": text, "index": 0}}}
+
+
+def map_words(words: Sequence[tuple[str, str]]) -> Json:
+    """Return the mapping of 0, 1, 2 … to texts and colours."""
+    mapped = {str(number): {"text": text, "color": color, "index": number} for number, (text, color) in enumerate(words)}
+    return {"type": "value", "options": mapped}
+
+
+def override(name: str, properties: Json) -> Json:
+    """Return what is different for the field that is shown as `name`."""
+    changed = [{"id": key, "value": value} for key, value in properties.items()]
+    return {"matcher": {"id": "byName", "options": name}, "properties": changed}
+
+
 def stat(
     title: str, description: str, unit: str, targets: Sequence[Target], *, colors: Sequence[Step] = PLAIN, decimals: int | None = None,
-    empty: str = NO_TRAFFIC, words: Sequence[Json] = (), links: Sequence[Json] = (), width: int = 3, height: int = 4,
+    empty: str = NO_TRAFFIC, words: Sequence[tuple[str, str]] = (), links: Sequence[Json] = (), width: int = 3, height: int = 4,
 ) -> Panel:  # fmt: skip
-    """Return one number, coloured by `colors`. `words` are value mappings."""
-    defaults = {"unit": unit, "noValue": empty, "mappings": [*words, _IDLE], "thresholds": _steps(colors), "color": {"mode": "thresholds"}}
+    """Return one number, coloured by `colors`. `words` are text and colour of 0, 1, 2 …, where the number stands for one."""
+    mappings = [*([map_words(words)] if words else ()), map_nothing(empty)]
+    defaults = {"unit": unit, "noValue": empty, "mappings": mappings, "thresholds": _steps(colors), "color": {"mode": "thresholds"}}
     options = {
         "colorMode": "value", "graphMode": "none" if words else "area", "justifyMode": "auto", "orientation": "auto", "textMode": "value",
         "wideLayout": True, "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
@@ -81,11 +100,12 @@ def stat(
 def lines(
     title: str, description: str, unit: str, targets: Sequence[Target], *, colors: Sequence[Step] = PLAIN, stacked: bool = False,
     bars: bool = False, rare: bool = False, dashed: str = "", maximum: float | None = None, empty: str = NO_TRAFFIC,
-    links: Sequence[Json] = (), width: int = 12, height: int = 8,
+    links: Sequence[Json] = (), paint: Mapping[str, str] = _NO_PAINT, width: int = 12, height: int = 8,
 ) -> Panel:  # fmt: skip
     """Return values over time. With `colors`, dashed lines at their limits; `rare` shows single moments as points.
 
-    Series whose legend ends with `dashed` are what others are compared with: a limit, yesterday.
+    `paint` gives series colours of their own, by what the legend calls them. Those whose legend ends with `dashed` are what
+    others are compared with: a limit, yesterday.
     """
     custom = {
         "drawStyle": "bars" if bars else "line", "lineInterpolation": "linear", "lineWidth": 1,
@@ -94,7 +114,8 @@ def lines(
         "thresholdsStyle": {"mode": "dashed" if len(colors) > 1 else "off"},
     }  # fmt: skip
     defaults = {
-        "unit": unit, "noValue": empty, "min": 0, "custom": custom, "color": {"mode": "palette-classic"}, "thresholds": _steps(colors),
+        "unit": unit, "noValue": empty, "min": 0, "mappings": [map_nothing(empty)], "custom": custom, "color": {"mode": "palette-classic"},
+        "thresholds": _steps(colors),
     }  # fmt: skip
     if maximum is not None:
         defaults["max"] = maximum
@@ -102,10 +123,11 @@ def lines(
         "legend": {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["mean", "max", "lastNotNull"]},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
-    field = _field(defaults)
+    overrides = [override(name, {"color": {"mode": "fixed", "fixedColor": paint[name]}}) for name in paint]
     if dashed:
         style = {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [10, 10]}}
-        field["overrides"] = [{"matcher": {"id": "byRegexp", "options": f"/{dashed}$/"}, "properties": [style]}]
+        overrides.append({"matcher": {"id": "byRegexp", "options": f"/{dashed}$/"}, "properties": [style]})
+    field = _field(defaults) | {"overrides": overrides}
     return _panel("timeseries", title, description, targets, field, options, width, height, links)
 
 
@@ -148,7 +170,8 @@ def bar_gauge(
     decimals: int | None = None, empty: str = NO_TRAFFIC, width: int = 12, height: int = 8,
 ) -> Panel:  # fmt: skip
     """Return one horizontal bar per series, as of now."""
-    defaults = {"unit": unit, "noValue": empty, "mappings": [], "thresholds": _steps(colors), "color": {"mode": "thresholds"}, "min": 0}
+    defaults = {"unit": unit, "noValue": empty, "mappings": [map_nothing(empty)], "color": {"mode": "thresholds"}, "min": 0}
+    defaults["thresholds"] = _steps(colors)
     if maximum is not None:
         defaults["max"] = maximum
     options = {
@@ -170,10 +193,9 @@ def states(
     height: int = 8,
 ) -> Panel:
     """Return a timeline of states: `words` are the text and colour of 0, 1, 2 …"""
-    mapped = {str(number): {"text": text, "color": color, "index": number} for number, (text, color) in enumerate(words)}
     steps = [Step(color, number or None) for number, (_, color) in enumerate(words)]
     defaults = {
-        "unit": "none", "noValue": empty, "mappings": [{"type": "value", "options": mapped}],
+        "unit": "none", "noValue": empty, "mappings": [map_words(words)],
         "custom": {"lineWidth": 0, "fillOpacity": 80, "spanNulls": False}, "color": {"mode": "thresholds"}, "thresholds": _steps(steps),
     }  # fmt: skip
     options = {
@@ -198,7 +220,9 @@ def _panel(
 def _list_names(targets: Sequence[Target]) -> list[str]:
     words = [word for target in targets for word in re.findall(r"[a-zA-Z_:][\w:]*", target.expr)]
     named = (re.sub(r"_(?:bucket|sum|count)$", "", word) if word not in _NAMES else word for word in words)
-    return list(dict.fromkeys(name for name in named if name in _NAMES or name in ("up", "ALERTS")))
+    found = dict.fromkeys(name for name in named if name in _NAMES)
+    # By this one others are told apart from sidecars: it is not what is shown, unless nothing else is.
+    return [name for name in found if name != "llm_sidecar_build_info"] or list(found)
 
 
 def _target(letter: str, target: Target) -> Json:

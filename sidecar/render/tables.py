@@ -1,59 +1,73 @@
-"""Tables of what has the same labels: one row for each set of labels, one column for each query."""
+"""Tables of what holds now: one row for each set of labels, one column for each query."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from sidecar.render.panels import NO_TRAFFIC, Json, Panel, Step, Target, table
+from sidecar.render.panels import NO_TRAFFIC, Json, Panel, Step, Target, map_nothing, override, table
 
-ROWS_MAX: Final = 20
-_LETTERS: Final = "ABCDEFGHIJKLMNOP"
+# What stands where one of the queries has nothing: a cell that is empty looks broken, and 0 would be made up.
+_NOTHING: Final = "-"
+
+
+class Key(NamedTuple):
+    """A label that is a column."""
+
+    label: str
+    title: str
+    links: tuple[Json, ...] = ()
 
 
 class Column(NamedTuple):
-    """A query, under its title. All queries of a table yield the same labels."""
+    """A column of values: `expr` yields one for each set of the keys' labels."""
 
     title: str
     expr: str
     unit: str
-    colors: tuple[Step, ...] = ()  # of the number
-    words: tuple[tuple[str, str], ...] = ()  # text and colour of 0, 1, 2 …
     decimals: int | None = None
+    colors: tuple[Step, ...] = ()
+    words: Json | None = None  # a mapping of panels.map_words
 
 
-def tabulate(
-    title: str, description: str, keys: Sequence[str], columns: Sequence[Column], *, links: Mapping[str, Sequence[Json]],
-    empty: str = NO_TRAFFIC, width: int = 24, height: int = 8,
+def ranking(
+    title: str, description: str, keys: Sequence[Key], columns: Sequence[Column], *, top: int = 25, empty: str = NO_TRAFFIC,
+    width: int = 24, height: int = 8,
 ) -> Panel:  # fmt: skip
-    """Return a table by the labels `keys`, the rows with most of the first column on top. `links` are of cells of these labels."""
-    renamed = {f"Value #{letter}": column.title for letter, column in zip(_LETTERS, columns, strict=False)}
-    order = {name: number for number, name in enumerate((*keys, *renamed))}
+    """Return a table in the order of its first column of values, the highest first, of at most `top` rows."""
+    order = {"fields": {}, "sort": [{"field": columns[0].title, "desc": True}]}
     transformations: list[Json] = [
         {"id": "merge", "options": {}},
-        {"id": "organize", "options": {"excludeByName": {"Time": True}, "indexByName": order, "renameByName": renamed}},
-        {"id": "sortBy", "options": {"fields": {}, "sort": [{"field": columns[0].title, "desc": True}]}},
-        {"id": "limit", "options": {"limitField": ROWS_MAX}},
+        {"id": "organize", "options": _name_columns(keys, columns)},
+        {"id": "sortBy", "options": order},
+        {"id": "limit", "options": {"limitField": top}},
     ]
-    linked = [_override(key, {"links": list(links[key])}) for key in keys if key in links]
-    return table(
-        title, description, [Target(column.expr) for column in columns], transformations=transformations,
-        overrides=[*linked, *map(_show, columns)], empty=empty, width=width, height=height,
-    )  # fmt: skip
+    targets = [Target(column.expr, column.title) for column in columns]
+    overrides = [*_style_keys(keys), *map(_style, columns)]
+    return table(title, description, targets, transformations=transformations, overrides=overrides, empty=empty, width=width, height=height)
 
 
-def _show(column: Column) -> Json:
-    shown: Json = {"unit": column.unit}
+def _name_columns(keys: Sequence[Key], columns: Sequence[Column]) -> Json:
+    # A single query's values are called Value, those of several Value #A, Value #B …
+    values = ["Value"] if len(columns) == 1 else [f"Value #{letter}" for letter in "ABCDEFGHIJKLMNOP"[: len(columns)]]
+    names = {key.label: key.title for key in keys} | {value: column.title for value, column in zip(values, columns, strict=True)}
+    return {
+        "excludeByName": {"Time": True}, "includeByName": {}, "renameByName": names,
+        "indexByName": {name: place for place, name in enumerate(names)},
+    }  # fmt: skip
+
+
+def _style_keys(keys: Sequence[Key]) -> Iterator[Json]:
+    for key in keys:
+        yield override(key.title, {"links": list(key.links)} if key.links else {"custom.filterable": True})
+
+
+def _style(column: Column) -> Json:
+    properties: Json = {"unit": column.unit, "noValue": _NOTHING}
+    properties["mappings"] = [*([column.words] if column.words else ()), map_nothing(_NOTHING)]
     if column.decimals is not None:
-        shown["decimals"] = column.decimals
-    if column.words:
-        texts = {str(number): {"text": text, "color": color, "index": number} for number, (text, color) in enumerate(column.words)}
-        shown["mappings"] = [{"type": "value", "options": texts}]
+        properties["decimals"] = column.decimals
     if column.colors:
-        shown["thresholds"] = {"mode": "absolute", "steps": [{"color": step.color, "value": step.value} for step in column.colors]}
+        steps = [{"color": step.color, "value": step.value} for step in column.colors]
+        properties |= {"thresholds": {"mode": "absolute", "steps": steps}, "color": {"mode": "thresholds"}}
     if column.colors or column.words:
-        shown["custom.cellOptions"] = {"type": "color-text"}
-    return _override(column.title, shown)
-
-
-def _override(name: str, shown: Json) -> Json:
-    properties = [{"id": key, "value": value} for key, value in shown.items()]
-    return {"matcher": {"id": "byName", "options": name}, "properties": properties}
+        properties["custom.cellOptions"] = {"type": "color-text"}
+    return override(column.title, properties)

@@ -52,6 +52,7 @@ class Families:
         self.loop_lag = self._histograms(catalogue.LOOP_LAG)
         self.reload_successful = self._gauges(catalogue.RELOAD_SUCCESSFUL)
         self.reload_timestamp = self._gauges(catalogue.RELOAD_TIMESTAMP)
+        self.memory_limit = self._gauges(catalogue.MEMORY_LIMIT)
         self.build_info = self._gauges(catalogue.BUILD_INFO)
         self._add_resilience()
         self._add_reuse()
@@ -153,8 +154,8 @@ class Families:
         # A rate over a series that was born at 1 misses the first event: begin at 0.
         for family in self.all:
             labels = family.metric.labels
-            if family is self.shared_up:
-                continue  # where there is none, it is neither up nor down
+            if family is self.shared_up or family is self.memory_limit:
+                continue  # no shared place is neither up nor down, and what is not known is not 0
             if not labels:
                 family.child()
             elif len(labels) == 1:

@@ -80,6 +80,11 @@ class Meter:
         if successful:
             self.families.reload_timestamp.child().set(at_s)
 
+    def show_memory_limit(self, limit_bytes: int | None) -> None:
+        """Show how much memory the process may take; None: not known, and what was known before stays."""
+        if limit_bytes is not None:
+            self.families.memory_limit.child().set(limit_bytes)
+
     def before_scrape(self, refresh: Callable[[], None]) -> None:
         """Have `refresh` called before each scrape, to bring gauges up to date."""
         self._refreshers.append(refresh)

@@ -4,9 +4,9 @@ from typing import Final
 
 from sidecar.catalogue import EVERYBODY
 from sidecar.render.board import Row, link_cell, link_traces
-from sidecar.render.panels import Json, Panel, Step, Target, bar_gauge, grade_colors, lines, stat, states
+from sidecar.render.panels import Panel, Step, Target, bar_gauge, grade_colors, lines, stat, states
 from sidecar.render.queries import Scope
-from sidecar.render.tables import Column, tabulate
+from sidecar.render.tables import Column, Key, ranking
 from sidecar.thresholds import Terms
 
 _CALLS: Final = "llm_sidecar_tenant_requests_total"
@@ -104,11 +104,9 @@ def _measure_budget(scope: Scope) -> str:
     return f"max by ({_BUDGET}) ({scope.select(_SPENT)} / ({scope.select(_LIMIT)} > 0))"
 
 
-def _link_tenant() -> list[Json]:
-    return [
-        link_cell("llm-sidecar-cost", "Cost of this tenant", "tenant", "tenant"),
-        link_traces("Traces of this tenant", "span.llm_sidecar.tenant", "tenant"),
-    ]
+def _key_tenant() -> Key:
+    cost = link_cell("llm-sidecar-cost", "Cost of this tenant", "tenant", "Tenant")
+    return Key("tenant", "Tenant", (cost, link_traces("Traces of this tenant", "span.llm_sidecar.tenant", "Tenant")))
 
 
 def _tabulate_tenants(scope: Scope) -> Panel:
@@ -120,9 +118,9 @@ def _tabulate_tenants(scope: Scope) -> Panel:
         Column("Cost per call", f"{cost} / ({calls} > 0)", "currencyUSD", decimals=4),
         Column("Refused", _gather(scope, _REFUSED), "short", decimals=0),
     ]
-    return tabulate(
+    return ranking(
         "Tenants by cost", "What each tenant did within the time that is chosen above, dearest first. Click on a tenant for its part of "
-        "this board and its traces.", ("tenant",), columns, links={"tenant": _link_tenant()}, empty="No calls of tenants",
+        "this board and its traces.", (_key_tenant(),), columns, empty="No calls of tenants",
     )  # fmt: skip
 
 
@@ -139,7 +137,7 @@ def _tabulate_budgets(scope: Scope, terms: Terms) -> Panel:
         Column("Limit", limit, "currencyUSD"),
         Column("Left", f"clamp_min({limit} - {spent}, 0)", "currencyUSD"),
     ]
-    return tabulate(
-        "Budgets of this day and month", "The same as numbers, those nearest to their end on top.", ("tenant", "window"), columns,
-        links={"tenant": _link_tenant()}, empty=_NO_BUDGETS, height=6,
+    return ranking(
+        "Budgets of this day and month", "The same as numbers, those nearest to their end on top.",
+        (_key_tenant(), Key("window", "Window")), columns, empty=_NO_BUDGETS, height=6,
     )  # fmt: skip

@@ -6,10 +6,10 @@ from sidecar.render.board import Board, Row, link_board, link_cell, link_traces
 from sidecar.render.boards.accounts import list_budgets, list_tenants, sum_up_accounts
 from sidecar.render.panels import Panel, Step, Target, heatmap, lines, stat
 from sidecar.render.queries import Scope
-from sidecar.render.tables import Column, tabulate
+from sidecar.render.signals import CALLS
+from sidecar.render.tables import Column, Key, ranking
 from sidecar.thresholds import Terms
 
-_CALLS: Final = "llm_sidecar_requests_total"
 _COST: Final = "llm_sidecar_cost_usd_total"
 _TOKENS: Final = "llm_sidecar_tokens_total"
 _USED: Final = "gen_ai_client_token_usage"
@@ -112,7 +112,7 @@ def _list_cost(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
 
 
 def _tabulate_models(scope: Scope) -> Panel:
-    cost, calls = (_gather(scope, series, matcher) for series, matcher in ((_COST, _KNOWN), (_CALLS, 'ending="completed"')))
+    cost, calls = (_gather(scope, series, matcher) for series, matcher in ((_COST, _KNOWN), (CALLS, 'ending="completed"')))
     tokens = _gather(scope, _TOKENS, _KNOWN)
     columns = [
         Column("Cost", cost, "currencyUSD"),
@@ -124,17 +124,18 @@ def _tabulate_models(scope: Scope) -> Panel:
         Column("Cost per 1M tokens", f"{cost} / ({tokens} > 0) * 1e6", "currencyUSD"),
         Column("Saved", _gather(scope, _SAVED), "currencyUSD"),
     ]
-    model = [
-        link_cell("llm-sidecar-cost", "Cost of this model", "model", "model"),
-        link_cell("llm-sidecar-latency", "Latency of this model", "model", "model"),
-        link_cell("llm-sidecar-cache", "What the cache saves of this model", "model", "model"),
-        link_traces("Traces of this model", "span.gen_ai.request.model", "model"),
-    ]
-    provider = [link_cell("llm-sidecar-cost", "Cost of this provider", "provider", "provider")]
-    return tabulate(
+    of_model = (
+        link_cell("llm-sidecar-cost", "Cost of this model", "model", "Model"),
+        link_cell("llm-sidecar-latency", "Latency of this model", "model", "Model"),
+        link_cell("llm-sidecar-cache", "What the cache saves of this model", "model", "Model"),
+        link_traces("Traces of this model", "span.gen_ai.request.model", "Model"),
+    )
+    of_provider = (link_cell("llm-sidecar-cost", "Cost of this provider", "provider", "Provider"),)
+    keys = (Key("provider", "Provider", of_provider), Key("model", "Model", of_model))
+    return ranking(
         "Models by cost", "What each model cost and used within the time that is chosen above, dearest first. A model without a cost has "
         "no price in the table, or its provider reports no tokens. Click on a model for its boards and its traces.",
-        ("provider", "model"), columns, links={"model": model, "provider": provider}, empty="No calls yet",
+        keys, columns, empty="No calls yet",
     )  # fmt: skip
 
 

@@ -5,12 +5,12 @@ from typing import Final
 from sidecar.catalogue import BREAKER_STATES, HEDGE_LOST
 from sidecar.exchange import SERVICE_ERRORS, Ending
 from sidecar.render.board import Board, Row, link_cell, link_traces
-from sidecar.render.panels import Panel, Step, Target, grade_colors, lines, stat, states
+from sidecar.render.panels import Panel, Step, Target, grade_colors, lines, map_words, stat, states
 from sidecar.render.queries import Scope
-from sidecar.render.tables import Column, tabulate
+from sidecar.render.signals import CALLS, error_ratio
+from sidecar.render.tables import Column, Key, ranking
 from sidecar.thresholds import Terms
 
-_CALLS: Final = "llm_sidecar_requests_total"
 _ATTEMPTS: Final = "llm_sidecar_attempts_total"
 _STATE: Final = "llm_sidecar_circuit_breaker_state"
 _HEALTHY: Final = "llm_sidecar_upstream_healthy"
@@ -26,7 +26,7 @@ _SHED: Final = "llm_sidecar_shed_requests_total"
 _DEGRADED: Final = "llm_sidecar_degraded_requests_total"
 _QUEUED: Final = "llm_sidecar_queued_requests"
 _REJECTED: Final = "llm_sidecar_circuit_breaker_rejected_total"
-_FAILED: Final = "|".join(sorted(map(str, SERVICE_ERRORS)))
+_FAILED: Final = f'outcome=~"{"|".join(sorted(SERVICE_ERRORS))}"'  # of attempts
 _BREAKER_WORDS: Final = tuple(zip((state.replace("_", "-") for state in BREAKER_STATES), ("green", "yellow", "red"), strict=True))
 _HEALTH_WORDS: Final = (("unhealthy", "red"), ("healthy", "green"))
 _NO_UPSTREAMS: Final = "No upstreams"
@@ -56,7 +56,7 @@ def make_board(terms: Terms) -> Board:
 
 
 def _sum_up(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
-    calls = scope.rate(_CALLS)
+    calls = scope.rate(CALLS)
     again = f"({scope.rate(_RETRIES)} + ({scope.rate(_FAILOVERS)} or vector(0))) / ({calls} > 0)"
     open_now = f"sum({scope.over('max', _STATE, by='upstream')} == bool {BREAKER_STATES.index('open')})"
     unhealthy = f"sum({scope.over('min', _HEALTHY, by='upstream')} == bool 0)"
@@ -67,7 +67,7 @@ def _sum_up(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
         stat("Unhealthy upstreams", "Upstreams that probes or traffic found unhealthy (LLMUpstreamUnhealthy).", "short",
              [Target(unhealthy, "Unhealthy")], colors=_SOME_BAD, empty=_NO_UPSTREAMS),
         stat("Error ratio", "Calls that ended with an error of the service, after all that was tried for them (LLMHighErrorRatio). Of all "
-             "upstreams.", "percentunit", [Target(scope.share(scope.rate(_CALLS, f'ending=~"{_FAILED}"'), calls))],
+             "upstreams.", "percentunit", [Target(error_ratio(scope))],
              colors=grade_colors(terms.thresholds.error_ratio)),
         stat("Tried again", "Further attempts for each call: retries at the same upstream and failovers to another. Above a fifth the "
              "retry budget ends them.", "percentunit", [Target(again)]),
@@ -77,7 +77,7 @@ def _sum_up(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
         stat("Shed", "Calls a second that were refused for lack of room (LLMCallsShed).", "reqps", [Target(scope.rate(_SHED))],
              colors=_ANY_DOUBTFUL, empty="No sidecar"),
         stat("Without an upstream", "Calls a second that were refused because every upstream that could take them was left alone for "
-             "failing (LLMNoUpstreamAvailable).", "reqps", [Target(f"{scope.rate(_CALLS, _ending(Ending.UNAVAILABLE))} or 0 * {calls}")],
+             "failing (LLMNoUpstreamAvailable).", "reqps", [Target(f"{scope.rate(CALLS, _ending(Ending.UNAVAILABLE))} or 0 * {calls}")],
              colors=(Step("green"), Step("red", _ANY))),
     )  # fmt: skip
 
@@ -86,13 +86,13 @@ def _sum_up_attempts(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
     attempts, thresholds = scope.rate(_ATTEMPTS), terms.thresholds
     room = f"max({scope.over('sum', _PENDING, by='upstream')} / ({scope.over('sum', _ROOM, by='upstream')} > 0))"
     hedges = scope.rate(_HEDGES, 'outcome!="refused"')
-    limited = scope.rate(_CALLS, _ending(Ending.RATE_LIMITED))
+    limited = scope.rate(CALLS, _ending(Ending.RATE_LIMITED))
     return (
         stat("Failed attempts", "Share of the attempts that failed by fault of the upstream or the way to it, whether or not another one "
-             "followed.", "percentunit", [Target(scope.share(scope.rate(_ATTEMPTS, f'outcome=~"{_FAILED}"'), attempts))],
+             "followed.", "percentunit", [Target(scope.share(scope.rate(_ATTEMPTS, _FAILED), attempts))],
              colors=grade_colors(thresholds.error_ratio)),
         stat("Answered with 429", "Share of the calls that the provider refused with status 429, after all that was tried for them "
-             "(LLMUpstreamRateLimited).", "percentunit", [Target(scope.share(limited, scope.rate(_CALLS)))],
+             "(LLMUpstreamRateLimited).", "percentunit", [Target(scope.share(limited, scope.rate(CALLS)))],
              colors=grade_colors(thresholds.rate_limited_ratio)),
         stat("Least left of a limit", "The least that is left of any rate limit, by what upstreams last said (LLMRateLimitNearlyUsed).",
              "percentunit", [Target(f"min({_measure_left(scope)})")], colors=grade_colors(thresholds.ratelimit_remaining),
@@ -120,26 +120,26 @@ def _measure_left(scope: Scope) -> str:
 
 def _tabulate_upstreams(scope: Scope, terms: Terms) -> Panel:
     attempts = scope.rate(_ATTEMPTS, by="upstream")
-    failed = scope.rate(_ATTEMPTS, f'outcome=~"{_FAILED}"', by="upstream")
+    failed = scope.rate(_ATTEMPTS, _FAILED, by="upstream")
     thresholds = terms.thresholds
     columns = [
         Column("Attempts per second", attempts, "reqps"),
-        Column("Breaker", scope.over("max", _STATE, by="upstream"), "none", words=_BREAKER_WORDS),
-        Column("Health", scope.over("min", _HEALTHY, by="upstream"), "none", words=_HEALTH_WORDS),
-        Column("Failed", scope.share(failed, attempts, by="upstream"), "percentunit", grade_colors(thresholds.error_ratio)),
+        Column("Breaker", scope.over("max", _STATE, by="upstream"), "none", words=map_words(_BREAKER_WORDS)),
+        Column("Health", scope.over("min", _HEALTHY, by="upstream"), "none", words=map_words(_HEALTH_WORDS)),
+        Column("Failed", scope.share(failed, attempts, by="upstream"), "percentunit", colors=grade_colors(thresholds.error_ratio)),
         Column("Pending", scope.over("sum", _PENDING, by="upstream"), "short"),
         Column("At once", scope.over("sum", _ROOM, by="upstream"), "short"),
         Column("Least left of a limit", f"min by (upstream) ({_measure_left(scope)})", "percentunit",
-               grade_colors(thresholds.ratelimit_remaining)),
+               colors=grade_colors(thresholds.ratelimit_remaining)),
         Column("Connections", scope.over("sum", "llm_sidecar_upstream_connections", by="upstream"), "short"),
     ]  # fmt: skip
-    links = [
-        link_cell("llm-sidecar-resilience", "This upstream alone", "upstream", "upstream"),
-        link_traces("Traces of this upstream", "span.llm_sidecar.upstream", "upstream"),
-    ]
-    return tabulate(
+    links = (
+        link_cell("llm-sidecar-resilience", "This upstream alone", "upstream", "Upstream"),
+        link_traces("Traces of this upstream", "span.llm_sidecar.upstream", "Upstream"),
+    )
+    return ranking(
         "Upstreams now", "Where calls go and how that goes, the busiest on top; of several sidecars the worst state and the sum of the "
-        "numbers. Click on an upstream for its part of this board and its traces.", ("upstream",), columns, links={"upstream": links},
+        "numbers. Click on an upstream for its part of this board and its traces.", (Key("upstream", "Upstream", links),), columns,
         empty=_NO_UPSTREAMS,
     )  # fmt: skip
 
@@ -225,7 +225,7 @@ def _list_upstreams(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
 
 def _list_queue(scope: Scope) -> tuple[Panel, ...]:
     wait = "llm_sidecar_queue_wait_seconds"
-    nobody = scope.rate(_CALLS, f'ending=~"{Ending.OVERLOADED}|{Ending.UNAVAILABLE}"', by="route, ending")
+    nobody = scope.rate(CALLS, f'ending=~"{Ending.OVERLOADED}|{Ending.UNAVAILABLE}"', by="route, ending")
     wishes = scope.rate("llm_sidecar_wishes_refused_total", by="wish")
     return (
         lines("Queued calls", "Calls that wait for room at an upstream, by sidecar.", "short",

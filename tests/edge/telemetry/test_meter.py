@@ -200,6 +200,15 @@ async def test_gauges_are_brought_up_to_date_by_a_scrape(meter: Meter) -> None:
     assert samples['llm_sidecar_build_info{version="1.0",python="3.11"}'] == "1"
 
 
+async def test_a_memory_limit_is_shown_where_it_is_known(meter: Meter) -> None:
+    """What is not known has no series: 0 bytes would be a limit that everybody exceeds."""
+    meter.show_memory_limit(None)
+    assert "llm_sidecar_memory_limit_bytes" not in await read(meter)
+    meter.show_memory_limit(2**30)
+    meter.show_memory_limit(None)
+    assert (await read(meter))["llm_sidecar_memory_limit_bytes"] == str(2**30)
+
+
 @pytest.mark.parametrize("reason", ["encoding", "too_large", "corrupt", "not_json"])
 def test_answers_that_could_not_be_read_are_counted_by_reason(meter: Meter, reason: str) -> None:
     """What is missing in the token counts can be explained."""
