@@ -71,7 +71,7 @@ def _sum_up(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
              colors=grade_colors(terms.thresholds.error_ratio)),
         stat("Tried again", "Further attempts for each call: retries at the same upstream and failovers to another. Above a fifth the "
              "retry budget ends them.", "percentunit", [Target(again)]),
-        stat("Degraded", "Share of calls that were served below the full policy: too little is known of the upstreams, or all are open.",
+        stat("Degraded", "Share of calls that were served below the full policy: by turns among the healthy, or by whoever is left.",
              "percentunit", [Target(scope.share(scope.rate(_DEGRADED), calls))], colors=_ANY_DOUBTFUL),
         stat("Queued", "Calls that wait for room at an upstream now.", "short", [Target(scope.over("sum", _QUEUED))], empty="No sidecar"),
         stat("Shed", "Calls a second that were refused for lack of room (LLMCallsShed).", "reqps", [Target(scope.rate(_SHED))],
@@ -209,7 +209,7 @@ def _list_upstreams(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
         states("Upstream health", "By probes and by traffic, of several sidecars the worst (LLMUpstreamUnhealthy).",
                [Target(scope.over("min", _HEALTHY, by="upstream"), "{{upstream}}")], _HEALTH_WORDS, empty=_NO_UPSTREAMS),
         lines("Probes", "Active probes, which are no calls; of upstreams where calls cost money only with features.metered_probes.", "cps",
-              [Target(f"{probes} > 0", "{{upstream}} {{outcome}}")], rare=True, empty="No probes: nothing configured to be probed"),
+              [Target(f"{probes} > 0", "{{upstream}} {{outcome}}")], rare=True, empty="No probes"),
         lines("Pending calls and concurrency limit", "Attempts without a first byte of data, and how many calls an upstream is given at "
               "once, dashed. Where both meet, calls queue (LLMCallsShed).", "short", room, dashed=" limit", empty=_NO_UPSTREAMS),
         lines("Connections", "Open connections to an upstream. Many active ones and few idle: each call pays for a new one.", "short",
