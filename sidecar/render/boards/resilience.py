@@ -69,8 +69,8 @@ def _sum_up(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
         stat("Error ratio", "Calls that ended with an error of the service, after all that was tried for them (LLMHighErrorRatio). Of all "
              "upstreams.", "percentunit", [Target(error_ratio(scope))],
              colors=grade_colors(terms.thresholds.error_ratio)),
-        stat("Tried again", "Further attempts for each call: retries at the same upstream and failovers to another. Above a fifth the "
-             "retry budget ends them.", "percentunit", [Target(again)]),
+        stat("Tried again", "Further attempts for each call: retries at the same upstream and failovers to another. retries.budget_share "
+             "ends them.", "percentunit", [Target(again)]),
         stat("Degraded", "Share of calls that were served below the full policy: by turns among the healthy, or by whoever is left.",
              "percentunit", [Target(scope.share(scope.rate(_DEGRADED), calls))], colors=_ANY_DOUBTFUL),
         stat("Queued", "Calls that wait for room at an upstream now.", "short", [Target(scope.over("sum", _QUEUED))], empty="No sidecar"),
@@ -103,8 +103,8 @@ def _sum_up_attempts(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
              [Target(scope.rate(_REJECTED))], colors=_ANY_DOUBTFUL, empty=_NO_UPSTREAMS),
         stat("Failovers per minute", "Attempts at another upstream of a pool, a minute.", "cpm", [Target(f"{scope.rate(_FAILOVERS)} * 60")],
              empty="No pools"),
-        stat("Retry budget used up", "Further attempts a minute that were not made, because a fifth more than the calls is all there may "
-             "be (LLMRetryBudgetExhausted).", "cpm", [Target(f"{scope.rate(_UNBUDGETED)} * 60")], colors=_ANY_DOUBTFUL, empty="No sidecar"),
+        stat("Retry budget used up", "Further attempts a minute that were not made, because retries.budget_share of the calls was used "
+             "up (LLMRetryBudgetExhausted).", "cpm", [Target(f"{scope.rate(_UNBUDGETED)} * 60")], colors=_ANY_DOUBTFUL, empty="No sidecar"),
         stat("Hedges that won", "Share of the attempts made beside a late one that answered first. Where it is small, hedges only cost.",
              "percentunit", [Target(scope.share(scope.rate(_HEDGES, 'outcome="won"'), hedges))], empty="No hedges"),
     )  # fmt: skip
