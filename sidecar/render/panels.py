@@ -99,12 +99,13 @@ def stat(
 
 def lines(
     title: str, description: str, unit: str, targets: Sequence[Target], *, colors: Sequence[Step] = PLAIN, stacked: bool = False,
-    bars: bool = False, rare: bool = False, maximum: float | None = None, empty: str = NO_TRAFFIC, links: Sequence[Json] = (),
-    paint: Mapping[str, str] = _NO_PAINT, width: int = 12, height: int = 8,
+    bars: bool = False, rare: bool = False, dashed: str = "", maximum: float | None = None, empty: str = NO_TRAFFIC,
+    links: Sequence[Json] = (), paint: Mapping[str, str] = _NO_PAINT, width: int = 12, height: int = 8,
 ) -> Panel:  # fmt: skip
     """Return values over time. With `colors`, dashed lines at their limits; `rare` shows single moments as points.
 
-    `paint` gives series colours of their own, by what the legend calls them.
+    `paint` gives series colours of their own, by what the legend calls them. Those whose legend ends with `dashed` are what
+    others are compared with: a limit, yesterday.
     """
     custom = {
         "drawStyle": "bars" if bars else "line", "lineInterpolation": "linear", "lineWidth": 1,
@@ -122,7 +123,11 @@ def lines(
         "legend": {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["mean", "max", "lastNotNull"]},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
-    field = _field(defaults) | {"overrides": [override(name, {"color": {"mode": "fixed", "fixedColor": paint[name]}}) for name in paint]}
+    overrides = [override(name, {"color": {"mode": "fixed", "fixedColor": paint[name]}}) for name in paint]
+    if dashed:
+        style = {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [10, 10]}}
+        overrides.append({"matcher": {"id": "byRegexp", "options": f"/{dashed}$/"}, "properties": [style]})
+    field = _field(defaults) | {"overrides": overrides}
     return _panel("timeseries", title, description, targets, field, options, width, height, links)
 
 

@@ -3,13 +3,16 @@
 from typing import Final
 
 from sidecar.render.board import Board
-from sidecar.render.boards import itself, latency, overview
+from sidecar.render.boards import cache, cost, itself, latency, overview, resilience
 from sidecar.thresholds import Terms
 
 # File names without their extension, in the order in which they lead from one to the next.
 _MAKERS: Final = {
     "overview": overview.make_board,
     "latency": latency.make_board,
+    "cost": cost.make_board,
+    "resilience": resilience.make_board,
+    "cache": cache.make_board,
     "sidecar": itself.make_board,
 }
 
