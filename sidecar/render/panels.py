@@ -120,9 +120,12 @@ def lines(
     if maximum is not None:
         defaults["max"] = maximum
     options = {
-        "legend": {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["mean", "max", "lastNotNull"]},
+        "legend": {
+            "displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["mean", "max", "lastNotNull"],
+            "sortBy": "Mean", "sortDesc": True,
+        },
         "tooltip": {"mode": "multi", "sort": "desc"},
-    }
+    }  # fmt: skip
     overrides = [override(name, {"color": {"mode": "fixed", "fixedColor": paint[name]}}) for name in paint]
     if dashed:
         style = {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [10, 10]}}
