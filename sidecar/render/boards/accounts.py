@@ -25,7 +25,7 @@ _BY_LIMITS: Final = 'limit!~"(all_)?budget_.+|stopped"'
 _BUDGET: Final = "tenant, window"
 _ONE_BUDGET: Final = "{{tenant}}, {{window}}"
 _NO_BUDGETS: Final = "No budgets: features.budgets is off"
-_stat: Final = partial(stat, width=4, height=3)
+_stat: Final = partial(stat, width=4)
 
 
 def sum_up_accounts(scope: Scope, terms: Terms) -> tuple[Panel, ...]:

@@ -38,7 +38,7 @@ _NOTHING_SAVED: Final = "Nothing saved"
 _NO_STORE: Final = "No shared store: redis.url is not set"
 _FOR_WANT: Final = 'reason=~"full|memory"'
 _KNOWN: Final = 'source!="estimated"'
-_stat: Final = partial(stat, width=4, height=3)
+_stat: Final = partial(stat, width=4)
 
 
 def make_board(terms: Terms) -> Board:
@@ -75,19 +75,19 @@ def _sum_up(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
               links=[link_board("llm-sidecar-cost", "Cost and tokens")]),
         _stat("Share of cost saved", "What was saved, of what all calls would have cost; estimates left out", "percentunit",
               [Target(_measure_saved(scope))], empty=_NOTHING_SAVED),
-        _stat("Tokens saved per minute", "Tokens not used because an answer was kept or shared", "short",
+        _stat("Tokens saved a minute", "Tokens not used because an answer was kept or shared", "short",
               [Target(f"{scope.rate(_SAVED_TOKENS)} * 60")], empty=_NOTHING_SAVED),
         _stat("Kept answers", "Answers kept in the sidecars' memory now", "short", [Target(scope.over("sum", _ENTRIES))],
               empty=_NO_SIDECAR),
-        _stat("Memory of kept answers", "Memory that kept answers take; in each sidecar it ends at cache.warm.bytes", "bytes",
+        _stat("Memory of answers", "Memory that kept answers take; in each sidecar it ends at cache.warm.bytes", "bytes",
               [Target(scope.over("sum", _BYTES))], empty=_NO_SIDECAR),
-        _stat("Evicted for want of room", "Answers a minute that had to go before their time. Where that goes on and the hit ratio is low, "
+        _stat("Evicted for space", "Answers a minute that had to go before their time. Where that goes on and the hit ratio is low, "
               "give the cache more entries or memory", "cpm", [Target(f"{scope.rate(_EVICTIONS, _FOR_WANT)} * 60")], empty=_NO_SIDECAR),
         _stat("Calls saved by sharing", "Calls a second that ended with the answer of another call in progress. 0 where "
               "features.coalescing is off", "reqps", [Target(scope.rate(_SHARED_SAVED))], empty=_NO_SIDECAR),
         _stat("Hit ratio of tools", "Share of the calls of tools that found a kept result", "percentunit",
               [Target(scope.share(scope.rate(_TOOL_HITS), scope.rate(_TOOL_LOOKUPS)))], empty=_NO_LOOKUPS),
-        _stat("Without the shared store", "Sidecars whose shared store does not answer now; they go on by themselves "
+        _stat("Shared store away", "Sidecars whose shared store does not answer now; they go on by themselves "
               "(LLMSharedStoreDown)", "short", [Target(f"sum({scope.select(_STORE_UP)} == bool 0)")],
               colors=(Step("green"), Step("red", 1)), empty="No shared store"),
     )  # fmt: skip

@@ -28,7 +28,7 @@ _UNCOUNTED: Final = "No token counts"
 _HOUR_S: Final = 3600
 _DAY_S: Final = 86400
 _MONTH_DAYS: Final = 30
-_stat: Final = partial(stat, width=4, height=3)
+_stat: Final = partial(stat, width=4)
 
 
 def make_board(terms: Terms) -> Board:
@@ -116,7 +116,7 @@ def _tabulate_models(scope: Scope) -> Panel:
         Column("Input", _gather(scope, _TOKENS, _KNOWN, _OF_INPUT), "short", decimals=0),
         Column("Output", _gather(scope, _TOKENS, _KNOWN, _OF_OUTPUT), "short", decimals=0),
         Column("Cost per call", f"{cost} / ({calls} > 0)", "currencyUSD"),
-        Column("Cost per 1M tokens", f"{cost} / ({tokens} > 0) * 1e6", "currencyUSD"),
+        Column("Per 1M tokens", f"{cost} / ({tokens} > 0) * 1e6", "currencyUSD"),
         Column("Saved", _gather(scope, _SAVED), "currencyUSD"),
     ]
     of_model = (

@@ -35,7 +35,7 @@ _NO_LIMITS: Final = "No limits told"
 _ANY: Final = 1e-6  # of a rate
 _SOME_BAD: Final = (Step("green"), Step("red", 1))
 _ANY_DOUBTFUL: Final = (Step("green"), Step("orange", _ANY))
-_stat: Final = partial(stat, width=4, height=3)
+_stat: Final = partial(stat, width=4)
 
 
 def make_board(terms: Terms) -> Board:
@@ -116,7 +116,7 @@ def _tabulate_upstreams(scope: Scope, terms: Terms) -> Panel:
     failed = scope.rate(_ATTEMPTS, _FAILED, by="upstream")
     thresholds = terms.thresholds
     columns = [
-        Column("Attempts per second", attempts, "reqps"),
+        Column("Attempts", attempts, "reqps"),
         Column("Breaker", scope.over("max", _STATE, by="upstream"), "none", words=map_words(_BREAKER_WORDS)),
         Column("Health", scope.over("min", _HEALTHY, by="upstream"), "none", words=map_words(_HEALTH_WORDS)),
         Column("Failed", scope.share(failed, attempts, by="upstream"), "percentunit", colors=grade_colors(thresholds.error_ratio)),
