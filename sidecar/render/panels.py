@@ -128,8 +128,9 @@ def lines(
     }  # fmt: skip
     overrides = [override(name, {"color": {"mode": "fixed", "fixedColor": paint[name]}}) for name in paint]
     if dashed:
-        style = {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [10, 10]}}
-        overrides.append({"matcher": {"id": "byRegexp", "options": f"/{dashed}$/"}, "properties": [style]})
+        style = {"custom.lineStyle": {"fill": "dash", "dash": [10, 10]}, "custom.fillOpacity": 0}
+        properties = [{"id": key, "value": value} for key, value in style.items()]
+        overrides.append({"matcher": {"id": "byRegexp", "options": f"/{dashed}$/"}, "properties": properties})
     field = _field(defaults) | {"overrides": overrides}
     return _panel("timeseries", title, description, targets, field, options, width, height, links)
 
