@@ -108,10 +108,10 @@ def _tabulate_tenants(scope: Scope) -> Panel:
     cost, calls, tokens = (_gather(scope, series) for series in (_COST, _CALLS, _TOKENS))
     columns = [
         Column("Cost", cost, "currencyUSD"),
-        Column("Calls", calls, "short", decimals=0),
-        Column("Tokens", tokens, "short", decimals=0),
+        Column("Calls", f"round({calls})", "short"),
+        Column("Tokens", f"round({tokens})", "short"),
         Column("Cost per call", f"{cost} / ({calls} > 0)", "currencyUSD"),
-        Column("Refused", _gather(scope, _REFUSED), "short", decimals=0),
+        Column("Refused", f"round({_gather(scope, _REFUSED)})", "short"),
     ]
     return ranking(
         "Tenants by cost", "What each tenant did within the time that is chosen above, dearest first. Click on a tenant for its part of "

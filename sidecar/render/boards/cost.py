@@ -111,10 +111,10 @@ def _tabulate_models(scope: Scope) -> Panel:
     tokens = _gather(scope, _TOKENS, _KNOWN)
     columns = [
         Column("Cost", cost, "currencyUSD"),
-        Column("Calls completed", calls, "short", decimals=0),
-        Column("Tokens", tokens, "short", decimals=0),
-        Column("Input", _gather(scope, _TOKENS, _KNOWN, _OF_INPUT), "short", decimals=0),
-        Column("Output", _gather(scope, _TOKENS, _KNOWN, _OF_OUTPUT), "short", decimals=0),
+        Column("Calls completed", f"round({calls})", "short"),
+        Column("Tokens", f"round({tokens})", "short"),
+        Column("Input", f"round({_gather(scope, _TOKENS, _KNOWN, _OF_INPUT)})", "short"),
+        Column("Output", f"round({_gather(scope, _TOKENS, _KNOWN, _OF_OUTPUT)})", "short"),
         Column("Cost per call", f"{cost} / ({calls} > 0)", "currencyUSD"),
         Column("Per 1M tokens", f"{cost} / ({tokens} > 0) * 1e6", "currencyUSD"),
         Column("Saved", _gather(scope, _SAVED), "currencyUSD"),
