@@ -18,7 +18,7 @@ _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _SELECTOR: Final = re.compile(rf"({_NAME})\s*\{{([^}}]*)\}}")
 _GROUPING: Final = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
 _RANGE: Final = re.compile(r"\[[^\]]*\]")
-_MADE: Final = re.compile(r',\s*"(\w+)",\s*"[^"]*",\s*"\w*",\s*"[^"]*"\)')  # by label_replace
+_MADE: Final = re.compile(r',\s*"(\w+)",\s*"[^"]*",\s*"\w*"(?:,\s*"[^"]*")?\)')  # by label_replace or label_join
 _BARE: Final = re.compile(rf"(?<![\w:.])({_NAME})\b(?!\s*\()")
 
 

@@ -39,7 +39,7 @@ def error_ratio(scope: Scope, by: str = "") -> str:
 def rename(text: str) -> str:
     """Return values that are by NAMED by provider and model, as our own metrics call them."""
     for ours, theirs in zip(("provider", "model"), NAMED.split(", "), strict=True):
-        text = f'label_replace({text}, "{ours}", "$1", "{theirs}", "(.*)")'
+        text = f'label_join({text}, "{ours}", "", "{theirs}")'
     return f"max by (provider, model) ({text})"
 
 
