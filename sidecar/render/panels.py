@@ -213,8 +213,9 @@ def _panel(
     kind: str, title: str, description: str, targets: Sequence[Target], field: Json, options: Json, width: int, height: int,
     links: Sequence[Json] = (),
 ) -> Panel:  # fmt: skip
+    about = f"{description.rstrip('.')} ({', '.join(_list_names(targets))})."
     body = {
-        "type": kind, "title": title, "description": f"{description} ({', '.join(_list_names(targets))})", "datasource": SOURCE,
+        "type": kind, "title": title, "description": about, "datasource": SOURCE,
         "targets": [_target(letter, target) for letter, target in zip("ABCDEFGHIJKLMNOP", targets, strict=False)],
         "fieldConfig": field, "options": options,
     }  # fmt: skip

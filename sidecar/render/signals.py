@@ -28,7 +28,7 @@ CLASSES: Final[Mapping[str, tuple[Ending, ...]]] = MappingProxyType({
     "caller hung up": (Ending.CLIENT_GONE,),
 })  # fmt: skip
 # Grades in the order of their numbers, and their colours.
-GRADES: Final = (("A", "green"), ("B", "semi-dark-green"), ("C", "orange"), ("D", "red"), ("F", "dark-red"))
+GRADES: Final = (("F", "dark-red"), ("D", "red"), ("C", "orange"), ("B", "semi-dark-green"), ("A", "green"))
 
 
 def error_ratio(scope: Scope, by: str = "") -> str:
@@ -39,7 +39,7 @@ def error_ratio(scope: Scope, by: str = "") -> str:
 def rename(text: str) -> str:
     """Return values that are by NAMED by provider and model, as our own metrics call them."""
     for ours, theirs in zip(("provider", "model"), NAMED.split(", "), strict=True):
-        text = f'label_replace({text}, "{ours}", "$1", "{theirs}", "(.*)")'
+        text = f'label_join({text}, "{ours}", "", "{theirs}")'
     return f"max by (provider, model) ({text})"
 
 
@@ -54,10 +54,10 @@ def grade(scope: Scope, thresholds: Thresholds) -> str:
     errors, mean = f"({error_ratio(scope)})", f"({scope.mean(LATENCY)})"
     judged = {"latency": (mean, thresholds.mean_latency.grades), "errors": (errors, thresholds.error_ratio.grades)}
     graded = {name: _count_passed(value, limits) for name, (value, limits) in judged.items() if limits}
-    worst = len(GRADES) - 1
-    graded["failing"] = f"{worst} * ({errors} > bool {FAILING_ERROR_RATIO:g})"
     named = (f'label_replace({expr}, "of", "{name}", "", "")' for name, expr in graded.items())
-    return f"max({' or '.join(named)})"
+    best = len(GRADES) - 1
+    failing = f"{best} * ({errors} > bool {FAILING_ERROR_RATIO:g})"
+    return f"{best} - clamp_max(max({' or '.join(named)}) + {failing}, {best})"
 
 
 def _count_passed(value: str, limits: Sequence[float]) -> str:

@@ -37,7 +37,8 @@ def _list_states(thresholds: Thresholds) -> tuple[Panel, ...]:
     dropped, exported = (_SCOPE.rate(f"llm_sidecar_spans_{name}_total") for name in ("dropped", "exported"))
     return (
         stat(
-            "Sidecars", "Sidecars that answer Prometheus now", "short", [Target(_SCOPE.over("count", _BUILD), "sidecars")], decimals=0,
+            "Sidecars", "Sidecars that answer Prometheus now, of those that are chosen", "short",
+            [Target(_SCOPE.over("count", _BUILD), "sidecars")], decimals=0,
             empty=_EMPTY,
         ),
         stat(
@@ -45,19 +46,24 @@ def _list_states(thresholds: Thresholds) -> tuple[Panel, ...]:
             [Target(count_down(_SCOPE), "down")], colors=_BAD, decimals=0, empty=_EMPTY,
         ),
         stat(
-            "Restarts", "Times that sidecars began anew in the chosen time under the same address; a new address is a new sidecar", "short",
+            "Restarts",
+            "Times that sidecars began anew in the chosen time under the same address (LLMSidecarRestarting); a new address is a new "
+            "sidecar",
+            "short",
             [Target(f"sum({_SCOPE.confine(starts)})", "restarts", instant=True)], colors=(Step("green"), Step("orange", 1)), decimals=0,
             empty=_EMPTY,
         ),
         stat(
             "Last reload",
-            "Whether the last load of the configuration succeeded everywhere; where not, the one before it holds, and the log "
-            "says what is wrong", "none",
+            "Whether the last load of the configuration succeeded everywhere; where not (LLMConfigReloadFailed), the one before it holds, "
+            "and the log says what is wrong", "none",
             [Target(_SCOPE.over("min", "llm_sidecar_config_last_reload_successful"), "reload")], empty=_EMPTY,
             words=(("failed", "red"), ("succeeded", "green")),
         ),
         stat(
-            "Memory of limit", f"The fullest sidecar's share of what it may take, above {memory.critical:.0%} of which it is near its end",
+            "Memory of limit",
+            f"The fullest sidecar's share of what it may take; above {memory.warning:.0%} LLMSidecarMemoryHigh fires, at 100% the system "
+            "ends it",
             "percentunit", [Target(f"max({_tell_memory_share()})", "memory")], colors=grade_colors(memory), empty="No limit known",
         ),
         stat(
@@ -109,7 +115,8 @@ def _list_resources(thresholds: Thresholds) -> tuple[Panel, ...]:
             paint={"limit": "red"}, empty=_EMPTY, width=6,
         ),
         lines(
-            "Memory of limit by sidecar", "Share of what each sidecar may take; beyond the whole of it the system ends the process",
+            "Memory of limit by sidecar",
+            "Share of what each sidecar may take (LLMSidecarMemoryHigh); beyond the whole of it the system ends the process",
             "percentunit", [Target(_tell_memory_share(), "{{instance}}")], colors=grade_colors(thresholds.memory_used),
             empty="No limit known", width=6,
         ),
@@ -151,7 +158,7 @@ def _list_additions(thresholds: Thresholds) -> tuple[Panel, ...]:
         lines(
             "Overhead, p99, by sidecar",
             "1% of calls had more time added by the sidecar itself, before the request was sent on and to the answer; the line is the "
-            "limit for the side of the request",
+            "limit of LLMSidecarOverheadHigh, for the side of the request",
             "s", sides, colors=(Step("green"), Step("orange", limit)), links=[_TO_LATENCY],
         ),
         heatmap(

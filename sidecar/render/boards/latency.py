@@ -140,8 +140,8 @@ def _list_shares_of_time(thresholds: Thresholds) -> tuple[Panel, ...]:
         ),
         lines(
             "Added by the sidecar",
-            "Time the sidecar itself added to a call, before the request was sent on and to the answer; the line is the limit for the side "
-            "of the request. Beyond it, look at the event loop and the CPU on the board of the sidecar",
+            "Time the sidecar itself added to a call, before the request was sent on and to the answer; the line is the limit of "
+            "LLMSidecarOverheadHigh, for the side of the request. Beyond it, look at the event loop and the CPU of the sidecar",
             "s", sides, colors=limit, width=8,
         ),
         lines(
