@@ -175,7 +175,8 @@ def _list_errors(thresholds: Thresholds) -> tuple[Panel, ...]:
     colors, every = grade_colors(thresholds.error_ratio), _SCOPE.rate(CALLS, by="route")
     kinds = {name: "|".join(endings) for name, endings in CLASSES.items()}
     rates = {name: _SCOPE.rate(CALLS, f'ending=~"{endings}"') for name, endings in kinds.items()}
-    failed = [Target(f"{rate} > 0", name) for name, rate in rates.items()]
+    # What has never happened has no series: it is 0 as soon as there are calls.
+    failed = [Target(f"{rate} or 0 * {_SCOPE.rate(CALLS)}", name) for name, rate in rates.items()]
     status = _SCOPE.rate(f"{LATENCY}_count", by="http_response_status_code")
     return (
         lines(
