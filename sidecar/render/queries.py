@@ -68,7 +68,8 @@ class Scope(NamedTuple):
     def bands(self, histogram: str, threshold: Threshold) -> list[tuple[str, str]]:
         """Return name and share of observations of each band, best first. Where nothing was observed there is no share.
 
-        The ends of bands are edges of the histogram's buckets, so the shares are exact.
+        The ends of bands are edges of the histogram's buckets, so the shares are exact; but for a series' first moments, when rates of
+        buckets are estimated apart from that of the whole.
         """
         bucket, whole = f"{histogram}_bucket", self.rate(f"{histogram}_count")
         within = [self.rate(bucket, f'le="{float(band.limit)!r}"') for band in threshold.bands if band.limit is not None]
@@ -76,7 +77,7 @@ class Scope(NamedTuple):
             parts = [within[0], *(f"{more} - {less}" for less, more in pairwise(within)), f"{whole} - {within[-1]}"]
         else:
             parts = [f"{whole} - {within[0]}", *(f"{more} - {less}" for more, less in pairwise(within)), within[-1]]
-        return [(band.name, f"({part}) / ({whole} > 0)") for band, part in zip(threshold.bands, parts, strict=True)]
+        return [(band.name, f"clamp(({part}) / ({whole} > 0), 0, 1)") for band, part in zip(threshold.bands, parts, strict=True)]
 
 
 def find_metric(series: str) -> str:

@@ -52,7 +52,7 @@ def _list_calls(thresholds: Thresholds) -> tuple[Panel, ...]:
         ),
         lines(
             "Latency by model", "95% of calls in a form that is understood were faster, by requested model", "s",
-            [Target(_SCOPE.quantile(0.95, OPERATION, by="gen_ai_request_model"), "{{gen_ai_request_model}}")], colors=colors, width=8,
+            [Target(_SCOPE.quantile(0.95, OPERATION, by=NAMED), "{{gen_ai_provider_name}} {{gen_ai_request_model}}")], colors=colors, width=8,
         ),
         lines(
             "Mean latency by provider",
@@ -83,7 +83,7 @@ def _list_first_tokens(thresholds: Thresholds) -> tuple[Panel, ...]:
         ),
         lines(
             "First token by model", "95% of streams of a model had their first token sooner", "s",
-            [Target(_SCOPE.quantile(0.95, _FIRST_TOKEN, by="model"), "{{model}}")], colors=colors, empty=_NO_STREAMS, width=8,
+            [Target(_SCOPE.quantile(0.95, _FIRST_TOKEN, by="provider, model"), "{{provider}} {{model}}")], colors=colors, empty=_NO_STREAMS, width=8,
         ),
         lines(
             "Time to first chunk",
@@ -97,7 +97,7 @@ def _list_first_tokens(thresholds: Thresholds) -> tuple[Panel, ...]:
 
 def _list_flow(thresholds: Thresholds) -> tuple[Panel, ...]:
     speed = thresholds.output_tokens_per_second
-    medians = [Target(_SCOPE.quantile(0.5, _SPEED, by="model"), "{{model}}")]
+    medians = [Target(_SCOPE.quantile(0.5, _SPEED, by="provider, model"), "{{provider}} {{model}}")]
     return (
         lines(
             "Gaps between chunks", "Time between one chunk of a stream and the next: wide gaps are a slow model, or a busy one", "s",
