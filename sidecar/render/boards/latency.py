@@ -52,7 +52,8 @@ def _list_calls(thresholds: Thresholds) -> tuple[Panel, ...]:
         ),
         lines(
             "Latency by model", "95% of calls in a form that is understood were faster, by requested model", "s",
-            [Target(_SCOPE.quantile(0.95, OPERATION, by=NAMED), "{{gen_ai_provider_name}} {{gen_ai_request_model}}")], colors=colors, width=8,
+            [Target(_SCOPE.quantile(0.95, OPERATION, by=NAMED), "{{gen_ai_provider_name}} {{gen_ai_request_model}}")], colors=colors,
+            width=8,
         ),
         lines(
             "Mean latency by provider",
@@ -83,7 +84,8 @@ def _list_first_tokens(thresholds: Thresholds) -> tuple[Panel, ...]:
         ),
         lines(
             "First token by model", "95% of streams of a model had their first token sooner", "s",
-            [Target(_SCOPE.quantile(0.95, _FIRST_TOKEN, by="provider, model"), "{{provider}} {{model}}")], colors=colors, empty=_NO_STREAMS, width=8,
+            [Target(_SCOPE.quantile(0.95, _FIRST_TOKEN, by="provider, model"), "{{provider}} {{model}}")],
+            colors=colors, empty=_NO_STREAMS, width=8,
         ),
         lines(
             "Time to first chunk",
