@@ -120,13 +120,17 @@ def lines(
     if maximum is not None:
         defaults["max"] = maximum
     options = {
-        "legend": {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["mean", "max", "lastNotNull"]},
+        "legend": {
+            "displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["mean", "max", "lastNotNull"],
+            "sortBy": "Mean", "sortDesc": True,
+        },
         "tooltip": {"mode": "multi", "sort": "desc"},
-    }
+    }  # fmt: skip
     overrides = [override(name, {"color": {"mode": "fixed", "fixedColor": paint[name]}}) for name in paint]
     if dashed:
-        style = {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [10, 10]}}
-        overrides.append({"matcher": {"id": "byRegexp", "options": f"/{dashed}$/"}, "properties": [style]})
+        style = {"custom.lineStyle": {"fill": "dash", "dash": [10, 10]}, "custom.fillOpacity": 0}
+        properties = [{"id": key, "value": value} for key, value in style.items()]
+        overrides.append({"matcher": {"id": "byRegexp", "options": f"/{dashed}$/"}, "properties": properties})
     field = _field(defaults) | {"overrides": overrides}
     return _panel("timeseries", title, description, targets, field, options, width, height, links)
 

@@ -26,6 +26,7 @@ class Scope(NamedTuple):
     """What a board's variables choose; makes the queries of its panels."""
 
     variables: tuple[str, ...]  # of CHOSEN_BY, in the order in which they are chosen
+    whole: bool = False  # of the whole chosen time and not of each moment in it: for tables and totals
 
     def select(self, series: str, *matchers: str) -> str:
         """Return a selector of `series`, bound to every variable of the board that it has a label for."""
@@ -36,8 +37,12 @@ class Scope(NamedTuple):
         return f"{series}{{{','.join((*bound, *matchers))}}}"
 
     def rate(self, series: str, *matchers: str, by: str = "") -> str:
-        """Return the rate per second of a counter, or of a histogram's count or sum, summed but for the labels of `by`."""
-        return _sum(self._confine(series, f"rate({self.select(series, *matchers)}[{STEP}])"), by)
+        """Return the rate per second of a counter, or of a histogram's count or sum, summed but for the labels of `by`.
+
+        Of the whole chosen time: by how much it grew.
+        """
+        grown = "increase(%s[$__range])" if self.whole else f"rate(%s[{STEP}])"
+        return _sum(self._confine(series, grown % self.select(series, *matchers)), by)
 
     def confine(self, text: str) -> str:
         """Return what a vector has of targets that are sidecars. Others have metrics of the same names: of the process, of HTTP."""

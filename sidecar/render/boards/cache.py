@@ -1,5 +1,6 @@
 """What is kept and shared instead of being asked for again: how much is found, what it saves, why something is not kept."""
 
+from functools import partial
 from typing import Final
 
 from sidecar.render.board import Board, Row, link_board
@@ -37,8 +38,7 @@ _NOTHING_SAVED: Final = "Nothing saved"
 _NO_STORE: Final = "No shared store: redis.url is not set"
 _FOR_WANT: Final = 'reason=~"full|memory"'
 _KNOWN: Final = 'source!="estimated"'
-_ANY: Final = 1e-6  # of a rate
-_ANY_DOUBTFUL: Final = (Step("green"), Step("orange", _ANY))
+_stat: Final = partial(stat, width=4)
 
 
 def make_board(terms: Terms) -> Board:
@@ -50,7 +50,7 @@ def make_board(terms: Terms) -> Board:
         "What is kept and shared instead of being asked for again: how much is found, what it saves, why something is not kept.",
         scope.variables,
         (
-            Row("", (*_sum_up(scope, terms), *_sum_up_rest(scope))),
+            Row("", _sum_up(scope, terms)),
             Row("What is looked for", _list_lookups(scope, terms)),
             Row("What is kept", _list_kept(scope)),
             Row("What it saves, of the chosen providers and models", _list_saved(scope)),
@@ -61,49 +61,35 @@ def make_board(terms: Terms) -> Board:
 
 
 def _sum_up(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
-    return (
-        stat("Hit ratio", "Share of the lookups that found a kept answer. Where it is low: LLMLowCacheHitRatio, and the reasons below.",
-             "percentunit", [Target(_measure_hits(scope))], colors=grade_colors(terms.thresholds.cache_hit_ratio), empty=_NO_LOOKUPS),
-        stat("Lookups", "Calls a second for which a kept answer was looked for. 0 where features.cache is off.", "reqps",
-             [Target(scope.rate(_LOOKUPS))], empty=_NO_SIDECAR),
-        stat("Saved per hour", "US dollars an hour not spent because an answer was kept or shared. A click leads to the board of cost.",
-             "currencyUSD", [Target(f"{scope.rate(_SAVED_USD)} * 3600")], empty=_NOTHING_SAVED,
-             links=[link_board("llm-sidecar-cost", "Cost and tokens")]),
-        stat("Share of cost saved", "What was saved, of what all calls would have cost; estimates left out.", "percentunit",
-             [Target(_measure_saved(scope))], empty=_NOTHING_SAVED),
-        stat("Tokens saved per minute", "Tokens not used because an answer was kept or shared.", "suffix: tok/min",
-             [Target(f"{scope.rate(_SAVED_TOKENS)} * 60")], empty=_NOTHING_SAVED),
-        stat("Kept answers", "Answers kept in the sidecars' memory "
-             "now.", "short", [Target(scope.over("sum", _ENTRIES))], empty=_NO_SIDECAR),
-        stat("Memory of kept answers", "Memory that kept answers take; in each sidecar it ends at cache.warm.bytes.", "bytes",
-             [Target(scope.over("sum", _BYTES))], empty=_NO_SIDECAR),
-        stat("Without the shared store", "Sidecars whose shared store does not answer now; they go on by themselves (LLMSharedStoreDown).",
-             "short", [Target(f"sum({scope.select(_STORE_UP)} == bool 0)")], colors=(Step("green"), Step("red", 1)),
-             empty="No shared store"),
-    )  # fmt: skip
-
-
-def _sum_up_rest(scope: Scope) -> tuple[Panel, ...]:
     bypass, lookups = scope.rate(_BYPASS), scope.rate(_LOOKUPS)
-    left_out, stored = scope.rate(_LEFT_OUT), scope.rate(_STORED)
-    beforehand = [f"({scope.rate(_REFRESHES, *matchers)} + {scope.rate(_WARMED, *matchers)})" for matchers in (('outcome="failed"',), ())]
+    least = terms.thresholds.cache_hit_ratio
     return (
-        stat("Not looked for", "Share of the calls for which nothing was looked for: what they ask cannot be kept, or may not be. Why is "
-             "said below.", "percentunit", [Target(f"{bypass} / (({bypass} + {lookups}) > 0)")], empty=_NO_LOOKUPS),
-        stat("Expired answers given", "Calls a second that were answered with an expired answer: in place of an error, or because the "
-             "caller takes it.", "reqps", [Target(scope.rate(_STALE))], colors=_ANY_DOUBTFUL, empty=_NO_SIDECAR),
-        stat("Not stored", "Share of the answers that could have been kept and were not: failed, cut, refused by their server, or too "
-             "large.", "percentunit", [Target(f"{left_out} / (({left_out} + {stored}) > 0)")], empty="No answers"),
-        stat("Evicted for want of room", "Answers a minute that had to go before their time. Where that goes on and the hit ratio is low, "
-             "give the cache more entries or memory.", "cpm", [Target(f"{scope.rate(_EVICTIONS, _FOR_WANT)} * 60")], empty=_NO_SIDECAR),
-        stat("Refreshes that failed", "Share of the calls made before somebody asked that brought nothing.", "percentunit",
-             [Target(f"{beforehand[0]} / ({beforehand[1]} > 0)")], colors=_ANY_DOUBTFUL, empty="No refreshes"),
-        stat("Calls saved by sharing", "Calls a second that ended with the answer of another call in progress. 0 where "
-             "features.coalescing is off.", "reqps", [Target(scope.rate(_SHARED_SAVED))], empty=_NO_SIDECAR),
-        stat("Inputs per batch", "Embeddings of several callers that went out in one call.", "short",
-             [Target(f"{scope.rate(_INPUTS)} / ({scope.rate(_BATCHES)} > 0)")], empty="No batches", decimals=1),
-        stat("Hit ratio of tools", "Share of the calls of tools that found a kept result.", "percentunit",
-             [Target(scope.share(scope.rate(_TOOL_HITS), scope.rate(_TOOL_LOOKUPS)))], empty=_NO_LOOKUPS),
+        _stat("Hit ratio", f"Share of the lookups that found a kept answer. Where it stays below {least.info:.0%}: LLMLowCacheHitRatio, "
+              "and the reasons below", "percentunit", [Target(_measure_hits(scope))], colors=grade_colors(least), empty=_NO_LOOKUPS),
+        _stat("Lookups", "Calls a second for which a kept answer was looked for. 0 where features.cache is off", "reqps", [Target(lookups)],
+              empty=_NO_SIDECAR),
+        _stat("Not looked for", "Share of the calls for which nothing was looked for: what they ask cannot be kept, or may not be. Why is "
+              "said below", "percentunit", [Target(f"{bypass} / (({bypass} + {lookups}) > 0)")], empty=_NO_LOOKUPS),
+        _stat("Saved per hour", "US dollars an hour not spent because an answer was kept or shared. A click leads to the board of cost",
+              "currencyUSD", [Target(f"{scope.rate(_SAVED_USD)} * 3600")], empty=_NOTHING_SAVED,
+              links=[link_board("llm-sidecar-cost", "Cost and tokens")]),
+        _stat("Share of cost saved", "What was saved, of what all calls would have cost; estimates left out", "percentunit",
+              [Target(_measure_saved(scope))], empty=_NOTHING_SAVED),
+        _stat("Tokens saved a minute", "Tokens not used because an answer was kept or shared", "short",
+              [Target(f"{scope.rate(_SAVED_TOKENS)} * 60")], empty=_NOTHING_SAVED),
+        _stat("Kept answers", "Answers kept in the sidecars' memory now", "short", [Target(scope.over("sum", _ENTRIES))],
+              empty=_NO_SIDECAR),
+        _stat("Memory of answers", "Memory that kept answers take; in each sidecar it ends at cache.warm.bytes", "bytes",
+              [Target(scope.over("sum", _BYTES))], empty=_NO_SIDECAR),
+        _stat("Evicted for space", "Answers a minute that had to go before their time. Where that goes on and the hit ratio is low, "
+              "give the cache more entries or memory", "cpm", [Target(f"{scope.rate(_EVICTIONS, _FOR_WANT)} * 60")], empty=_NO_SIDECAR),
+        _stat("Calls saved by sharing", "Calls a second that ended with the answer of another call in progress. 0 where "
+              "features.coalescing is off", "reqps", [Target(scope.rate(_SHARED_SAVED))], empty=_NO_SIDECAR),
+        _stat("Hit ratio of tools", "Share of the calls of tools that found a kept result", "percentunit",
+              [Target(scope.share(scope.rate(_TOOL_HITS), scope.rate(_TOOL_LOOKUPS)))], empty=_NO_LOOKUPS),
+        _stat("Shared store away", "Sidecars whose shared store does not answer now; they go on by themselves "
+              "(LLMSharedStoreDown)", "short", [Target(f"sum({scope.select(_STORE_UP)} == bool 0)")],
+              colors=(Step("green"), Step("red", 1)), empty="No shared store"),
     )  # fmt: skip
 
 
@@ -123,23 +109,23 @@ def _list_lookups(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
     by_tool = scope.share(scope.rate(_TOOL_HITS, by="tool"), scope.rate(_TOOL_LOOKUPS, by="tool"), by="tool")
     looked_for = [Target(scope.rate(_LOOKUPS), "looked for"), Target(scope.rate(_HITS), "found"), Target(scope.rate(_STALE), "expired")]
     return (
-        lines("Hit ratio over time", "Share of the lookups that found a kept answer, with the limit of LLMLowCacheHitRatio.", "percentunit",
+        lines("Hit ratio over time", "Share of the lookups that found a kept answer, with the limit of LLMLowCacheHitRatio", "percentunit",
               [Target(_measure_hits(scope), "hit ratio")], colors=grade_colors(terms.thresholds.cache_hit_ratio), maximum=1,
               empty=_NO_CACHE, width=8),
         lines("Hit ratio by level", "The same by where the answer was found: their sum is the hit ratio. hot and warm are in the sidecar, "
-              "shared is the store of all.", "percentunit", [Target(by_level, "{{level}}")], stacked=True, maximum=1, empty=_NO_CACHE,
+              "shared is the store of all", "percentunit", [Target(by_level, "{{level}}")], stacked=True, maximum=1, empty=_NO_CACHE,
               width=8),
-        lines("Lookups and expired answers", "Kept answers looked for and found, and expired ones given all the same.", "reqps", looked_for,
+        lines("Lookups and expired answers", "Kept answers looked for and found, and expired ones given all the same", "reqps", looked_for,
               empty=_NO_SIDECAR, width=8),
-        lines("Hits by level", "Kept answers found, by where.", "reqps", [Target(scope.rate(_HITS, by="level"), "{{level}}")],
-              stacked=True, empty=_NO_SIDECAR, width=6),
+        lines("Hits by level", "Kept answers found, by where", "reqps", [Target(scope.rate(_HITS, by="level"), "{{level}}")],
+              stacked=True, empty=_NO_SIDECAR, width=12),
         lines("Bypass by reason", "Calls for which no kept answer was looked for, by why. not_deterministic: no temperature of 0 and no "
-              "seed; see cache for what else may be kept.", "reqps", [Target(f"{scope.rate(_BYPASS, by='reason')} > 0", "{{reason}}")],
-              rare=True, empty="No bypass", width=6),
-        lines("Lookups by tool", "Calls of tools for which a kept result was looked for.", "reqps",
-              [Target(scope.rate(_TOOL_LOOKUPS, by="tool"), "{{tool}}")], empty="No lookups of tools", width=6),
-        lines("Hit ratio by tool", "Share of a tool's calls that found a kept result.", "percentunit", [Target(by_tool, "{{tool}}")],
-              maximum=1, empty="No lookups of tools", width=6),
+              "seed; see cache for what else may be kept", "reqps", [Target(f"{scope.rate(_BYPASS, by='reason')} > 0", "{{reason}}")],
+              rare=True, empty="No bypass", width=12),
+        lines("Lookups by tool", "Calls of tools for which a kept result was looked for", "reqps",
+              [Target(scope.rate(_TOOL_LOOKUPS, by="tool"), "{{tool}}")], empty="No lookups of tools", width=12),
+        lines("Hit ratio by tool", "Share of a tool's calls that found a kept result", "percentunit", [Target(by_tool, "{{tool}}")],
+              maximum=1, empty="No lookups of tools", width=12),
     )  # fmt: skip
 
 
@@ -149,20 +135,20 @@ def _list_kept(scope: Scope) -> tuple[Panel, ...]:
         f"{{{{outcome}}}}") for series, name in ((_REFRESHES, "refresh"), (_WARMED, "warming"))
     ]  # fmt: skip
     return (
-        lines("Stored by kind", "Answers kept, by what was asked for: each kind has an expiry of its own (cache.expiry).", "reqps",
+        lines("Stored by kind", "Answers kept, by what was asked for: each kind has an expiry of its own (cache.expiry)", "reqps",
               [Target(f"{scope.rate(_STORED, by='kind')} > 0", "{{kind}}")], rare=True, empty="Nothing stored", width=8),
         lines("Not stored by reason", "Answers that could have been looked for and are not kept. unfit: failed, cut, refused or not to be "
-              "kept by its server's word; too_large: longer than one may be.", "reqps",
+              "kept by its server's word; too_large: longer than one may be", "reqps",
               [Target(f"{scope.rate(_LEFT_OUT, by='reason')} > 0", "{{reason}}")], rare=True, empty="Nothing left out", width=8),
         lines("Evictions", "Answers that are no longer kept, by level and why. full and memory: for want of room; expired and idle: nobody "
-              "asked in time.", "reqps", [Target(f"{scope.rate(_EVICTIONS, by='level, reason')} > 0", "{{level}}: {{reason}}")],
+              "asked in time", "reqps", [Target(f"{scope.rate(_EVICTIONS, by='level, reason')} > 0", "{{level}}: {{reason}}")],
               rare=True, empty="No evictions", width=8),
-        lines("Entries by level", "Answers kept in memory: hot are the latest, warm are compressed.", "short",
+        lines("Entries by level", "Answers kept in memory: hot are the latest, warm are compressed", "short",
               [Target(scope.over("sum", _ENTRIES, by="level"), "{{level}}")], stacked=True, empty=_NO_SIDECAR, width=8),
-        lines("Memory by level", "Memory that kept answers take.", "bytes",
+        lines("Memory by level", "Memory that kept answers take", "bytes",
               [Target(scope.over("sum", _BYTES, by="level"), "{{level}}")], stacked=True, empty=_NO_SIDECAR, width=8),
         lines("Refreshes and warming", "Answers fetched before somebody had to wait for them, by how that ended. Nothing without "
-              "features.refresh and features.warming.", "reqps", beforehand, empty=_NO_SIDECAR, width=8),
+              "features.refresh and features.warming", "reqps", beforehand, empty=_NO_SIDECAR, width=8),
     )  # fmt: skip
 
 
@@ -170,24 +156,24 @@ def _list_saved(scope: Scope) -> tuple[Panel, ...]:
     models = f"{scope.rate(_SAVED_USD, by='provider, model')} * 3600"
     return (
         lines("Saved per hour by model", "US dollars an hour not spent because an answer was kept or shared, as the answer's own call "
-              "cost.",
+              "cost",
               "currencyUSD", [Target(models, "{{provider}} {{model}}")], stacked=True, empty=_NOTHING_SAVED, width=8),
-        lines("Saved tokens by type", "Tokens not used because an answer was kept or shared; no panel of tokens used holds them.",
+        lines("Saved tokens by type", "Tokens not used because an answer was kept or shared; no panel of tokens used holds them",
               "suffix: tok/s", [Target(scope.rate(_SAVED_TOKENS, by="type"), "{{type}}")], stacked=True, empty=_NOTHING_SAVED, width=8),
-        lines("Share of cost saved over time", "What was saved, of what all calls would have cost; estimates left out.", "percentunit",
+        lines("Share of cost saved over time", "What was saved, of what all calls would have cost; estimates left out", "percentunit",
               [Target(_measure_saved(scope), "saved")], maximum=1, empty=_NOTHING_SAVED, width=8),
     )  # fmt: skip
 
 
 def _list_shared_calls(scope: Scope) -> tuple[Panel, ...]:
     return (
-        lines("Coalesced calls by role", "Calls that share an upstream call: those that had begun it and those that joined.", "reqps",
+        lines("Coalesced calls by role", "Calls that share an upstream call: those that had begun it and those that joined", "reqps",
               [Target(scope.rate(_SHARED, by="role"), "{{role}}")], empty=_NO_SIDECAR, width=8),
         lines("Calls saved and followers let go", "Calls that ended with another one's answer, and followers that read too slowly to keep "
-              "up.", "reqps", [Target(scope.rate(_SHARED_SAVED), "saved"), Target(scope.rate(_DETACHED), "let go")], empty=_NO_SIDECAR,
+              "up", "reqps", [Target(scope.rate(_SHARED_SAVED), "saved"), Target(scope.rate(_DETACHED), "let go")], empty=_NO_SIDECAR,
               width=8),
         lines("Embeddings in batches", "Upstream calls that carried the embeddings of several callers, and their inputs. Nothing without "
-              "features.batches.", "cps", [Target(scope.rate(_BATCHES), "batches"), Target(scope.rate(_INPUTS), "inputs")],
+              "features.batches", "cps", [Target(scope.rate(_BATCHES), "batches"), Target(scope.rate(_INPUTS), "inputs")],
               empty=_NO_SIDECAR, width=8),
     )  # fmt: skip
 
@@ -197,12 +183,12 @@ def _list_store(scope: Scope) -> tuple[Panel, ...]:
     lost = [("damaged", "llm_sidecar_cache_damaged_total"), ("dropped", "llm_sidecar_shared_dropped_total")]
     return (
         states("Shared store", "Whether the shared store answers, as each sidecar sees it (LLMSharedStoreDown). While it is away, each "
-               "sidecar keeps, limits and budgets by itself.", [Target(scope.over("min", _STORE_UP, by="instance"), "{{instance}}")],
+               "sidecar keeps, limits and budgets by itself", [Target(scope.over("min", _STORE_UP, by="instance"), "{{instance}}")],
                (("away", "red"), ("up", "green")), empty=_NO_STORE, width=6),
-        lines("Commands by outcome", "Commands to the shared store; late ones took longer than redis.timeout, those of away were not sent.",
+        lines("Commands by outcome", "Commands to the shared store; late ones took longer than redis.timeout, those of away were not sent",
               "cps", [Target(scope.rate(_COMMANDS, by="outcome"), "{{outcome}}")], empty=_NO_SIDECAR, width=6),
-        lines("Share of commands that failed", "Failed, late or not sent: each is a lookup in vain, and no call's failure.", "percentunit",
+        lines("Share of commands that failed", "Failed, late or not sent: each is a lookup in vain, and no call's failure", "percentunit",
               [Target(failed, "failed")], maximum=1, empty="No commands", width=6),
         lines("Damaged and dropped answers", "Kept answers that could not be read or were not ours, and answers not written because too "
-              "many were waiting.", "cps", [Target(scope.rate(series), name) for name, series in lost], empty=_NO_SIDECAR, width=6),
+              "many were waiting", "cps", [Target(scope.rate(series), name) for name, series in lost], empty=_NO_SIDECAR, width=6),
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """What calls use and cost: by provider and model, by tenant, against budgets, and how far these numbers can be trusted."""
 
+from functools import partial
 from typing import Final
 
 from sidecar.render.board import Board, Row, link_board, link_cell, link_traces
@@ -20,11 +21,14 @@ _LOADED: Final = "llm_sidecar_config_last_reload_success_timestamp_seconds"
 _KNOWN: Final = 'source!="estimated"'
 _ESTIMATED: Final = 'source="estimated"'
 _OF_MODEL: Final = "provider, model"
+_OF_INPUT: Final = 'type=~"input|cache_read|cache_write"'
+_OF_OUTPUT: Final = 'type=~"output|reasoning"'
 _UNPRICED: Final = "No priced calls"
 _UNCOUNTED: Final = "No token counts"
 _HOUR_S: Final = 3600
 _DAY_S: Final = 86400
 _MONTH_DAYS: Final = 30
+_stat: Final = partial(stat, width=4)
 
 
 def make_board(terms: Terms) -> Board:
@@ -36,7 +40,7 @@ def make_board(terms: Terms) -> Board:
         "What calls use and cost, who spends it, what is left of budgets, and what is only estimated or has no price.",
         scope.variables,
         (
-            Row("", (*_sum_up(scope), *_sum_up_trust(scope), *sum_up_accounts(scope, terms))),
+            Row("", (*_sum_up(scope), *sum_up_accounts(scope, terms))),
             Row("Cost by provider and model, of all tenants", _list_cost(scope, terms)),
             Row("Tokens by model, of all tenants", _list_tokens(scope)),
             Row("How far the numbers can be trusted", _list_doubts(scope)),
@@ -47,44 +51,31 @@ def make_board(terms: Terms) -> Board:
 
 
 def _sum_up(scope: Scope) -> tuple[Panel, ...]:
-    hour = f"{scope.rate(_COST, _KNOWN)} * {_HOUR_S}"
+    cost, tokens = scope.rate(_COST, _KNOWN), scope.rate(_TOKENS, _KNOWN)
     calls = scope.rate("gen_ai_client_operation_duration_seconds_count", 'error_type=""')
-    inputs = scope.rate(_TOKENS, _KNOWN, 'type=~"input|cache_read|cache_write"')
+    unpriced = scope.share(scope.rate("llm_sidecar_unpriced_requests_total"), scope.rate(_RECORDS, 'source!="absent"'))
+    cached = scope.share(scope.rate(_TOKENS, _KNOWN, 'type="cache_read"'), scope.rate(_TOKENS, _KNOWN, _OF_INPUT))
     return (
-        stat("Cost per hour", "US dollars an hour at the present rate, as providers reported them or by the price table. Models without a "
-             "price and estimates are not in it. Where it leaps: LLMCostSpike.", "currencyUSD", [Target(hour)], empty=_UNPRICED),
-        stat("Projected day", "What 24 hours cost if they go on as the last hour did, or as the time since the start where that is less.",
-             "currencyUSD", [Target(_project(scope, _HOUR_S, "1h", 1), instant=True)], empty=_UNPRICED),
-        stat("Projected month", "What 30 days cost if they go on as the last day did, or as the time since the start where that is less.",
-             "currencyUSD", [Target(_project(scope, _DAY_S, "1d", _MONTH_DAYS), instant=True)], empty=_UNPRICED),
-        stat("Cost per call", "US dollars for each call that succeeded, those answered from the cache included. Where it rises: longer "
-             "prompts, a dearer model, or fewer hits.", "currencyUSD", [Target(f"{scope.rate(_COST, _KNOWN)} / ({calls} > 0)")],
-             empty=_UNPRICED, decimals=4),
-        stat("Tokens per minute", "Billable tokens of all types, as providers reported them.", "suffix: tok/min",
-             [Target(f"{scope.rate(_TOKENS, _KNOWN)} * 60")], empty=_UNCOUNTED),
-        stat("Cached share of input", "Share of the input tokens that providers read from their own prompt caches, at a fraction of the "
-             "price. Where it falls: the beginning of prompts changes from call to call.", "percentunit",
-             [Target(scope.share(scope.rate(_TOKENS, _KNOWN, 'type="cache_read"'), inputs))], empty=_UNCOUNTED),
-        stat("Saved per hour", "US dollars an hour not spent because an answer was kept or shared. A click leads to the board of the "
-             "cache.",
-             "currencyUSD", [Target(f"{scope.rate(_SAVED)} * {_HOUR_S}")], empty="Nothing saved",
-             links=[link_board("llm-sidecar-cache", "Cache")]),
-        stat("Hedges per hour", "US dollars an hour for attempts that lost against another one; no other panel of cost holds them. 0 where "
-             "features.hedging is off. A click leads to the board of resilience.", "currencyUSD",
-             [Target(f"{scope.rate('llm_sidecar_hedge_cost_usd_total')} * {_HOUR_S}")], empty="No sidecar",
-             links=[link_board("llm-sidecar-resilience", "Resilience")]),
-    )  # fmt: skip
-
-
-def _sum_up_trust(scope: Scope) -> tuple[Panel, ...]:
-    usable = scope.rate(_RECORDS, 'source!="absent"')
-    return (
-        stat("Without a price", "Share of the calls with known or estimated tokens that have no price: the cost shown is too low by "
-             "theirs. Where it stays: LLMUnpricedTraffic.", "percentunit",
-             [Target(scope.share(scope.rate("llm_sidecar_unpriced_requests_total"), usable))], colors=(Step("green"), Step("blue", 1e-6))),
-        stat("Counted by providers", "Share of the calls whose tokens the provider reported; those of the others are estimated or unknown. "
-             "Streams of some providers only report usage when asked.", "percentunit",
-             [Target(scope.share(scope.rate(_RECORDS, 'source=~"reported|apportioned"'), scope.rate(_RECORDS)))]),
+        _stat("Cost per hour", "US dollars an hour at the present rate, as providers reported them or by the price table. Models without a "
+              "price and estimates are not in it. Where it leaps: LLMCostSpike", "currencyUSD", [Target(f"{cost} * {_HOUR_S}")],
+              empty=_UNPRICED),
+        _stat("Projected day", "What 24 hours cost if they go on as the last hour did, or as the time since the start where that is less",
+              "currencyUSD", [Target(_project(scope, _HOUR_S, "1h", 1), instant=True)], empty=_UNPRICED),
+        _stat("Projected month", "What 30 days cost if they go on as the last day did, or as the time since the start where that is less",
+              "currencyUSD", [Target(_project(scope, _DAY_S, "1d", _MONTH_DAYS), instant=True)], empty=_UNPRICED),
+        _stat("Cost per call", "US dollars for each call that succeeded, those answered from the cache included. Where it rises: longer "
+              "prompts, a dearer model, or fewer hits", "currencyUSD", [Target(f"{cost} / ({calls} > 0)")], empty=_UNPRICED),
+        _stat("Saved per hour", "US dollars an hour not spent because an answer was kept or shared. A click leads to the board of the "
+        "cache",
+              "currencyUSD", [Target(f"{scope.rate(_SAVED)} * {_HOUR_S}")], empty="Nothing saved",
+              links=[link_board("llm-sidecar-cache", "Cache")]),
+        _stat("Tokens per minute", "Billable tokens of all types at the present rate, as providers reported them; estimates are not in it",
+              "short", [Target(f"{tokens} * 60")], empty=_UNCOUNTED),
+        _stat("Cached share of input", "Share of the input tokens that providers read from their own prompt caches, at a fraction of the "
+              "price. Where it falls: the beginning of prompts changes from call to call", "percentunit", [Target(cached)],
+              empty=_UNCOUNTED),
+        _stat("Without a price", "Share of the calls with known or estimated tokens that have no price: the cost shown is too low by "
+              "theirs. Where it stays: LLMUnpricedTraffic", "percentunit", [Target(unpriced)], colors=(Step("green"), Step("blue", 1e-6))),
     )  # fmt: skip
 
 
@@ -98,15 +89,19 @@ def _list_cost(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
     hour = f"increase({scope.select(_COST, _KNOWN)}[1h]"
     spike = terms.thresholds.cost_spike.warning
     return (
-        lines("Cost per hour by provider", "US dollars an hour at the present rate, without what was estimated.", "currencyUSD",
-              [Target(f"{scope.rate(_COST, _KNOWN, by='provider')} * {_HOUR_S}", "{{provider}}")], stacked=True, empty=_UNPRICED, width=8),
-        lines("Cost per hour by model", "US dollars an hour at the present rate, without what was estimated.", "currencyUSD",
+        lines("Cost per hour by provider", "US dollars an hour at the present rate, without what was estimated", "currencyUSD",
+              [Target(f"{scope.rate(_COST, _KNOWN, by='provider')} * {_HOUR_S}", "{{provider}}")], stacked=True, empty=_UNPRICED, width=12),
+        lines("Cost per hour by model", "US dollars an hour at the present rate, without what was estimated", "currencyUSD",
               [Target(f"{scope.rate(_COST, _KNOWN, by=_OF_MODEL)} * {_HOUR_S}", "{{provider}} {{model}}")], stacked=True, empty=_UNPRICED,
-              width=8),
+              width=12),
         lines("Cost against a day ago", "US dollars in the last hour, and in the same hour a day ago. LLMCostSpike fires where now is more "
-              f"than {spike:g} times then: look below for the model and the tenant that grew.", "currencyUSD",
+              f"than {spike:g} times then: look below for the model and the tenant that grew", "currencyUSD",
               [Target(f"sum({hour}))", "now"), Target(f"sum({hour} offset 1d))", "a day ago")], dashed="a day ago", empty=_UNPRICED,
-              width=8),
+              width=12),
+        lines("Cost of hedges per hour", "US dollars an hour for attempts that lost against another one, where it is known; no other "
+              "panel of cost holds them. 0 where features.hedging is off", "currencyUSD",
+              [Target(f"{scope.rate('llm_sidecar_hedge_cost_usd_total', by='source')} * {_HOUR_S}", "{{source}}")], stacked=True,
+              empty="No sidecar", width=12),
         _tabulate_models(scope),
     )  # fmt: skip
 
@@ -116,12 +111,12 @@ def _tabulate_models(scope: Scope) -> Panel:
     tokens = _gather(scope, _TOKENS, _KNOWN)
     columns = [
         Column("Cost", cost, "currencyUSD"),
-        Column("Calls completed", calls, "short", decimals=0),
-        Column("Tokens", tokens, "short", decimals=0),
-        Column("Input", _gather(scope, _TOKENS, _KNOWN, 'type=~"input|cache_.+"'), "short", decimals=0),
-        Column("Output", _gather(scope, _TOKENS, _KNOWN, 'type=~"output|reasoning"'), "short", decimals=0),
-        Column("Cost per call", f"{cost} / ({calls} > 0)", "currencyUSD", decimals=4),
-        Column("Cost per 1M tokens", f"{cost} / ({tokens} > 0) * 1e6", "currencyUSD"),
+        Column("Calls completed", f"round({calls})", "short"),
+        Column("Tokens", f"round({tokens})", "short"),
+        Column("Input", f"round({_gather(scope, _TOKENS, _KNOWN, _OF_INPUT)})", "short"),
+        Column("Output", f"round({_gather(scope, _TOKENS, _KNOWN, _OF_OUTPUT)})", "short"),
+        Column("Cost per call", f"{cost} / ({calls} > 0)", "currencyUSD"),
+        Column("Per 1M tokens", f"{cost} / ({tokens} > 0) * 1e6", "currencyUSD"),
         Column("Saved", _gather(scope, _SAVED), "currencyUSD"),
     ]
     of_model = (
@@ -134,7 +129,7 @@ def _tabulate_models(scope: Scope) -> Panel:
     keys = (Key("provider", "Provider", of_provider), Key("model", "Model", of_model))
     return ranking(
         "Models by cost", "What each model cost and used within the time that is chosen above, dearest first. A model without a cost has "
-        "no price in the table, or its provider reports no tokens. Click on a model for its boards and its traces.",
+        "no price in the table, or its provider reports no tokens. Click on a model for its boards and its traces",
         keys, columns, empty="No calls yet",
     )  # fmt: skip
 
@@ -148,8 +143,8 @@ def _list_tokens(scope: Scope) -> tuple[Panel, ...]:
         Target(scope.quantile(q, _USED, by="gen_ai_token_type"), f"{{{{gen_ai_token_type}}}} "
         f"{name}") for q, name in ((0.5, "p50"), (0.95, "p95"))
     ]  # fmt: skip
-    inputs = scope.rate(_TOKENS, _KNOWN, 'type=~"input|cache_read|cache_write"')
-    outputs = scope.rate(_TOKENS, _KNOWN, 'type=~"output|reasoning"')
+    inputs = scope.rate(_TOKENS, _KNOWN, _OF_INPUT)
+    outputs = scope.rate(_TOKENS, _KNOWN, _OF_OUTPUT)
     shares = [
         Target(scope.share(scope.rate(_TOKENS, _KNOWN, f'type="{part}"'), whole), name)
         for part, whole, name in (
@@ -160,15 +155,15 @@ def _list_tokens(scope: Scope) -> tuple[Panel, ...]:
     bound = "More than the model's context allows cannot be: a long tail is a prompt that grows from turn to turn."
     return (
         lines("Tokens by type", "Billable tokens per second as disjoint types: their sum is the total. Only what providers reported, for a "
-              "call or for several together.", "suffix: tok/s", [Target(scope.rate(_TOKENS, _KNOWN, by="type"), "{{type}}")],
+              "call or for several together", "suffix: tok/s", [Target(scope.rate(_TOKENS, _KNOWN, by="type"), "{{type}}")],
               stacked=True, empty=_UNCOUNTED, width=8),
-        lines("Tokens by model", "Billable tokens per second, as providers reported them.", "suffix: tok/s",
+        lines("Tokens by model", "Billable tokens per second, as providers reported them", "suffix: tok/s",
               [Target(scope.rate(_TOKENS, _KNOWN, by=_OF_MODEL), "{{provider}} {{model}}")], stacked=True, empty=_UNCOUNTED, width=8),
         lines("Cached and reasoning share", "Of the input tokens, those that providers read from and wrote to their prompt caches; of the "
               "output tokens, those that nobody sees. Cache reads are cheap, writes are dearer than plain input, reasoning costs as "
-              "output.",
+              "output",
               "percentunit", shares, maximum=1, empty=_UNCOUNTED, width=8),
-        lines("Tokens per call", "Half of the calls, and 95 % of them, used fewer tokens; cached ones are in input, reasoning in output.",
+        lines("Tokens per call", "Half of the calls, and 95 % of them, used fewer tokens; cached ones are in input, reasoning in output",
               "short", per_call, empty=_UNCOUNTED, width=8),
         *(heatmap(f"{name.capitalize()} tokens per call, distribution", f"How many calls a second used how many {name} tokens. {note}",
                   "reqps", scope.rate(f"{_USED}_bucket", f'gen_ai_token_type="{name}"', by="le"), axis="short", empty=_UNCOUNTED, width=8)
@@ -179,28 +174,24 @@ def _list_tokens(scope: Scope) -> tuple[Panel, ...]:
 def _list_doubts(scope: Scope) -> tuple[Panel, ...]:
     return (
         lines("Where token counts come from", "Calls whose tokens the provider reported, those whose tokens were estimated, and those "
-              "without any. What is absent is not zero: it is in no panel of tokens or cost.", "reqps",
-              [Target(scope.rate(_RECORDS, by="source"), "{{source}}")], stacked=True, width=6),
+              "without any. What is absent is not zero: it is in no panel of tokens or cost", "reqps",
+              [Target(scope.rate(_RECORDS, by="source"), "{{source}}")], stacked=True, width=8),
         lines("Calls without a price", "Calls with known or estimated tokens that could not be priced, by reason; cost is too low by "
-              "theirs. Add the model to a table of prices (LLMUnpricedTraffic).", "reqps",
+              "theirs. Add the model to a table of prices (LLMUnpricedTraffic)", "reqps",
               [Target(f"{scope.rate('llm_sidecar_unpriced_requests_total', by='reason')} > 0", "{{reason}}")], rare=True,
-              empty="All calls priced", width=6),
+              empty="All calls priced", width=8),
         lines("Who priced the calls", "US dollars an hour by where the price came from: the provider's own word, the table, or the table "
-              "for estimated tokens.", "currencyUSD", [Target(f"{scope.rate(_COST, by='source')} * {_HOUR_S}", "{{source}}")], stacked=True,
-              empty=_UNPRICED, width=6),
+              "for estimated tokens", "currencyUSD", [Target(f"{scope.rate(_COST, by='source')} * {_HOUR_S}", "{{source}}")], stacked=True,
+              empty=_UNPRICED, width=8),
         lines("Answers repeated by the provider", "Answers that the provider took from a cache of its own and did not bill; they are in no "
-              "panel of tokens or of streams.", "reqps",
+              "panel of tokens or of streams", "reqps",
               [Target(scope.rate("llm_sidecar_replayed_answers_total", by=_OF_MODEL), "{{provider}} {{model}}")], empty="None repeated",
-              width=6),
+              width=8),
         lines("Estimated tokens by type", "Tokens per second that were estimated because a provider reported none, as usage.estimate asks; "
-              "they are in no other panel of tokens.", "suffix: tok/s", [Target(scope.rate(_TOKENS, _ESTIMATED, by="type"), "{{type}}")],
+              "they are in no other panel of tokens", "suffix: tok/s", [Target(scope.rate(_TOKENS, _ESTIMATED, by="type"), "{{type}}")],
               stacked=True, empty="Nothing estimated", width=8),
         lines("Estimated cost per hour", "US dollars per hour of the estimated tokens; of all other panels of cost only the one of who "
-              "priced the calls holds them.", "currencyUSD",
+              "priced the calls holds them", "currencyUSD",
               [Target(f"{scope.rate(_COST, _ESTIMATED, by=_OF_MODEL)} * {_HOUR_S}", "{{provider}} {{model}}")], stacked=True,
               empty="Nothing estimated", width=8),
-        lines("Cost of hedges per hour", "US dollars an hour for attempts that lost against another one, where it is known; no other "
-              "panel of cost holds them. 0 where features.hedging is off.", "currencyUSD",
-              [Target(f"{scope.rate('llm_sidecar_hedge_cost_usd_total', by='source')} * {_HOUR_S}", "{{source}}")], stacked=True,
-              empty="No sidecar", width=8),
     )  # fmt: skip

@@ -227,7 +227,7 @@ def _list_configuration() -> tuple[Panel, ...]:
             (Key("instance", "Instance"), Key("version", "Version"), Key("python", "Python")),
             (
                 Column("Up for", f"time() - {_tell_by_build('process_start_time_seconds')}", "dtdurations", 0),
-                Column("Configuration loaded", f"{_tell_by_build(f'{reload}_timestamp_seconds')} * 1000", "dateTimeFromNow"),
+                Column("Loaded", f"{_tell_by_build(f'{reload}_timestamp_seconds')} * 1000", "dateTimeFromNow"),
                 Column("Last reload", _tell_by_build(state), "none", 0, words=map_words(words)),
             ),
             empty=_EMPTY, width=16,

@@ -10,6 +10,7 @@ from sidecar.render.tables import Column, Key, ranking
 from sidecar.thresholds import Band, Side, Terms, Threshold, Thresholds
 
 _SCOPE: Final = Scope(("provider", "model"))
+_WHOLE: Final = _SCOPE._replace(whole=True)
 _FIRST_TOKEN: Final = "llm_sidecar_time_to_first_token_seconds"
 _FIRST_CHUNK: Final = "gen_ai_client_operation_time_to_first_chunk_seconds"
 _GAPS: Final = "gen_ai_client_operation_time_per_output_chunk_seconds"
@@ -172,7 +173,7 @@ def _list_sizes() -> tuple[Panel, ...]:
 
 def _rank_models(thresholds: Thresholds) -> Panel:
     def measure(q: float) -> str:
-        return rename(_SCOPE.quantile(q, OPERATION, by=NAMED))
+        return rename(_WHOLE.quantile(q, OPERATION, by=NAMED))
 
     by, latency, first = "provider, model", grade_colors(thresholds.latency_p95), band_colors(thresholds.time_to_first_token_p95)
     links = (
@@ -182,16 +183,16 @@ def _rank_models(thresholds: Thresholds) -> Panel:
     speed = band_colors(thresholds.output_tokens_per_second)
     return ranking(
         "Latency of models",
-        "The models with most calls, as of now; a click on a model chooses it, or leads to its traces",
+        "The models with most calls in the chosen time; a click on a model chooses it, or leads to its traces",
         (Key("provider", "Provider"), Key("model", "Model", links)),
         (
-            Column("Calls/s", _SCOPE.rate(CALLS, by=by) + " > 0", "reqps"),
-            Column("Mean", rename(_SCOPE.mean(OPERATION, by=NAMED)), "s", 2, grade_colors(thresholds.mean_latency)),
+            Column("Calls", _WHOLE.rate(CALLS, by=by) + " > 0", "short"),
+            Column("Mean", rename(_WHOLE.mean(OPERATION, by=NAMED)), "s", 2, grade_colors(thresholds.mean_latency)),
             Column("p50", measure(0.5), "s", 2), Column("p95", measure(0.95), "s", 2, latency), Column("p99", measure(0.99), "s", 2),
-            Column("First token, p50", _SCOPE.quantile(0.5, _FIRST_TOKEN, by=by), "s", 2),
-            Column("First token, p95", _SCOPE.quantile(0.95, _FIRST_TOKEN, by=by), "s", 2, first),
-            Column("Gap, p95", rename(_SCOPE.quantile(0.95, _GAPS, by=NAMED)), "s", 3),
-            Column("Generation speed", _SCOPE.quantile(0.5, _SPEED, by=by), "suffix: tok/s", 0, speed),
+            Column("First token, p50", _WHOLE.quantile(0.5, _FIRST_TOKEN, by=by), "s", 2),
+            Column("First token, p95", _WHOLE.quantile(0.95, _FIRST_TOKEN, by=by), "s", 2, first),
+            Column("Gap, p95", rename(_WHOLE.quantile(0.95, _GAPS, by=NAMED)), "s", 3),
+            Column("Generation speed", _WHOLE.quantile(0.5, _SPEED, by=by), "suffix: tok/s", 0, speed),
         ),
         height=10,
     )  # fmt: skip

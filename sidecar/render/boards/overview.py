@@ -11,6 +11,7 @@ from sidecar.render.tables import Column, Key, ranking
 from sidecar.thresholds import Terms, Thresholds
 
 _SCOPE: Final = Scope(("provider", "model"))
+_WHOLE: Final = _SCOPE._replace(whole=True)
 _FIRST_TOKEN: Final = "llm_sidecar_time_to_first_token_seconds"
 _SPEED: Final = "llm_sidecar_output_tokens_per_second"
 _NOT_ESTIMATED: Final = 'source!="estimated"'
@@ -248,20 +249,20 @@ def _rank_models(thresholds: Thresholds) -> Panel:
         link_cell("llm-sidecar-cost", "Cost of this model", "model", "Model"),
         link_traces("Traces of this model", "span.gen_ai.request.model", "Model"),
     )
-    tokens, cost = (_SCOPE.rate(f"llm_sidecar_{name}_total", _NOT_ESTIMATED, by=by) for name in ("tokens", "cost_usd"))
+    tokens, cost = (_WHOLE.rate(f"llm_sidecar_{name}_total", _NOT_ESTIMATED, by=by) for name in ("tokens", "cost_usd"))
     return ranking(
         "Top models",
-        "The models with most calls, as of now; a click on a model leads to its latency, its cost and its traces",
+        "The models with most calls in the chosen time; a click on a model leads to its latency, its cost and its traces",
         (Key("provider", "Provider", (link_cell("llm-sidecar-overview", "This provider alone", "provider", "Provider"),)),
          Key("model", "Model", links)),
         (
-            Column("Calls/s", _SCOPE.rate(CALLS, by=by) + " > 0", "reqps"),
-            Column("Error ratio", error_ratio(_SCOPE, by), "percentunit", 2, grade_colors(thresholds.error_ratio)),
-            Column("Latency, p95", rename(_SCOPE.quantile(0.95, OPERATION, by=NAMED)), "s", 2, grade_colors(thresholds.latency_p95)),
-            Column("First token, p95", _SCOPE.quantile(0.95, _FIRST_TOKEN, by=by), "s", 2, band_colors(thresholds.time_to_first_token_p95)),
-            Column("Generation speed", _SCOPE.quantile(0.5, _SPEED, by=by), "suffix: tok/s", 0, speed),
-            Column("Tokens per minute", f"{tokens} * 60", "short"),
-            Column("Cost per hour", f"{cost} * 3600", "currencyUSD", 2),
+            Column("Calls", _WHOLE.rate(CALLS, by=by) + " > 0", "short"),
+            Column("Error ratio", error_ratio(_WHOLE, by), "percentunit", 2, grade_colors(thresholds.error_ratio)),
+            Column("Latency, p95", rename(_WHOLE.quantile(0.95, OPERATION, by=NAMED)), "s", 2, grade_colors(thresholds.latency_p95)),
+            Column("First token, p95", _WHOLE.quantile(0.95, _FIRST_TOKEN, by=by), "s", 2, band_colors(thresholds.time_to_first_token_p95)),
+            Column("Generation speed", _WHOLE.quantile(0.5, _SPEED, by=by), "suffix: tok/s", 0, speed),
+            Column("Tokens", tokens, "short"),
+            Column("Cost", cost, "currencyUSD", 2),
         ),
         height=10,
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """What becomes of calls when upstreams fail or are full: circuit breakers, attempts, health, limits of the providers, the queue."""
 
+from functools import partial
 from typing import Final
 
 from sidecar.catalogue import BREAKER_STATES, HEDGE_LOST
@@ -34,6 +35,7 @@ _NO_LIMITS: Final = "No limits told"
 _ANY: Final = 1e-6  # of a rate
 _SOME_BAD: Final = (Step("green"), Step("red", 1))
 _ANY_DOUBTFUL: Final = (Step("green"), Step("orange", _ANY))
+_stat: Final = partial(stat, width=4)
 
 
 def make_board(terms: Terms) -> Board:
@@ -45,7 +47,7 @@ def make_board(terms: Terms) -> Board:
         "How upstreams do, and what the sidecar does about it: circuit breakers, retries, failover, hedges, rate limits, queue.",
         scope.variables,
         (
-            Row("", (*_sum_up(scope, terms), *_sum_up_attempts(scope, terms), _tabulate_upstreams(scope, terms))),
+            Row("", (*_sum_up(scope, terms), *_sum_up_room(scope, terms), _tabulate_upstreams(scope, terms))),
             Row("Circuit breakers", _list_breakers(scope)),
             Row("Attempts", _list_attempts(scope)),
             Row("Further attempts", _list_further(scope)),
@@ -56,57 +58,48 @@ def make_board(terms: Terms) -> Board:
 
 
 def _sum_up(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
-    calls = scope.rate(CALLS)
+    calls, errors = scope.rate(CALLS), terms.thresholds.error_ratio
     again = f"({scope.rate(_RETRIES)} + ({scope.rate(_FAILOVERS)} or vector(0))) / ({calls} > 0)"
     open_now = f"sum({scope.over('max', _STATE, by='upstream')} == bool {BREAKER_STATES.index('open')})"
     unhealthy = f"sum({scope.over('min', _HEALTHY, by='upstream')} == bool 0)"
+    unavailable = f"{scope.rate(CALLS, _ending(Ending.UNAVAILABLE))} or 0 * {calls}"
     return (
-        stat("Open circuit breakers", "Upstreams that fail and are left alone now "
-             "(LLMCircuitBreakerOpen).", "short", [Target(open_now, "Open")],
-             colors=_SOME_BAD, empty=_NO_UPSTREAMS),
-        stat("Unhealthy upstreams", "Upstreams that probes or traffic found unhealthy (LLMUpstreamUnhealthy).", "short",
-             [Target(unhealthy, "Unhealthy")], colors=_SOME_BAD, empty=_NO_UPSTREAMS),
-        stat("Error ratio", "Calls that ended with an error of the service, after all that was tried for them (LLMHighErrorRatio). Of all "
-             "upstreams.", "percentunit", [Target(error_ratio(scope))],
-             colors=grade_colors(terms.thresholds.error_ratio)),
-        stat("Tried again", "Further attempts for each call: retries at the same upstream and failovers to another. retries.budget_share "
-             "ends them.", "percentunit", [Target(again)]),
-        stat("Degraded", "Share of calls that were served below the full policy: by turns among the healthy, or by whoever is left.",
-             "percentunit", [Target(scope.share(scope.rate(_DEGRADED), calls))], colors=_ANY_DOUBTFUL),
-        stat("Queued", "Calls that wait for room at an upstream now.", "short", [Target(scope.over("sum", _QUEUED))], empty="No sidecar"),
-        stat("Shed", "Calls a second that were refused for lack of room (LLMCallsShed).", "reqps", [Target(scope.rate(_SHED))],
-             colors=_ANY_DOUBTFUL, empty="No sidecar"),
-        stat("Without an upstream", "Calls a second that were refused because every upstream that could take them was left alone for "
-             "failing (LLMNoUpstreamAvailable).", "reqps", [Target(f"{scope.rate(CALLS, _ending(Ending.UNAVAILABLE))} or 0 * {calls}")],
-             colors=(Step("green"), Step("red", _ANY))),
+        _stat("Open circuit breakers", "Upstreams that fail and are left alone now (LLMCircuitBreakerOpen)", "short", [Target(open_now)],
+              colors=_SOME_BAD, empty=_NO_UPSTREAMS),
+        _stat("Unhealthy upstreams", "Upstreams that probes or traffic found unhealthy (LLMUpstreamUnhealthy)", "short",
+              [Target(unhealthy)], colors=_SOME_BAD, empty=_NO_UPSTREAMS),
+        _stat("Without an upstream", "Calls a second that were refused because every upstream that could take them was left alone for "
+              "failing (LLMNoUpstreamAvailable)", "reqps", [Target(unavailable)], colors=(Step("green"), Step("red", _ANY))),
+        _stat("Error ratio", "Calls that ended with an error of the service, after all that was tried for them, of all upstreams. Beyond "
+              f"the colours ({errors.warning:.0%}, {errors.critical:.0%}) LLMHighErrorRatio fires", "percentunit",
+              [Target(error_ratio(scope))], colors=grade_colors(errors)),
+        _stat("Failed attempts", "Share of the attempts that failed by fault of the upstream or the way to it, whether or not another one "
+              "followed. Above the error ratio, further attempts help", "percentunit",
+              [Target(scope.share(scope.rate(_ATTEMPTS, _FAILED), scope.rate(_ATTEMPTS)))], colors=grade_colors(errors)),
+        _stat("Tried again", "Further attempts for each call: retries at the same upstream and failovers to another, of all upstreams. "
+              "retries.budget_share bounds them (LLMRetryBudgetExhausted)", "percentunit", [Target(again)]),
     )  # fmt: skip
 
 
-def _sum_up_attempts(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
-    attempts, thresholds = scope.rate(_ATTEMPTS), terms.thresholds
+def _sum_up_room(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
+    limited, left = terms.thresholds.rate_limited_ratio, terms.thresholds.ratelimit_remaining
+    calls = scope.rate(CALLS)
     room = f"max({scope.over('sum', _PENDING, by='upstream')} / ({scope.over('sum', _ROOM, by='upstream')} > 0))"
-    hedges = scope.rate(_HEDGES, 'outcome!="refused"')
-    limited = scope.rate(CALLS, _ending(Ending.RATE_LIMITED))
     return (
-        stat("Failed attempts", "Share of the attempts that failed by fault of the upstream or the way to it, whether or not another one "
-             "followed.", "percentunit", [Target(scope.share(scope.rate(_ATTEMPTS, _FAILED), attempts))],
-             colors=grade_colors(thresholds.error_ratio)),
-        stat("Answered with 429", "Share of the calls that the provider refused with status 429, after all that was tried for them "
-             "(LLMUpstreamRateLimited).", "percentunit", [Target(scope.share(limited, scope.rate(CALLS)))],
-             colors=grade_colors(thresholds.rate_limited_ratio)),
-        stat("Least left of a limit", "The least that is left of any rate limit, by what upstreams last said (LLMRateLimitNearlyUsed).",
-             "percentunit", [Target(f"min({_measure_left(scope)})")], colors=grade_colors(thresholds.ratelimit_remaining),
-             empty=_NO_LIMITS),
-        stat("Room used", "Of the upstream that is nearest to what it is given at once: attempts without a first byte, of the limit. At 1 "
-             "calls begin to queue.", "percentunit", [Target(room)], colors=(Step("green"), Step("orange", 1)), empty=_NO_UPSTREAMS),
-        stat("Kept from failing upstreams", "Calls a second that circuit breakers did not let through.", "reqps",
-             [Target(scope.rate(_REJECTED))], colors=_ANY_DOUBTFUL, empty=_NO_UPSTREAMS),
-        stat("Failovers per minute", "Attempts at another upstream of a pool, a minute.", "cpm", [Target(f"{scope.rate(_FAILOVERS)} * 60")],
-             empty="No pools"),
-        stat("Retry budget used up", "Further attempts a minute that were not made, because retries.budget_share of the calls was used "
-             "up (LLMRetryBudgetExhausted).", "cpm", [Target(f"{scope.rate(_UNBUDGETED)} * 60")], colors=_ANY_DOUBTFUL, empty="No sidecar"),
-        stat("Hedges that won", "Share of the attempts made beside a late one that answered first. Where it is small, hedges only cost.",
-             "percentunit", [Target(scope.share(scope.rate(_HEDGES, 'outcome="won"'), hedges))], empty="No hedges"),
+        _stat("Answered with 429", "Share of the calls that the provider refused with status 429, after all that was tried for them; "
+              f"LLMUpstreamRateLimited fires above {limited.warning:.0%}", "percentunit",
+              [Target(scope.share(scope.rate(CALLS, _ending(Ending.RATE_LIMITED)), calls))], colors=grade_colors(limited)),
+        _stat("Least left of a limit", "The least that is left of any rate limit, by what upstreams last said. Below the colours "
+              f"({left.info:.0%}, {left.warning:.0%}) LLMRateLimitNearlyUsed "
+              "fires", "percentunit", [Target(f"min({_measure_left(scope)})")],
+              colors=grade_colors(left), empty=_NO_LIMITS),
+        _stat("Room used", "Of the upstream that is nearest to what it is given at once: attempts without a first byte, of the limit. At "
+              "100% calls begin to queue", "percentunit", [Target(room)], colors=(Step("green"), Step("orange", 1)), empty=_NO_UPSTREAMS),
+        _stat("Queued", "Calls that wait for room at an upstream now", "short", [Target(scope.over("sum", _QUEUED))], empty="No sidecar"),
+        _stat("Shed", "Calls a second that were refused for lack of room (LLMCallsShed)", "reqps", [Target(scope.rate(_SHED))],
+              colors=_ANY_DOUBTFUL, empty="No sidecar"),
+        _stat("Degraded", "Share of calls that were served below the full policy: by turns among the healthy, or by whoever is left",
+              "percentunit", [Target(scope.share(scope.rate(_DEGRADED), calls))], colors=_ANY_DOUBTFUL),
     )  # fmt: skip
 
 
@@ -123,7 +116,7 @@ def _tabulate_upstreams(scope: Scope, terms: Terms) -> Panel:
     failed = scope.rate(_ATTEMPTS, _FAILED, by="upstream")
     thresholds = terms.thresholds
     columns = [
-        Column("Attempts per second", attempts, "reqps"),
+        Column("Attempts", attempts, "reqps"),
         Column("Breaker", scope.over("max", _STATE, by="upstream"), "none", words=map_words(_BREAKER_WORDS)),
         Column("Health", scope.over("min", _HEALTHY, by="upstream"), "none", words=map_words(_HEALTH_WORDS)),
         Column("Failed", scope.share(failed, attempts, by="upstream"), "percentunit", colors=grade_colors(thresholds.error_ratio)),
@@ -139,30 +132,31 @@ def _tabulate_upstreams(scope: Scope, terms: Terms) -> Panel:
     )
     return ranking(
         "Upstreams now", "Where calls go and how that goes, the busiest on top; of several sidecars the worst state and the sum of the "
-        "numbers. Click on an upstream for its part of this board and its traces.", (Key("upstream", "Upstream", links),), columns,
+        "numbers. Click on an upstream for its part of this board and its traces", (Key("upstream", "Upstream", links),), columns,
         empty=_NO_UPSTREAMS,
     )  # fmt: skip
 
 
 def _list_breakers(scope: Scope) -> tuple[Panel, ...]:
-    group = "llm_sidecar_circuit_breaker_group_state"
+    # There is one for each upstream and group: only those are shown of which there is something to tell.
+    group = scope.select("llm_sidecar_circuit_breaker_group_state")
+    troubled = f"max by (upstream, group) ({group} and max_over_time({group}[$__range] @ end()) > 0)"
     changes = scope.rate("llm_sidecar_circuit_breaker_transitions_total", by="upstream, from, to")
     openings = scope.rate("llm_sidecar_circuit_breaker_openings_total", by="upstream, reason")
     return (
         states("Circuit breaker state", "The worst state of an upstream's circuit breakers, of several sidecars the worst. What stays "
                "open is LLMCircuitBreakerOpen; half-open lets a few calls "
-               "try.", [Target(scope.over("max", _STATE, by="upstream"), "{{upstream}}")],
-               _BREAKER_WORDS, empty=_NO_UPSTREAMS),
-        states("Circuit breaker state by group of models", "Where breaker.groups tells models apart: one that fails does not stop the "
-               "others.",
-               [Target(scope.over("max", group, by="upstream, group"), "{{upstream}} {{group}}")], _BREAKER_WORDS,
-               empty="No groups of models: breaker.groups is empty"),
-        lines("Circuit breaker transitions", "Changes of state a minute. One that goes to and fro is near a limit of breaker.", "cpm",
+               "try", [Target(scope.over("max", _STATE, by="upstream"), "{{upstream}}")],
+               _BREAKER_WORDS, empty=_NO_UPSTREAMS, height=10),
+        states("Circuit breaker state by group of models", "Where breaker.groups tells models apart: those that were not closed all the "
+               "time. One that fails does not stop the others", [Target(troubled, "{{upstream}} {{group}}")], _BREAKER_WORDS,
+               empty="All closed, or breaker.groups is empty", height=10),
+        lines("Circuit breaker transitions", "Changes of state a minute. One that goes to and fro is near a limit of breaker", "cpm",
               [Target(f"{changes} * 60 > 0", "{{upstream}}: {{from}} to {{to}}")], rare=True, empty="No changes", width=8),
-        lines("Openings by reason", "Why circuit breakers opened, and how often a minute.", "cpm",
+        lines("Openings by reason", "Why circuit breakers opened, and how often a minute", "cpm",
               [Target(f"{openings} * 60 > 0", "{{upstream}} {{reason}}")], rare=True, empty="No openings", width=8),
         lines("Calls that breakers did not let through", "Refused without asking the upstream; where there is a pool, they went to "
-              "another.",
+              "another",
               "reqps", [Target(scope.rate(_REJECTED, by="upstream"), "{{upstream}}")], empty=_NO_UPSTREAMS, width=8),
     )  # fmt: skip
 
@@ -170,13 +164,13 @@ def _list_breakers(scope: Scope) -> tuple[Panel, ...]:
 def _list_attempts(scope: Scope) -> tuple[Panel, ...]:
     outcomes = scope.rate(_ATTEMPTS, f'outcome!~"{Ending.COMPLETED}|{HEDGE_LOST}"', by="upstream, outcome")
     return (
-        lines("Attempts by outcome", f"How attempts ended; {HEDGE_LOST} are those that were given up for another one.", "reqps",
+        lines("Attempts by outcome", f"How attempts ended; {HEDGE_LOST} are those that were given up for another one", "reqps",
               [Target(f"{scope.rate(_ATTEMPTS, by='outcome')} > 0", "{{outcome}}")], rare=True, width=8),
-        lines("Attempts by upstream", "Where attempts went: how the strategy of a pool shares them out.", "reqps",
+        lines("Attempts by upstream", "Where attempts went: how the strategy of a pool shares them out", "reqps",
               [Target(f"{scope.rate(_ATTEMPTS, by='upstream')} > 0", "{{upstream}}")], rare=True, width=8),
         lines("Attempts that did not complete", "By upstream and outcome; a 4xx of the provider and a caller that hung up are in it, "
               "attempts that lost against another one are "
-              "not.", "reqps", [Target(f"{outcomes} > 0", "{{upstream}} {{outcome}}")], rare=True,
+              "not", "reqps", [Target(f"{outcomes} > 0", "{{upstream}} {{outcome}}")], rare=True,
               empty="Every attempt completed", width=8),
     )  # fmt: skip
 
@@ -185,16 +179,16 @@ def _list_further(scope: Scope) -> tuple[Panel, ...]:
     ignored = scope.rate("llm_sidecar_retry_after_ignored_total", by="reason")
     return (
         lines("Retries by cause", "Attempts that repeated one at the same upstream, by what was wrong with that. Answered failures are "
-              "only repeated with features.retries.", "cps", [Target(f"{scope.rate(_RETRIES, by='reason')} > 0", "{{reason}}")],
+              "only repeated with features.retries", "cps", [Target(f"{scope.rate(_RETRIES, by='reason')} > 0", "{{reason}}")],
               rare=True, empty="No retries", width=8),
-        lines("Failovers", "Attempts at another upstream of the pool, from whom to whom.", "cps",
+        lines("Failovers", "Attempts at another upstream of the pool, from whom to whom", "cps",
               [Target(scope.rate(_FAILOVERS, by="from, to"), "{{from}} to {{to}}")], empty="No pools configured", width=8),
         lines("Further attempts that were not made", "Because the budget for them was used up (LLMRetryBudgetExhausted); and pauses asked "
-              "for that were not given, because they were too long or could not be read.", "cps",
+              "for that were not given, because they were too long or could not be read", "cps",
               [Target(scope.rate(_UNBUDGETED), "budget used up"), Target(ignored, "Retry-After {{reason}}")], empty="No sidecar", width=8),
-        lines("Hedges by outcome", "Attempts made beside another one whose first token was late. Refused: there were enough of them.",
+        lines("Hedges by outcome", "Attempts made beside another one whose first token was late. Refused: there were enough of them",
               "cps", [Target(scope.rate(_HEDGES, by="outcome"), "{{outcome}}")], empty="No sidecar"),
-        lines("Cost of hedges per hour", "US dollars of attempts that lost, where it is known; no panel of cost holds them.", "currencyUSD",
+        lines("Cost of hedges per hour", "US dollars of attempts that lost, where it is known; no panel of cost holds them", "currencyUSD",
               [Target(f"{scope.rate('llm_sidecar_hedge_cost_usd_total', by='source')} * 3600", "{{source}}")], empty="No sidecar"),
     )  # fmt: skip
 
@@ -206,20 +200,20 @@ def _list_upstreams(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
     probes = scope.rate("llm_sidecar_probes_total", by="upstream, outcome")
     one_limit = "{{upstream}} {{kind}}"
     return (
-        states("Upstream health", "By probes and by traffic, of several sidecars the worst (LLMUpstreamUnhealthy).",
+        states("Upstream health", "By probes and by traffic, of several sidecars the worst (LLMUpstreamUnhealthy)",
                [Target(scope.over("min", _HEALTHY, by="upstream"), "{{upstream}}")], _HEALTH_WORDS, empty=_NO_UPSTREAMS),
-        lines("Probes", "Active probes, which are no calls; of upstreams where calls cost money only with features.metered_probes.", "cps",
+        lines("Probes", "Active probes, which are no calls; of upstreams where calls cost money only with features.metered_probes", "cps",
               [Target(f"{probes} > 0", "{{upstream}} {{outcome}}")], rare=True, empty="No probes"),
         lines("Pending calls and concurrency limit", "Attempts without a first byte of data, and how many calls an upstream is given at "
-              "once, dashed. Where both meet, calls queue (LLMCallsShed).", "short", room, dashed=" limit", empty=_NO_UPSTREAMS),
-        lines("Connections", "Open connections to an upstream. Many active ones and few idle: each call pays for a new one.", "short",
+              "once, dashed. Where both meet, calls queue (LLMCallsShed)", "short", room, dashed=" limit", empty=_NO_UPSTREAMS),
+        lines("Connections", "Open connections to an upstream. Many active ones and few idle: each call pays for a new one", "short",
               [Target(connections, "{{upstream}} {{state}}")], stacked=True, empty=_NO_UPSTREAMS),
         lines("Share left of rate limits", "What is left of each limit, by what the upstream last said, with the limits of "
-              "LLMRateLimitNearlyUsed. The least of all sidecars: with several keys or models behind an upstream, the last answer counts.",
+              "LLMRateLimitNearlyUsed. The least of all sidecars: with several keys or models behind an upstream, the last answer counts",
               "percentunit", [Target(_measure_left(scope), one_limit)], colors=grade_colors(terms.thresholds.ratelimit_remaining),
               maximum=1, empty=_NO_LIMITS),
         lines("Left of rate limits", "Requests or tokens that are left, by what the upstream last said; it stays as it is while nothing is "
-              "asked of the upstream.", "short", [Target(scope.over("min", _LEFT, by="upstream, kind"), one_limit)], empty=_NO_LIMITS),
+              "asked of the upstream", "short", [Target(scope.over("min", _LEFT, by="upstream, kind"), one_limit)], empty=_NO_LIMITS),
     )  # fmt: skip
 
 
@@ -228,20 +222,20 @@ def _list_queue(scope: Scope) -> tuple[Panel, ...]:
     nobody = scope.rate(CALLS, f'ending=~"{Ending.OVERLOADED}|{Ending.UNAVAILABLE}"', by="route, ending")
     wishes = scope.rate("llm_sidecar_wishes_refused_total", by="wish")
     return (
-        lines("Queued calls", "Calls that wait for room at an upstream, by sidecar.", "short",
+        lines("Queued calls", "Calls that wait for room at an upstream, by sidecar", "short",
               [Target(scope.over("sum", _QUEUED, by="instance"), "{{instance}}")], empty="No sidecar", width=8),
-        lines("Queue wait", "How long calls waited for room, of those that had to, got it or not.", "s",
+        lines("Queue wait", "How long calls waited for room, of those that had to, got it or not", "s",
               [Target(scope.quantile(q, wait), name) for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))],
               empty="No call had to wait", width=8),
         lines("Shed calls by reason", "The queue was full, the wait would have been too long, or the caller gave up "
-              "(LLMCallsShed).", "reqps",
+              "(LLMCallsShed)", "reqps",
               [Target(scope.rate(_SHED, by="reason"), "{{reason}}")], empty="No sidecar", width=8),
         lines("Degraded calls by step", "simple: by turns among the healthy, whatever the policy; emergency: every circuit breaker of the "
-              "pool was open.", "reqps", [Target(scope.rate(_DEGRADED, by="step"), "{{step}}")], empty="No sidecar", width=8),
+              "pool was open", "reqps", [Target(scope.rate(_DEGRADED, by="step"), "{{step}}")], empty="No sidecar", width=8),
         lines("Wishes that nobody met", "Calls refused for what they asked of an upstream: the caller's headers ask for more than there "
-              "is.",
+              "is",
               "reqps", [Target(wishes, "{{wish}}")], empty="No sidecar", width=8),
         lines("Calls that nobody took", "By route: overloaded found no room, unavailable found every upstream left alone "
-              "(LLMCallsShed, LLMNoUpstreamAvailable).", "reqps", [Target(f"{nobody} > 0", "{{route}}: {{ending}}")], rare=True,
+              "(LLMCallsShed, LLMNoUpstreamAvailable)", "reqps", [Target(f"{nobody} > 0", "{{route}}: {{ending}}")], rare=True,
               empty="Every call found an upstream", width=8),
     )  # fmt: skip
