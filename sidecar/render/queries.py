@@ -26,6 +26,7 @@ class Scope(NamedTuple):
     """What a board's variables choose; makes the queries of its panels."""
 
     variables: tuple[str, ...]  # of CHOSEN_BY, in the order in which they are chosen
+    whole: bool = False  # of the whole chosen time and not of each moment in it: for tables and totals
 
     def select(self, series: str, *matchers: str) -> str:
         """Return a selector of `series`, bound to every variable of the board that it has a label for."""
@@ -36,8 +37,12 @@ class Scope(NamedTuple):
         return f"{series}{{{','.join((*bound, *matchers))}}}"
 
     def rate(self, series: str, *matchers: str, by: str = "") -> str:
-        """Return the rate per second of a counter, or of a histogram's count or sum, summed but for the labels of `by`."""
-        return _sum(self._confine(series, f"rate({self.select(series, *matchers)}[{STEP}])"), by)
+        """Return the rate per second of a counter, or of a histogram's count or sum, summed but for the labels of `by`.
+
+        Of the whole chosen time: by how much it grew.
+        """
+        grown = "increase(%s[$__range])" if self.whole else f"rate(%s[{STEP}])"
+        return _sum(self._confine(series, grown % self.select(series, *matchers)), by)
 
     def confine(self, text: str) -> str:
         """Return what a vector has of targets that are sidecars. Others have metrics of the same names: of the process, of HTTP."""
@@ -68,7 +73,8 @@ class Scope(NamedTuple):
     def bands(self, histogram: str, threshold: Threshold) -> list[tuple[str, str]]:
         """Return name and share of observations of each band, best first. Where nothing was observed there is no share.
 
-        The ends of bands are edges of the histogram's buckets, so the shares are exact.
+        The ends of bands are edges of the histogram's buckets, so the shares are exact; but for a series' first moments, when rates of
+        buckets are estimated apart from that of the whole.
         """
         bucket, whole = f"{histogram}_bucket", self.rate(f"{histogram}_count")
         within = [self.rate(bucket, f'le="{float(band.limit)!r}"') for band in threshold.bands if band.limit is not None]
@@ -76,7 +82,7 @@ class Scope(NamedTuple):
             parts = [within[0], *(f"{more} - {less}" for less, more in pairwise(within)), f"{whole} - {within[-1]}"]
         else:
             parts = [f"{whole} - {within[0]}", *(f"{more} - {less}" for more, less in pairwise(within)), within[-1]]
-        return [(band.name, f"({part}) / ({whole} > 0)") for band, part in zip(threshold.bands, parts, strict=True)]
+        return [(band.name, f"clamp(({part}) / ({whole} > 0), 0, 1)") for band, part in zip(threshold.bands, parts, strict=True)]
 
 
 def find_metric(series: str) -> str:

@@ -40,7 +40,7 @@ def rename(text: str) -> str:
     """Return values that are by NAMED by provider and model, as our own metrics call them."""
     for ours, theirs in zip(("provider", "model"), NAMED.split(", "), strict=True):
         text = f'label_join({text}, "{ours}", "", "{theirs}")'
-    return f"max by (provider, model) ({text})"
+    return f"max without ({NAMED}) ({text})"
 
 
 def count_down(scope: Scope) -> str:

@@ -57,7 +57,7 @@ def _name_columns(keys: Sequence[Key], columns: Sequence[Column]) -> Json:
 
 def _style_keys(keys: Sequence[Key]) -> Iterator[Json]:
     for key in keys:
-        yield override(key.title, {"links": list(key.links)} if key.links else {"custom.filterable": True})
+        yield override(key.title, {"noValue": _NOTHING} | ({"links": list(key.links)} if key.links else {}))
 
 
 def _style(column: Column) -> Json:

@@ -67,11 +67,11 @@ def _list_states(thresholds: Thresholds) -> tuple[Panel, ...]:
             "percentunit", [Target(f"max({_tell_memory_share()})", "memory")], colors=grade_colors(memory), empty="No limit known",
         ),
         stat(
-            "CPU of one core", "The busiest sidecar's share of the one core that it can use: at 100% every call waits", "percentunit",
+            "CPU share", "The busiest sidecar's share of the one core that it can use: at 100% every call waits", "percentunit",
             [Target(f"max({_tell_cpu()})", "CPU")], empty=_EMPTY,
         ),
         stat(
-            "Event-loop lag, p99", "1% of timers were woken later: what a call may have to wait for others", "s",
+            "Loop lag, p99", "1% of timers were woken later: what a call may have to wait for others", "s",
             [Target(_SCOPE.quantile(0.99, _LAG), "p99")], empty=_EMPTY,
         ),
         stat(
@@ -112,17 +112,17 @@ def _list_resources(thresholds: Thresholds) -> tuple[Panel, ...]:
                 Target(resident, "{{instance}}"),
                 Target(_SCOPE.over("min", "llm_sidecar_memory_limit_bytes"), "limit"),
             ],
-            paint={"limit": "red"}, empty=_EMPTY, width=6,
+            paint={"limit": "red"}, empty=_EMPTY, width=8,
         ),
         lines(
             "Memory of limit by sidecar",
             "Share of what each sidecar may take (LLMSidecarMemoryHigh); beyond the whole of it the system ends the process",
             "percentunit", [Target(_tell_memory_share(), "{{instance}}")], colors=grade_colors(thresholds.memory_used),
-            empty="No limit known", width=6,
+            empty="No limit known", width=8,
         ),
         lines(
             "Virtual memory", "Address space: it may be far larger than what is resident, and only matters where it is limited", "bytes",
-            [Target(virtual, "{{instance}}")], empty=_EMPTY, width=6,
+            [Target(virtual, "{{instance}}")], empty=_EMPTY, width=8,
         ),
         lines(
             "Open files", "Open file descriptors, and how many there may be; every connection is one", "short",
@@ -130,7 +130,7 @@ def _list_resources(thresholds: Thresholds) -> tuple[Panel, ...]:
                 Target(_SCOPE.confine(_SCOPE.select("process_open_fds")), "{{instance}}"),
                 Target(_SCOPE.over("min", "process_max_fds"), "limit"),
             ],
-            paint={"limit": "red"}, empty=_EMPTY, width=6,
+            paint={"limit": "red"}, empty=_EMPTY, width=8,
         ),
         lines(
             "Connections to upstreams", "Open connections, in use and idle", "short",
@@ -140,10 +140,6 @@ def _list_resources(thresholds: Thresholds) -> tuple[Panel, ...]:
         lines(
             "Calls in flight", "Calls in progress, by sidecar: whether they share the work", "short",
             [Target(_SCOPE.over("sum", "llm_sidecar_in_flight_requests", by="instance"), "{{instance}}")], empty=_EMPTY, width=8,
-        ),
-        lines(
-            "Series", "Series that each sidecar exposes; limits.series bounds those that calls make", "short",
-            [Target(_SCOPE.confine(_SCOPE.select("scrape_samples_scraped")), "{{instance}}")], empty=_EMPTY, width=8,
         ),
     )  # fmt: skip
 
@@ -231,7 +227,7 @@ def _list_configuration() -> tuple[Panel, ...]:
             (Key("instance", "Instance"), Key("version", "Version"), Key("python", "Python")),
             (
                 Column("Up for", f"time() - {_tell_by_build('process_start_time_seconds')}", "dtdurations", 0),
-                Column("Configuration loaded", f"{_tell_by_build(f'{reload}_timestamp_seconds')} * 1000", "dateTimeFromNow"),
+                Column("Loaded", f"{_tell_by_build(f'{reload}_timestamp_seconds')} * 1000", "dateTimeFromNow"),
                 Column("Last reload", _tell_by_build(state), "none", 0, words=map_words(words)),
             ),
             empty=_EMPTY, width=16,
@@ -243,7 +239,11 @@ def _list_configuration() -> tuple[Panel, ...]:
         states(
             "Features", "What is switched on (features:), on all of several sidecars; where they differ, it is shown as off",
             [Target(_SCOPE.over("min", "llm_sidecar_feature_enabled", by="feature"), "{{feature}}")], (("off", "text"), ("on", "green")),
-            empty=_EMPTY, width=24, height=10,
+            empty=_EMPTY, width=16, height=10,
+        ),
+        lines(
+            "Series", "Series that each sidecar exposes; limits.series bounds those that calls make", "short",
+            [Target(_SCOPE.confine(_SCOPE.select("scrape_samples_scraped")), "{{instance}}")], empty=_EMPTY, width=8, height=10,
         ),
     )  # fmt: skip
 

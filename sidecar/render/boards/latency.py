@@ -10,6 +10,7 @@ from sidecar.render.tables import Column, Key, ranking
 from sidecar.thresholds import Band, Side, Terms, Threshold, Thresholds
 
 _SCOPE: Final = Scope(("provider", "model"))
+_WHOLE: Final = _SCOPE._replace(whole=True)
 _FIRST_TOKEN: Final = "llm_sidecar_time_to_first_token_seconds"
 _FIRST_CHUNK: Final = "gen_ai_client_operation_time_to_first_chunk_seconds"
 _GAPS: Final = "gen_ai_client_operation_time_per_output_chunk_seconds"
@@ -52,7 +53,8 @@ def _list_calls(thresholds: Thresholds) -> tuple[Panel, ...]:
         ),
         lines(
             "Latency by model", "95% of calls in a form that is understood were faster, by requested model", "s",
-            [Target(_SCOPE.quantile(0.95, OPERATION, by="gen_ai_request_model"), "{{gen_ai_request_model}}")], colors=colors, width=8,
+            [Target(_SCOPE.quantile(0.95, OPERATION, by=NAMED), "{{gen_ai_provider_name}} {{gen_ai_request_model}}")], colors=colors,
+            width=8,
         ),
         lines(
             "Mean latency by provider",
@@ -83,7 +85,8 @@ def _list_first_tokens(thresholds: Thresholds) -> tuple[Panel, ...]:
         ),
         lines(
             "First token by model", "95% of streams of a model had their first token sooner", "s",
-            [Target(_SCOPE.quantile(0.95, _FIRST_TOKEN, by="model"), "{{model}}")], colors=colors, empty=_NO_STREAMS, width=8,
+            [Target(_SCOPE.quantile(0.95, _FIRST_TOKEN, by="provider, model"), "{{provider}} {{model}}")],
+            colors=colors, empty=_NO_STREAMS, width=8,
         ),
         lines(
             "Time to first chunk",
@@ -97,7 +100,7 @@ def _list_first_tokens(thresholds: Thresholds) -> tuple[Panel, ...]:
 
 def _list_flow(thresholds: Thresholds) -> tuple[Panel, ...]:
     speed = thresholds.output_tokens_per_second
-    medians = [Target(_SCOPE.quantile(0.5, _SPEED, by="model"), "{{model}}")]
+    medians = [Target(_SCOPE.quantile(0.5, _SPEED, by="provider, model"), "{{provider}} {{model}}")]
     return (
         lines(
             "Gaps between chunks", "Time between one chunk of a stream and the next: wide gaps are a slow model, or a busy one", "s",
@@ -170,7 +173,7 @@ def _list_sizes() -> tuple[Panel, ...]:
 
 def _rank_models(thresholds: Thresholds) -> Panel:
     def measure(q: float) -> str:
-        return rename(_SCOPE.quantile(q, OPERATION, by=NAMED))
+        return rename(_WHOLE.quantile(q, OPERATION, by=NAMED))
 
     by, latency, first = "provider, model", grade_colors(thresholds.latency_p95), band_colors(thresholds.time_to_first_token_p95)
     links = (
@@ -180,16 +183,16 @@ def _rank_models(thresholds: Thresholds) -> Panel:
     speed = band_colors(thresholds.output_tokens_per_second)
     return ranking(
         "Latency of models",
-        "The models with most calls, as of now; a click on a model chooses it, or leads to its traces",
+        "The models with most calls in the chosen time; a click on a model chooses it, or leads to its traces",
         (Key("provider", "Provider"), Key("model", "Model", links)),
         (
-            Column("Calls/s", _SCOPE.rate(CALLS, by=by) + " > 0", "reqps"),
-            Column("Mean", rename(_SCOPE.mean(OPERATION, by=NAMED)), "s", 2, grade_colors(thresholds.mean_latency)),
+            Column("Calls", _WHOLE.rate(CALLS, by=by) + " > 0", "short"),
+            Column("Mean", rename(_WHOLE.mean(OPERATION, by=NAMED)), "s", 2, grade_colors(thresholds.mean_latency)),
             Column("p50", measure(0.5), "s", 2), Column("p95", measure(0.95), "s", 2, latency), Column("p99", measure(0.99), "s", 2),
-            Column("First token, p50", _SCOPE.quantile(0.5, _FIRST_TOKEN, by=by), "s", 2),
-            Column("First token, p95", _SCOPE.quantile(0.95, _FIRST_TOKEN, by=by), "s", 2, first),
-            Column("Gap, p95", rename(_SCOPE.quantile(0.95, _GAPS, by=NAMED)), "s", 3),
-            Column("Generation speed", _SCOPE.quantile(0.5, _SPEED, by=by), "suffix: tok/s", 0, speed),
+            Column("First token, p50", _WHOLE.quantile(0.5, _FIRST_TOKEN, by=by), "s", 2),
+            Column("First token, p95", _WHOLE.quantile(0.95, _FIRST_TOKEN, by=by), "s", 2, first),
+            Column("Gap, p95", rename(_WHOLE.quantile(0.95, _GAPS, by=NAMED)), "s", 3),
+            Column("Generation speed", _WHOLE.quantile(0.5, _SPEED, by=by), "suffix: tok/s", 0, speed),
         ),
         height=10,
     )  # fmt: skip

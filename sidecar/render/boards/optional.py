@@ -19,24 +19,24 @@ def list_tools(scope: Scope, thresholds: Thresholds) -> tuple[Panel, ...]:
     return (
         lines(
             "Calls by tool", "Executions of tools, by name; what an MCP client asks besides is none", "reqps", [Target(every, legend)],
-            empty=_NO_TOOLS, width=6,
+            empty=_NO_TOOLS, width=12,
         ),
         lines(
             "Error ratio by tool",
             "Share of executions that failed, with the limit of LLMToolFailing; a 4xx of an HTTP tool and a caller that hung up are not "
             "counted",
-            "percentunit", [Target(scope.share(failed, every, by), legend)], colors=colors, empty=_NO_TOOLS, width=6,
+            "percentunit", [Target(scope.share(failed, every, by), legend)], colors=colors, empty=_NO_TOOLS, width=12,
         ),
         lines(
             "Tool latency, p95", "95% of executions of a tool were faster, from accept to last byte", "s",
-            [Target(scope.quantile(0.95, _TOOLS, by=by), legend)], empty=_NO_TOOLS, width=6,
+            [Target(scope.quantile(0.95, _TOOLS, by=by), legend)], empty=_NO_TOOLS, width=12,
         ),
         lines(
             "Tool errors by type",
             "Executions that failed, by tool and error: a JSON-RPC code, tool_error for a result that says so, a status, or an error id of "
             "the sidecar",
             "cps", [Target(scope.rate(count, 'error_type!=""', by=f"{by}, error_type"), f"{legend} {{{{error_type}}}}")],
-            empty="Every tool succeeded", width=6,
+            empty="Every tool succeeded", width=12,
         ),
     )  # fmt: skip
 
@@ -47,19 +47,19 @@ def list_batches_and_sessions(scope: Scope) -> tuple[Panel, ...]:
     return (
         lines(
             "Calls in batches", "Calls that came as entries of a batch (POST /x-sidecar/batch); each is counted as a call of its own, too",
-            "reqps", [Target(scope.rate("llm_sidecar_batched_requests_total"), "entries")], empty="No sidecar", width=6,
+            "reqps", [Target(scope.rate("llm_sidecar_batched_requests_total"), "entries")], empty="No sidecar", width=12,
         ),
         lines(
             "Open WebSocket sessions", "Sessions that are open now, those in their handshake included", "short",
-            [Target(scope.over("sum", "llm_sidecar_websocket_sessions", by="instance"), "{{instance}}")], empty="No sidecar", width=6,
+            [Target(scope.over("sum", "llm_sidecar_websocket_sessions", by="instance"), "{{instance}}")], empty="No sidecar", width=12,
         ),
         lines(
             "WebSocket session length", "From handshake to close, of sessions that ended; providers end them after an hour or sooner", "s",
-            length, empty="No sessions ended", width=6,
+            length, empty="No sessions ended", width=12,
         ),
         lines(
             "WebSocket messages", "Messages of both directions by route, counted when their session ends", "cps",
             [Target(scope.rate("llm_sidecar_websocket_messages_total", by="route, direction") + " > 0", "{{route}} {{direction}}")],
-            rare=True, empty="No messages", width=6,
+            rare=True, empty="No messages", width=12,
         ),
     )  # fmt: skip

@@ -11,6 +11,7 @@ from sidecar.render.tables import Column, Key, ranking
 from sidecar.thresholds import Terms, Thresholds
 
 _SCOPE: Final = Scope(("provider", "model"))
+_WHOLE: Final = _SCOPE._replace(whole=True)
 _FIRST_TOKEN: Final = "llm_sidecar_time_to_first_token_seconds"
 _SPEED: Final = "llm_sidecar_output_tokens_per_second"
 _NOT_ESTIMATED: Final = 'source!="estimated"'
@@ -27,7 +28,7 @@ def make_board(terms: Terms) -> Board:
     rows = (
         Row("", (*_list_outcomes(thresholds), *_list_amounts(thresholds))),
         Row("Traffic", _list_traffic()),
-        Row("Latency", _list_latency(thresholds)),
+        Row("Latency and streams", _list_latency(thresholds)),
         Row("Errors", _list_errors(thresholds)),
         Row("Saturation", _list_saturation(thresholds)),
         Row("Models", (_rank_models(thresholds),)),
@@ -47,37 +48,37 @@ def _list_outcomes(thresholds: Thresholds) -> tuple[Panel, ...]:
             "Grade",
             f"The worse of what mean latency (A / B / C below {limits[0]}) and error ratio (A / B / C below {limits[1]}) come to, else D; "
             "F when most calls fail. Latency is of all calls, whatever model is chosen",
-            "none", [Target(grade(_SCOPE, thresholds), "Grade")], words=GRADES, links=[_TO_LATENCY, _TO_RESILIENCE], width=4, height=3,
+            "none", [Target(grade(_SCOPE, thresholds), "Grade")], words=GRADES, links=[_TO_LATENCY, _TO_RESILIENCE], width=4, height=4,
         ),
         stat(
             "Error ratio",
             "Share of calls that failed by fault of the provider, the way to it or the sidecar. A caller's own mistake, a caller that hung "
             "up, a 429 and a refusal are not counted. Beyond the colours LLMHighErrorRatio fires",
             "percentunit", [Target(error_ratio(_SCOPE), "Error ratio")], colors=grade_colors(errors), decimals=2, links=[_TO_RESILIENCE],
-            width=4, height=3,
+            width=4, height=4,
         ),
         stat(
             "Latency, p95",
             "95% of calls were faster, from accept to last byte; all calls for an upstream, whatever their form or model. Beyond the "
             "colours LLMHighLatencyP95 fires",
             "s", [Target(_SCOPE.quantile(0.95, LATENCY), "p95")], colors=grade_colors(thresholds.latency_p95), links=[_TO_LATENCY],
-            width=4, height=3,
+            width=4, height=4,
         ),
         stat(
             "First token, p95", f"95% of streams had their first token of content sooner; LLMSlowFirstToken fires above {first.warning:g}s",
             "s", [Target(_SCOPE.quantile(0.95, _FIRST_TOKEN), "p95")], colors=band_colors(first), empty="No streams",
-            links=[_TO_LATENCY], width=4, height=3,
+            links=[_TO_LATENCY], width=4, height=4,
         ),
         stat(
             "Open breakers",
             "Upstreams with a circuit breaker that is open now (LLMCircuitBreakerOpen): calls go elsewhere or fail at once",
             "short", [Target(f"sum({breakers} == bool 2)", "open")], colors=_ALERTING,
-            decimals=0, empty="No upstreams", links=[_TO_RESILIENCE], width=4, height=3,
+            decimals=0, empty="No upstreams", links=[_TO_RESILIENCE], width=4, height=4,
         ),
         stat(
             "Firing alerts",
             "Alerts of alerts/ that fire now; red marks on each board tell when they did, and alerts/runbook.md what to do",
-            "short", [Target(_count_alerts(), "firing")], colors=_ALERTING, decimals=0, empty="No alerts", width=4, height=3,
+            "short", [Target(_count_alerts(), "firing")], colors=_ALERTING, decimals=0, empty="No alerts", width=4, height=4,
         ),
     )  # fmt: skip
 
@@ -88,32 +89,32 @@ def _list_amounts(thresholds: Thresholds) -> tuple[Panel, ...]:
     return (
         stat(
             "Calls per second", "Calls that ended, whatever the ending", "reqps", [Target(_SCOPE.rate(CALLS), "calls")],
-            width=4, height=3,
+            width=4, height=4,
         ),
         stat(
             "Generation speed",
             "Median of the output tokens per second of one stream, from its first token to its last chunk, of answers without reasoning; "
             f"LLMSlowGeneration fires below {speed.warning:g} tok/s",
             "suffix: tok/s", [Target(_SCOPE.quantile(0.5, _SPEED), "median")], colors=band_colors(speed), decimals=0,
-            empty="No streams", links=[_TO_LATENCY], width=4, height=3,
+            empty="No streams", links=[_TO_LATENCY], width=4, height=4,
         ),
         stat(
             "Tokens per minute", "Billable tokens of all types at the present rate, as providers reported them; estimates are not in it",
-            "short", [Target(f"{tokens} * 60", "tokens")], empty="No token counts", links=[_TO_COST], width=4, height=3,
+            "short", [Target(f"{tokens} * 60", "tokens")], empty="No token counts", links=[_TO_COST], width=4, height=4,
         ),
         stat(
             "Cost per hour",
             "US dollars per hour at the present rate, as the provider reported them or by the price table; models without a price "
             "(LLMUnpricedTraffic) are not in it, nor is what was estimated",
-            "currencyUSD", [Target(f"{cost} * 3600", "cost")], empty="No priced calls", links=[_TO_COST], width=4, height=3,
+            "currencyUSD", [Target(f"{cost} * 3600", "cost")], empty="No priced calls", links=[_TO_COST], width=4, height=4,
         ),
         stat(
             "In flight", "Calls in progress now, of all models", "short", [Target(in_flight, "calls")], decimals=0,
-            empty="No sidecar", links=[_TO_SIDECAR], width=4, height=3,
+            empty="No sidecar", links=[_TO_SIDECAR], width=4, height=4,
         ),
         stat(
             "Targets down", "Sidecars of which Prometheus knows and that do not answer it now (LLMSidecarDown)", "short",
-            [Target(count_down(_SCOPE), "down")], colors=_ALERTING, decimals=0, empty="No sidecar", links=[_TO_SIDECAR], width=4, height=3,
+            [Target(count_down(_SCOPE), "down")], colors=_ALERTING, decimals=0, empty="No sidecar", links=[_TO_SIDECAR], width=4, height=4,
         ),
     )  # fmt: skip
 
@@ -124,31 +125,25 @@ def _count_alerts() -> str:
 
 
 def _list_traffic() -> tuple[Panel, ...]:
-    streamed = _SCOPE.rate("gen_ai_client_operation_time_to_first_chunk_seconds_count")
-    understood = _SCOPE.rate("gen_ai_client_operation_duration_seconds_count")
     return (
         lines(
             "Calls by ending", "How calls ended: one of a closed list, each call exactly once", "reqps",
-            [Target(_SCOPE.rate(CALLS, by="ending"), "{{ending}}")], stacked=True, width=6,
+            [Target(_SCOPE.rate(CALLS, by="ending"), "{{ending}}")], stacked=True, width=8,
         ),
         lines(
             "Calls by model", "Calls by provider and requested model; calls of a form that is not understood have no model", "reqps",
-            [Target(_SCOPE.rate(CALLS, by="provider, model"), "{{provider}} {{model}}")], stacked=True, width=6,
+            [Target(_SCOPE.rate(CALLS, by="provider, model"), "{{provider}} {{model}}")], stacked=True, width=8,
         ),
         lines(
             "Calls by route", "Calls by the route they came in by: which application, or which use of it", "reqps",
-            [Target(_SCOPE.rate(CALLS, by="route"), "{{route}}")], stacked=True, width=6,
-        ),
-        lines(
-            "Streamed and whole answers",
-            "Calls in a form that is understood: those whose answer streamed, and those whose answer came at once or not at all", "reqps",
-            [Target(streamed, "streamed"), Target(f"{understood} - {streamed} or {understood}", "whole")], stacked=True, width=6,
+            [Target(_SCOPE.rate(CALLS, by="route"), "{{route}}")], stacked=True, width=8,
         ),
     )  # fmt: skip
 
 
 def _list_latency(thresholds: Thresholds) -> tuple[Panel, ...]:
     p95, first = thresholds.latency_p95, thresholds.time_to_first_token_p95
+    streamed, understood = _SCOPE.rate("gen_ai_client_operation_time_to_first_chunk_seconds_count"), _SCOPE.rate(f"{OPERATION}_count")
     return (
         lines(
             "Latency",
@@ -159,14 +154,19 @@ def _list_latency(thresholds: Thresholds) -> tuple[Panel, ...]:
                 Target(_SCOPE.quantile(0.5, LATENCY), "p50"), Target(_SCOPE.quantile(0.95, LATENCY), "p95", exemplar=True),
                 Target(_SCOPE.quantile(0.99, LATENCY), "p99"), Target(_SCOPE.mean(LATENCY), "mean"),
             ],
-            colors=grade_colors(p95), links=[_TO_LATENCY],
+            colors=grade_colors(p95), width=8, links=[_TO_LATENCY],
         ),
         lines(
             "First token by model",
             "95% of streams of a model had their first token sooner; lines at the ends of the bands; LLMSlowFirstToken fires above "
             f"{first.warning:g}s",
-            "s", [Target(_SCOPE.quantile(0.95, _FIRST_TOKEN, by="model"), "{{model}}")], colors=band_colors(first), empty="No streams",
-            links=[_TO_LATENCY],
+            "s", [Target(_SCOPE.quantile(0.95, _FIRST_TOKEN, by="provider, model"), "{{provider}} {{model}}")], colors=band_colors(first),
+            empty="No streams", width=8, links=[_TO_LATENCY],
+        ),
+        lines(
+            "Streamed and whole answers",
+            "Calls in a form that is understood: those whose answer streamed, and those whose answer came at once or not at all", "reqps",
+            [Target(streamed, "streamed"), Target(f"{understood} - {streamed} or {understood}", "whole")], stacked=True, width=8,
         ),
     )  # fmt: skip
 
@@ -175,7 +175,8 @@ def _list_errors(thresholds: Thresholds) -> tuple[Panel, ...]:
     colors, every = grade_colors(thresholds.error_ratio), _SCOPE.rate(CALLS, by="route")
     kinds = {name: "|".join(endings) for name, endings in CLASSES.items()}
     rates = {name: _SCOPE.rate(CALLS, f'ending=~"{endings}"') for name, endings in kinds.items()}
-    failed = [Target(f"{rate} > 0", name) for name, rate in rates.items()]
+    # What has never happened has no series: it is 0 as soon as there are calls.
+    failed = [Target(f"{rate} or 0 * {_SCOPE.rate(CALLS)}", name) for name, rate in rates.items()]
     status = _SCOPE.rate(f"{LATENCY}_count", by="http_response_status_code")
     return (
         lines(
@@ -248,20 +249,20 @@ def _rank_models(thresholds: Thresholds) -> Panel:
         link_cell("llm-sidecar-cost", "Cost of this model", "model", "Model"),
         link_traces("Traces of this model", "span.gen_ai.request.model", "Model"),
     )
-    tokens, cost = (_SCOPE.rate(f"llm_sidecar_{name}_total", _NOT_ESTIMATED, by=by) for name in ("tokens", "cost_usd"))
+    tokens, cost = (_WHOLE.rate(f"llm_sidecar_{name}_total", _NOT_ESTIMATED, by=by) for name in ("tokens", "cost_usd"))
     return ranking(
         "Top models",
-        "The models with most calls, as of now; a click on a model leads to its latency, its cost and its traces",
+        "The models with most calls in the chosen time; a click on a model leads to its latency, its cost and its traces",
         (Key("provider", "Provider", (link_cell("llm-sidecar-overview", "This provider alone", "provider", "Provider"),)),
          Key("model", "Model", links)),
         (
-            Column("Calls/s", _SCOPE.rate(CALLS, by=by) + " > 0", "reqps"),
-            Column("Error ratio", error_ratio(_SCOPE, by), "percentunit", 2, grade_colors(thresholds.error_ratio)),
-            Column("Latency, p95", rename(_SCOPE.quantile(0.95, OPERATION, by=NAMED)), "s", 2, grade_colors(thresholds.latency_p95)),
-            Column("First token, p95", _SCOPE.quantile(0.95, _FIRST_TOKEN, by=by), "s", 2, band_colors(thresholds.time_to_first_token_p95)),
-            Column("Generation speed", _SCOPE.quantile(0.5, _SPEED, by=by), "suffix: tok/s", 0, speed),
-            Column("Tokens per minute", f"{tokens} * 60", "short"),
-            Column("Cost per hour", f"{cost} * 3600", "currencyUSD", 2),
+            Column("Calls", _WHOLE.rate(CALLS, by=by) + " > 0", "short"),
+            Column("Error ratio", error_ratio(_WHOLE, by), "percentunit", 2, grade_colors(thresholds.error_ratio)),
+            Column("Latency, p95", rename(_WHOLE.quantile(0.95, OPERATION, by=NAMED)), "s", 2, grade_colors(thresholds.latency_p95)),
+            Column("First token, p95", _WHOLE.quantile(0.95, _FIRST_TOKEN, by=by), "s", 2, band_colors(thresholds.time_to_first_token_p95)),
+            Column("Generation speed", _WHOLE.quantile(0.5, _SPEED, by=by), "suffix: tok/s", 0, speed),
+            Column("Tokens", tokens, "short"),
+            Column("Cost", cost, "currencyUSD", 2),
         ),
         height=10,
     )  # fmt: skip
