@@ -112,7 +112,7 @@ def _list_resources(thresholds: Thresholds) -> tuple[Panel, ...]:
                 Target(resident, "{{instance}}"),
                 Target(_SCOPE.over("min", "llm_sidecar_memory_limit_bytes"), "limit"),
             ],
-            paint={"limit": "red"}, empty=_EMPTY, width=8,
+            paint={"limit": "red"}, dashed="limit", empty=_EMPTY, width=8,
         ),
         lines(
             "Memory of limit by sidecar",
@@ -130,7 +130,7 @@ def _list_resources(thresholds: Thresholds) -> tuple[Panel, ...]:
                 Target(_SCOPE.confine(_SCOPE.select("process_open_fds")), "{{instance}}"),
                 Target(_SCOPE.over("min", "process_max_fds"), "limit"),
             ],
-            paint={"limit": "red"}, empty=_EMPTY, width=8,
+            paint={"limit": "red"}, dashed="limit", empty=_EMPTY, width=8,
         ),
         lines(
             "Connections to upstreams", "Open connections, in use and idle", "short",
