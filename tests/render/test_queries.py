@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.catalogue import METRICS, PROCESS_METRICS
+from sidecar.catalogue import METRICS, PROCESS_METRICS, Metric
 from sidecar.render.queries import CHOSEN_BY, Scope, find_metric
 from sidecar.thresholds import OUTPUT_TOKENS_PER_SECOND, TIME_TO_FIRST_TOKEN_P95
 
@@ -22,9 +22,9 @@ def test_selectors_follow_the_variables_that_the_metric_has_labels_for() -> None
 
 
 @pytest.mark.parametrize("metric", [*METRICS, *PROCESS_METRICS], ids=lambda metric: metric.name)
-def test_every_metric_is_found_by_its_series(metric: object) -> None:
+def test_every_metric_is_found_by_its_series(metric: Metric) -> None:
     """A family by its own name and by those of a histogram's series."""
-    name = metric.name  # type: ignore[attr-defined]
+    name = metric.name
     assert {find_metric(name), *(find_metric(f"{name}{end}") for end in ("_bucket", "_sum", "_count"))} == {name}
 
 

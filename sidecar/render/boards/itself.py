@@ -239,11 +239,11 @@ def _list_configuration() -> tuple[Panel, ...]:
         states(
             "Features", "What is switched on (features:), on all of several sidecars; where they differ, it is shown as off",
             [Target(_SCOPE.over("min", "llm_sidecar_feature_enabled", by="feature"), "{{feature}}")], (("off", "text"), ("on", "green")),
-            empty=_EMPTY, width=16, height=10,
+            empty=_EMPTY, width=16, height=12,
         ),
         lines(
             "Series", "Series that each sidecar exposes; limits.series bounds those that calls make", "short",
-            [Target(_SCOPE.confine(_SCOPE.select("scrape_samples_scraped")), "{{instance}}")], empty=_EMPTY, width=8, height=10,
+            [Target(_SCOPE.confine(_SCOPE.select("scrape_samples_scraped")), "{{instance}}")], empty=_EMPTY, width=8, height=12,
         ),
     )  # fmt: skip
 
