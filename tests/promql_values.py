@@ -26,17 +26,30 @@ def find_query(board: Mapping[str, Any], title: str, number: int = 0) -> str:
 
 def check_value(folder: Path, query: str, series: Mapping[str, str], at: str, expected: Mapping[str, float]) -> None:
     """Check what `query` comes to at a time (such as 10m), to a thousandth. Series have a value each minute."""
-    for variable, value in _RANGES.items():
-        query = query.replace(variable, value)
-    query = re.sub(r"\$\w+", ".*", query)
-    samples = [{"labels": labels, "value": value} for labels, value in expected.items()]
+    check_values(folder, {query: expected}, series, at)
+
+
+def check_values(folder: Path, expected: Mapping[str, Mapping[str, float]], series: Mapping[str, str], at: str) -> None:
+    """Check what each query comes to at a time over the same series."""
     case = {
         "interval": "1m",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
-        "promql_expr_test": [{"expr": f"round({query}, 0.001)", "eval_time": at, "exp_samples": samples}],
-    }
+        "promql_expr_test": [
+            {
+                "expr": f"round({_fill(query)}, 0.001)", "eval_time": at,
+                "exp_samples": [{"labels": labels, "value": value} for labels, value in values.items()],
+            }
+            for query, values in expected.items()
+        ],
+    }  # fmt: skip
     (folder / "rules.yml").write_text("groups: []\n", encoding="utf-8")
     tests = {"rule_files": ["rules.yml"], "tests": [case]}
     (folder / "tests.yml").write_text(yaml.safe_dump(tests, width=4096), encoding="utf-8")
     done = subprocess.run(["promtool", "test", "rules", "tests.yml"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _fill(query: str) -> str:
+    for variable, value in _RANGES.items():
+        query = query.replace(variable, value)
+    return re.sub(r"\$\w+", ".*", query)

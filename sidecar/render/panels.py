@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -216,7 +217,7 @@ def _panel(
     about = f"{description.rstrip('.')} ({', '.join(_list_names(targets))})."
     body = {
         "type": kind, "title": title, "description": about, "datasource": SOURCE,
-        "targets": [_target(letter, target) for letter, target in zip("ABCDEFGHIJKLMNOP", targets, strict=False)],
+        "targets": [_target(letter, target) for letter, target in zip(ascii_uppercase, targets, strict=False)],
         "fieldConfig": field, "options": options,
     }  # fmt: skip
     return Panel(body | ({"links": list(links)} if links else {}), width, height)

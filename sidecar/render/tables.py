@@ -1,6 +1,7 @@
 """Tables of what holds now: one row for each set of labels, one column for each query."""
 
 from collections.abc import Iterator, Sequence
+from string import ascii_uppercase
 from typing import Final, NamedTuple
 
 from sidecar.render.panels import NO_TRAFFIC, Json, Panel, Step, Target, map_nothing, override, table
@@ -47,7 +48,7 @@ def ranking(
 
 def _name_columns(keys: Sequence[Key], columns: Sequence[Column]) -> Json:
     # A single query's values are called Value, those of several Value #A, Value #B …
-    values = ["Value"] if len(columns) == 1 else [f"Value #{letter}" for letter in "ABCDEFGHIJKLMNOP"[: len(columns)]]
+    values = ["Value"] if len(columns) == 1 else [f"Value #{letter}" for letter in ascii_uppercase[: len(columns)]]
     names = {key.label: key.title for key in keys} | {value: column.title for value, column in zip(values, columns, strict=True)}
     return {
         "excludeByName": {"Time": True}, "includeByName": {}, "renameByName": names,

@@ -112,7 +112,7 @@ def _list_resources(thresholds: Thresholds) -> tuple[Panel, ...]:
                 Target(resident, "{{instance}}"),
                 Target(_SCOPE.over("min", "llm_sidecar_memory_limit_bytes"), "limit"),
             ],
-            paint={"limit": "red"}, empty=_EMPTY, width=8,
+            paint={"limit": "red"}, dashed="limit", empty=_EMPTY, width=8,
         ),
         lines(
             "Memory of limit by sidecar",
@@ -130,7 +130,7 @@ def _list_resources(thresholds: Thresholds) -> tuple[Panel, ...]:
                 Target(_SCOPE.confine(_SCOPE.select("process_open_fds")), "{{instance}}"),
                 Target(_SCOPE.over("min", "process_max_fds"), "limit"),
             ],
-            paint={"limit": "red"}, empty=_EMPTY, width=8,
+            paint={"limit": "red"}, dashed="limit", empty=_EMPTY, width=8,
         ),
         lines(
             "Connections to upstreams", "Open connections, in use and idle", "short",
@@ -239,11 +239,11 @@ def _list_configuration() -> tuple[Panel, ...]:
         states(
             "Features", "What is switched on (features:), on all of several sidecars; where they differ, it is shown as off",
             [Target(_SCOPE.over("min", "llm_sidecar_feature_enabled", by="feature"), "{{feature}}")], (("off", "text"), ("on", "green")),
-            empty=_EMPTY, width=16, height=10,
+            empty=_EMPTY, width=16, height=12,
         ),
         lines(
             "Series", "Series that each sidecar exposes; limits.series bounds those that calls make", "short",
-            [Target(_SCOPE.confine(_SCOPE.select("scrape_samples_scraped")), "{{instance}}")], empty=_EMPTY, width=8, height=10,
+            [Target(_SCOPE.confine(_SCOPE.select("scrape_samples_scraped")), "{{instance}}")], empty=_EMPTY, width=8, height=12,
         ),
     )  # fmt: skip
 
