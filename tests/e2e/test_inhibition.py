@@ -37,7 +37,6 @@ class Pair(NamedTuple):
 PAIRS: Final = (
     Pair(True, *ERRORS, {"route": "a"}, *FEW_ERRORS, {"route": "a"}),
     Pair(False, *ERRORS, {"route": "a"}, *FEW_ERRORS, {"route": "b"}),
-    Pair(False, *FEW_ERRORS, {"route": "a"}, *ERRORS, {"route": "a"}),
     Pair(False, *ERRORS, {"route": "a"}, "LLMAnswersCut", "warning", {"route": "a"}),
     Pair(False, *ERRORS, {"route": "a", "namespace": "x"}, *FEW_ERRORS, {"route": "a", "namespace": "y"}),
     Pair(False, *ERRORS, {"route": "a", "cluster": "x"}, *FEW_ERRORS, {"route": "a", "cluster": "y"}),
