@@ -22,7 +22,8 @@ DEAD_MAN: Final = "llm-sidecar-dead-man"
 SERVICE: Final = ("cluster", "namespace", "job")
 # What an alert of a service is about, each of those that it has.
 SUBJECT: Final = (
-    "route", "http_route", "provider", "model", "upstream", "tenant", "gen_ai_tool_name", "window", "kind", "limit", "label", "reason", "instance",
+    "route", "http_route", "provider", "model", "upstream", "tenant", "gen_ai_tool_name", "window", "kind", "limit", "label", "reason",
+    "instance",
 )  # fmt: skip
 
 _HEAD: Final = f"""Whom alerts of llm-sidecar reach, for Alertmanager 0.25 and newer. Made by `llm-sidecar render`.

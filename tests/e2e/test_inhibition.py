@@ -53,6 +53,7 @@ PAIRS: Final = (
     Pair(False, *SPENT, {"tenant": "acme"}, *NEARLY, {"tenant": "other", "window": "day"}),
     Pair(False, *SPENT, {"tenant": "acme"}, "LLMSpendingStopped", "warning", {"tenant": "acme"}),
     Pair(True, MEAN, "warning", {"http_route": "r"}, P95, "warning", {"http_route": "r"}),
+    Pair(False, MEAN, "warning", {"http_route": "r"}, P95, "warning", {"http_route": "s"}),
     Pair(True, MEAN, "critical", {"http_route": "r"}, P95, "warning", {"http_route": "r"}),
     Pair(True, MEAN, "critical", {"http_route": "r"}, P95, "critical", {"http_route": "r"}),
     Pair(False, MEAN, "warning", {"http_route": "r"}, P95, "critical", {"http_route": "r"}),

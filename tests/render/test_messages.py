@@ -98,6 +98,18 @@ def test_the_chat_reads_cause_number_and_links(tmp_path: Path) -> None:
 
 
 @needs_alertmanager
+@pytest.mark.parametrize("name", ["firing", "mail.text"])
+def test_pager_and_mail_read_the_same(tmp_path: Path, name: str) -> None:
+    """Summary, description, labels and time, a line each, and the addresses in full."""
+    text = expand(tmp_path, name, make_group(make_alert())).removeprefix("Firing\n\n")
+    lines = text.splitlines()
+    assert lines[:2] == [SUMMARY, "21.5% of the calls on route openai failed."]
+    assert lines[2] == "job=sidecar, namespace=search, route=openai; since 2026-03-01 12:00:00 UTC"
+    assert [line.split(": ")[0] for line in lines[3:7]] == ["Runbook", "Dashboard", "Query", "Silence"]
+    assert lines[3:5] == [f"Runbook: {LINKS['runbook_url']}", f"Dashboard: {LINKS['dashboard_url']}"]
+
+
+@needs_alertmanager
 def test_labels_of_callers_are_harmless(tmp_path: Path) -> None:
     """Nobody calls a whole channel by the name of a model, and the silence is for that very name."""
     group = make_group(make_alert(route=AWKWARD))
