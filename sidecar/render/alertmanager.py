@@ -160,7 +160,7 @@ def _use(name: str) -> str:
 
 
 def _page() -> dict[str, Any]:
-    links = {"runbook": "Runbook", "dashboard": "Dashboard", "alerts": "Alertmanager"}
+    links = {"pager.runbook": "Runbook", "pager.dashboard": "Dashboard", "alerts": "Alertmanager"}
     return {
         "routing_key_file": f"{SECRETS}/pagerduty_key",
         "send_resolved": True,
@@ -172,7 +172,7 @@ def _page() -> dict[str, Any]:
         "component": "{{ .CommonLabels.job }}",
         "group": "{{ .CommonLabels.namespace }}",
         "details": {"summary": "{{ .CommonAnnotations.summary }}", "firing": _use("firing"), "resolved": _use("resolved")},
-        "links": [{"href": _use(f"pager.{name}"), "text": text} for name, text in links.items()],
+        "links": [{"href": _use(name), "text": text} for name, text in links.items()],
     }
 
 

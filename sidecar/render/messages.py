@@ -127,8 +127,6 @@ _PAGER: Final = r"""
 {{ define "llm_sidecar.pager.dashboard" -}}
 {{ if match "^https?://" .CommonAnnotations.dashboard_url }}{{ .CommonAnnotations.dashboard_url }}{{ end }}
 {{- end }}
-
-{{ define "llm_sidecar.pager.alerts" }}{{ template "llm_sidecar.alerts" . }}{{ end }}
 """
 
 _MAIL: Final = r"""
