@@ -30,7 +30,7 @@ _HEAD: Final = f"""Whom alerts of llm-sidecar reach, for Alertmanager 0.25 and n
 
 Put your own addresses in place of those at example.org, and these secrets, a file each, into {SECRETS}:
 slack_url and slack_notes_url (incoming webhooks, one per channel), pagerduty_key (Events API v2), smtp_password,
-dead_man_token. Check with: amtool check-config alertmanager.yml"""
+dead_man_token. No newline behind the password: 0.25 would send it, too. Check with: amtool check-config alertmanager.yml"""
 _ROUTES_HEAD: Final = """What one cause brings about is one message: alerts of the same name and service come together, and each message
 lists what they are about. Critical pages somebody and is seen in the chat, a warning is for the chat, info for a channel
 that nobody has to watch.

@@ -35,6 +35,7 @@ _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, 
 _DURATION: Final = re.compile(r"(\d+)(ms|[smhdw])")
 _GUARD: Final = re.compile(r"(:rate(\w+)) \* (\d+)\b")
 _TOKEN: Final = "a-dead-mans-token"
+_PASSWORD: Final = "a-password"
 
 ALERTMANAGER: Final = find_program("LLM_SIDECAR_TEST_ALERTMANAGER", "alertmanager", "prometheus-alertmanager")
 AMTOOL: Final = find_program("LLM_SIDECAR_TEST_AMTOOL", "amtool")
@@ -144,21 +145,25 @@ def run_stub() -> Iterator[Stub]:
         server.server_close()
 
 
-def adapt_config(folder: Path, stub: Stub) -> Path:
+def adapt_config(folder: Path, stub: Stub, mail: str = "") -> Path:
     """Write the shipped configuration with compressed time and the stub in place of everybody, and its secrets.
 
-    Tree, inhibitions and templates stay. Each receiver also tells a webhook of its own; mail is left out.
+    Tree, inhibitions and templates stay. Each receiver also tells a webhook of its own. Mail goes to a server at `mail` (host:port),
+    without TLS; if there is none, it is left out.
     """
     tree = yaml.safe_load((ALERTS / "alertmanager.yml").read_text(encoding="utf-8"))
     tree["templates"] = [str(ALERTS / name) for name in tree["templates"]]
     _shorten_route(tree["route"])
-    for key, text in (("pagerduty", "a-routing-key"), ("dead_man", _TOKEN)):
-        (folder / key).write_text(f"{text}\n", encoding="utf-8")
+    tree["global"] |= {"smtp_smarthost": mail or "127.0.0.1:25", "smtp_require_tls": False, "smtp_auth_password_file": str(folder / "smtp")}
+    # A newline at the end does no harm, but for the password (0.25).
+    for key, text in (("pagerduty", "a-routing-key\n"), ("dead_man", f"{_TOKEN}\n"), ("smtp", _PASSWORD)):
+        (folder / key).write_text(text, encoding="utf-8")
     for receiver in tree["receivers"]:
         name = receiver["name"]
-        receiver.pop("email_configs", None)
+        if not mail:
+            receiver.pop("email_configs", None)
         for slack in receiver.get("slack_configs", ()):
-            (folder / f"slack-{name}").write_text(f"{stub.url}/slack/{name}", encoding="utf-8")
+            (folder / f"slack-{name}").write_text(f"{stub.url}/slack/{name}\n", encoding="utf-8")
             slack["api_url_file"] = str(folder / f"slack-{name}")
         for page in receiver.get("pagerduty_configs", ()):
             page |= {"url": f"{stub.url}/pagerduty", "routing_key_file": str(folder / "pagerduty")}
@@ -198,11 +203,11 @@ class Alertmanager:
 
 
 @contextlib.contextmanager
-def alerting(folder: Path, stub: Stub) -> Iterator[Alertmanager]:
+def alerting(folder: Path, stub: Stub, mail: str = "") -> Iterator[Alertmanager]:
     """Run a server with the shipped configuration, as `adapt_config` leaves it, until the block ends."""
     log, url = folder / "alertmanager.log", f"http://127.0.0.1:{find_port()}"
     command = [
-        ALERTMANAGER, f"--config.file={adapt_config(folder, stub)}", f"--storage.path={folder / 'alertmanager-data'}",
+        ALERTMANAGER, f"--config.file={adapt_config(folder, stub, mail)}", f"--storage.path={folder / 'alertmanager-data'}",
         f"--web.listen-address={url.removeprefix('http://')}", "--cluster.listen-address=",
     ]  # fmt: skip
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=folder) as process:
