@@ -33,6 +33,7 @@ _WINDOW_MIN_S: Final = 3.0  # with one sample a second, less is no window
 _STOP_S: Final = 15.0
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION: Final = re.compile(r"(\d+)(ms|[smhdw])")
+_AGE: Final = re.compile(r"(?<=time\(\) - )(\w+ [<>]=? )(\d+)\b")
 _GUARD: Final = re.compile(r"(:rate(\w+)) \* (\d+)\b")
 _TOKEN: Final = "a-dead-mans-token"
 _PASSWORD: Final = "a-password"
@@ -53,7 +54,7 @@ def shorten(duration: str, least_s: float = 0.0) -> str:
 
 
 def shorten_query(expression: str) -> str:
-    """Return a query whose ranges and offsets are shortened, and the guards by rates with them: as many calls, in a shorter window."""
+    """Return a query whose ranges, offsets and ages are shortened, and the guards by rates with them: as many calls, a shorter window."""
 
     def _guard(found: re.Match[str]) -> str:
         assert read_s(found[2]) == int(found[3]), f"{found[0]} is not the number in a window"
@@ -61,6 +62,7 @@ def shorten_query(expression: str) -> str:
 
     text = re.sub(r"\[[^\]]+\]", lambda range_: _DURATION.sub(lambda one: shorten(one[0], _WINDOW_MIN_S), range_[0]), expression)
     text = re.sub(r"(?<=\boffset )\w+", lambda offset: shorten(offset[0]), text)
+    text = _AGE.sub(lambda age: f"{age[1]}{int(age[2]) / FACTOR:g}", text)
     return _GUARD.sub(_guard, text)
 
 
