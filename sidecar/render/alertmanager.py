@@ -64,6 +64,11 @@ INHIBITIONS: Final = (
         ('alertname = "LLMNoUpstreamAvailable"',), ('alertname = "LLMHighErrorRatio"',), (*SERVICE, "route"),
     ),
     Inhibition(
+        "whoever is paged for errors need not be paged for the objective that they miss",
+        ('alertname =~ "LLMNoUpstreamAvailable|LLMHighErrorRatio"', 'severity = "critical"'), ('alertname = "LLMErrorBudgetBurn"',),
+        SERVICE,
+    ),
+    Inhibition(
         "a budget that is spent was nearly spent",
         ('alertname = "LLMBudgetSpent"',), ('alertname = "LLMBudgetNearlySpent"',), (*SERVICE, "tenant"),
     ),
@@ -114,7 +119,7 @@ def _describe_routes() -> dict[str, Any]:
         "repeat_interval": "12h",
         "routes": [
             # A heartbeat: whoever misses it for some minutes says that alerting is broken. Repeated at each interval of the group.
-            _route(DEAD_MAN, 'alertname = "Watchdog"', group_wait="0s", group_interval="1m", repeat_interval="50s"),
+            _route(DEAD_MAN, 'alertname =~ "LLMWatchdog|Watchdog"', group_wait="0s", group_interval="1m", repeat_interval="50s"),
             {
                 "matchers": ['alertname =~ "LLM.+"'],
                 "routes": [

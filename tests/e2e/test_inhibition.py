@@ -19,6 +19,7 @@ MEAN: Final = "LLMHighAverageLatency"
 P95: Final = "LLMHighLatencyP95"
 SPENT: Final = ("LLMBudgetSpent", "critical")
 NEARLY: Final = ("LLMBudgetNearlySpent", "warning")
+BURN: Final = ("LLMErrorBudgetBurn", "critical")
 DOWN: Final = ("LLMSidecarDown", "critical")
 
 
@@ -49,6 +50,11 @@ PAIRS: Final = (
     Pair(True, *NO_UPSTREAM, {"route": "a"}, *FEW_ERRORS, {"route": "a"}),
     Pair(False, *NO_UPSTREAM, {"route": "a"}, *ERRORS, {"route": "b"}),
     Pair(False, *NO_UPSTREAM, {"route": "a"}, "LLMCircuitBreakerOpen", "warning", {"upstream": "a"}),
+    Pair(True, *NO_UPSTREAM, {"route": "a"}, *BURN, {"long": "1h", "short": "5m"}),
+    Pair(True, *ERRORS, {"route": "a"}, *BURN, {"long": "1h", "short": "5m"}),
+    Pair(False, *FEW_ERRORS, {"route": "a"}, *BURN, {"long": "1h", "short": "5m"}),
+    Pair(False, *ERRORS, {"route": "a", "namespace": "x"}, *BURN, {"long": "1h", "short": "5m", "namespace": "y"}),
+    Pair(True, *BURN, {"long": "1h", "short": "5m"}, "LLMErrorBudgetBurn", "warning", {"long": "1d", "short": "2h"}),
     Pair(True, *SPENT, {"tenant": "acme"}, *NEARLY, {"tenant": "acme", "window": "day"}),
     Pair(False, *SPENT, {"tenant": "acme"}, *NEARLY, {"tenant": "other", "window": "day"}),
     Pair(False, *SPENT, {"tenant": "acme"}, "LLMSpendingStopped", "warning", {"tenant": "acme"}),
