@@ -29,7 +29,7 @@ from tests.rig.alertmanager import (
 )
 from tests.rig.caller import compose, fetch
 from tests.rig.process import RunningSidecar, find_port, run_sidecar, run_simulator
-from tests.rig.prometheus import Prometheus, needs_prometheus, scraping_many
+from tests.rig.prometheus import Prometheus, needs_prometheus, scraping_jobs
 
 pytestmark = [needs_prometheus, needs_alertmanager]
 
@@ -247,7 +247,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         alertmanager = stack.enter_context(alerting(folder, stub))
         jobs = {job: [side.admin_url.removeprefix("http://")] for job, side in sides.items()}
         rules = shorten_rules(folder, "rules.yml")
-        prometheus = stack.enter_context(scraping_many(folder, jobs, rules, alertmanager.address))
+        prometheus = stack.enter_context(scraping_jobs(folder, jobs, rules, alertmanager=alertmanager.address))
         rig = Rig(sides, stub, alertmanager, folder / "late", dead_port, {})
         while len(prometheus.query("count_over_time(up[1m]) >= 2")) < len(jobs):  # what was never scraped cannot be seen to grow
             time.sleep(0.1)

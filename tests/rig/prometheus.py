@@ -35,9 +35,10 @@ needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="promtool is not instal
 
 
 class Prometheus:
-    """A running server."""
+    """A running server. `url`: where it is."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self._client = httpx.Client(base_url=f"{url}/api/v1/")
 
     def get(self, path: str, **parameters: str) -> Any:
@@ -71,23 +72,24 @@ class Prometheus:
 @contextlib.contextmanager
 def scraping(folder: Path, address: str, rules: Path | None = None) -> Iterator[Prometheus]:
     """Run a server that scrapes `address` (host:port) and evaluates `rules` each second, until the block ends."""
-    with scraping_many(folder, {"sidecar": [address]}, [] if rules is None else [rules]) as prometheus:
+    with scraping_jobs(folder, {"sidecar": [address]}, [] if rules is None else [rules]) as prometheus:
         yield prometheus
 
 
 @contextlib.contextmanager
-def scraping_many(
-    folder: Path, jobs: Mapping[str, Sequence[str]], rules: Sequence[Path] = (), alertmanager: str = ""
+def scraping_jobs(
+    folder: Path, jobs: Mapping[str, Sequence[str]], rules: Sequence[Path], labels: Mapping[str, str] | None = None, alertmanager: str = ""
 ) -> Iterator[Prometheus]:
-    """Run a server that scrapes the addresses (host:port) of each job, and evaluates rules, each second, until the block ends.
+    """Run a server that scrapes the addresses of each job, and evaluates `rules`, each second. `labels`: of all targets.
 
     What fires is told to `alertmanager` (host:port), if there is one.
     """
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
+    told = {"labels": dict(labels)} if labels else {}
     tree = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(path) for path in rules],
-        "scrape_configs": [{"job_name": job, "static_configs": [{"targets": list(addresses)}]} for job, addresses in jobs.items()],
+        "rule_files": [str(file) for file in rules],
+        "scrape_configs": [{"job_name": job, "static_configs": [{"targets": list(addresses), **told}]} for job, addresses in jobs.items()],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}] if alertmanager else []},
     }
     config.write_text(yaml.safe_dump(tree), encoding="utf-8")
