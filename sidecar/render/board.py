@@ -112,10 +112,12 @@ def _link_all() -> Json:
 
 
 def _list_annotations() -> Iterator[Json]:
+    # Other processes have a start, too.
+    sidecars = f"and on (job, instance) llm_sidecar_build_info{{{_TARGET}}}"
     common = {"datasource": SOURCE, "enable": True, "hide": False, "step": "60s"}
     yield common | {
-        "name": "Starts", "iconColor": "blue", "expr": f"process_start_time_seconds{{{_TARGET}}} * 1000", "useValueForTime": "on",
-        "titleFormat": "Sidecar started", "textFormat": "{{instance}}", "tagKeys": "job",
+        "name": "Starts", "iconColor": "blue", "expr": f"process_start_time_seconds{{{_TARGET}}} * 1000 {sidecars}",
+        "useValueForTime": "on", "titleFormat": "Sidecar started", "textFormat": "{{instance}}", "tagKeys": "job",
     }  # fmt: skip
     yield common | {
         "name": "Reloads", "iconColor": "purple", "useValueForTime": "on",

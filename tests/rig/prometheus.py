@@ -1,6 +1,10 @@
-"""A real Prometheus that scrapes one sidecar, as a process of its own."""
+"""A real Prometheus that scrapes sidecars, as a process of its own.
+
+The programs are those on the path; LLM_SIDECAR_TEST_PROMETHEUS and LLM_SIDECAR_TEST_PROMTOOL name others, of another version.
+"""
 
 import contextlib
+import os
 import shutil
 import subprocess
 import time
@@ -17,9 +21,17 @@ from tests.rig.process import find_port
 _START_S: Final = 20.0
 _STOP_S: Final = 15.0
 
-needs_prometheus = pytest.mark.skipif(
-    shutil.which("prometheus") is None or shutil.which("promtool") is None, reason="Prometheus is not installed"
-)
+
+def find_program(variable: str, *names: str) -> str:
+    """Return the program that an environment variable names, or the first of these that is on the path; empty if there is none."""
+    wanted = (os.environ[variable],) if os.environ.get(variable) else names
+    return next((found for found in map(shutil.which, wanted) if found), "")
+
+
+PROMETHEUS: Final = find_program("LLM_SIDECAR_TEST_PROMETHEUS", "prometheus")
+PROMTOOL: Final = find_program("LLM_SIDECAR_TEST_PROMTOOL", "promtool")
+needs_prometheus = pytest.mark.skipif(not (PROMETHEUS and PROMTOOL), reason="Prometheus is not installed")
+needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="promtool is not installed")
 
 
 class Prometheus:
@@ -66,20 +78,24 @@ def scraping(folder: Path, address: str, rules: Path | None = None) -> Iterator[
 
 @contextlib.contextmanager
 def scraping_jobs(
-    folder: Path, jobs: Mapping[str, Sequence[str]], rules: Sequence[Path], labels: Mapping[str, str] | None = None
+    folder: Path, jobs: Mapping[str, Sequence[str]], rules: Sequence[Path], labels: Mapping[str, str] | None = None, alertmanager: str = ""
 ) -> Iterator[Prometheus]:
-    """Run a server that scrapes the addresses of each job, and evaluates `rules`, each second. `labels`: of all targets."""
+    """Run a server that scrapes the addresses of each job, and evaluates `rules`, each second. `labels`: of all targets.
+
+    What fires is told to `alertmanager` (host:port), if there is one.
+    """
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
     told = {"labels": dict(labels)} if labels else {}
     tree = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(file) for file in rules],
         "scrape_configs": [{"job_name": job, "static_configs": [{"targets": list(addresses), **told}]} for job, addresses in jobs.items()],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}] if alertmanager else []},
     }
     config.write_text(yaml.safe_dump(tree), encoding="utf-8")
     url = f"http://127.0.0.1:{find_port()}"
     command = [
-        "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", "--enable-feature=exemplar-storage",
+        PROMETHEUS, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", "--enable-feature=exemplar-storage",
         f"--web.listen-address={url.removeprefix('http://')}",
     ]  # fmt: skip
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=folder) as process:
