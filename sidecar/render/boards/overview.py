@@ -232,7 +232,8 @@ def _list_saturation(thresholds: Thresholds) -> tuple[Panel, ...]:
         ),
         lines(
             "CPU and memory used",
-            "The busiest sidecar's share of one core, which is all that one can use, and the fullest one's share of the memory it may take",
+            "The busiest sidecar's share of one core, which is all that one can use, and the fullest one's share of the memory it may "
+            "take; lines at the limits of LLMSidecarMemoryHigh",
             "percentunit",
             [
                 Target(f"max({_SCOPE.confine(cpu)})", "CPU"), Target(f"max({memory})", "memory"),
