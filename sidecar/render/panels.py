@@ -68,8 +68,11 @@ def _order(best: str, steps: Sequence[tuple[str, float]], bad: Side) -> tuple[St
 
 
 def map_nothing(text: str) -> Json:
-    """Return the mapping of what is not a number, such as a quantile of nothing, to a text."""
-    return {"type": "special", "options": {"match": "nan", "result": {"text": text, "index": 0}}}
+    """Return the mapping of what is not there or not a number, such as a quantile of nothing, to a text.
+
+    Without a colour of its own it would have that of the lowest step: red where little is bad.
+    """
+    return {"type": "special", "options": {"match": "null+nan", "result": {"text": text, "color": "text", "index": 0}}}
 
 
 def map_words(words: Sequence[tuple[str, str]]) -> Json:

@@ -128,7 +128,7 @@ def test_every_panel_has_data(carried: Carried, title: str) -> None:
         ("Evictions", {"level": "warm", "reason": "full"}), ("Refreshes and warming", {"outcome": "succeeded"}),
         ("Saved per hour by model", {"model": "sim-small"}), ("Saved tokens by type", {"type": "input"}),
         ("Coalesced calls by role", {"role": "leader"}), ("Embeddings in batches", {}),
-        ("Commands by outcome", {"outcome": "ok"}), ("Commands by outcome", {"outcome": "away"}), ("Without the shared store", {}),
+        ("Commands by outcome", {"outcome": "ok"}), ("Commands by outcome", {"outcome": "away"}), ("Shared store away", {}),
         ("Budgets near their end", {}), ("Stopped", {}), ("Stopped spending", {"tenant": "reports"}),
         ("Calls refused by limit", {"tenant": "reports", "limit": "requests_second"}),
         ("Calls refused by limit", {"tenant": "support", "limit": "budget_day"}),

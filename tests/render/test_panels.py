@@ -109,10 +109,20 @@ def test_tables_ask_for_now_and_lines_for_a_range() -> None:
 
 
 def test_what_is_not_a_number_has_words() -> None:
-    """A quantile of nothing is nothing: it has the words of no data, in a legend, too."""
+    """A quantile of nothing is nothing: it has the words of no data, in a legend, too, and no step's colour."""
     for panel in (stat("One", "", "s", [QUANTILE], empty="No streams"), lines("One", "", "s", [QUANTILE], empty="No streams")):
         (mapping,) = defaults(panel)["mappings"]
-        assert (mapping["options"]["match"], mapping["options"]["result"]["text"]) == ("nan", "No streams")
+        assert mapping["options"] == {"match": "null+nan", "result": {"text": "No streams", "color": "text", "index": 0}}
+
+
+def test_what_others_are_compared_with_is_dashed() -> None:
+    """By the end of the legend, such as a limit: dashed, and not filled; beside colours of other series."""
+    panel = lines("One", "", "s", [QUANTILE], dashed=": limit", paint={"now": "red"})
+    painted, dashed = panel.body["fieldConfig"]["overrides"]
+    assert painted["matcher"] == {"id": "byName", "options": "now"}
+    assert dashed["matcher"] == {"id": "byRegexp", "options": "/: limit$/"}
+    changed = {each["id"]: each["value"] for each in dashed["properties"]}
+    assert changed["custom.lineStyle"]["fill"] == "dash" and changed["custom.fillOpacity"] == 0
 
 
 def test_words_stand_for_numbers() -> None:

@@ -105,22 +105,19 @@ def _key_tenant() -> Key:
 
 
 def _tabulate_tenants(scope: Scope) -> Panel:
-    cost, calls, tokens = (_gather(scope, series) for series in (_COST, _CALLS, _TOKENS))
+    whole = scope._replace(whole=True)
+    cost, calls, tokens, refused = (whole.rate(series, by="tenant") for series in (_COST, _CALLS, _TOKENS, _REFUSED))
     columns = [
         Column("Cost", cost, "currencyUSD"),
         Column("Calls", f"round({calls})", "short"),
         Column("Tokens", f"round({tokens})", "short"),
         Column("Cost per call", f"{cost} / ({calls} > 0)", "currencyUSD"),
-        Column("Refused", f"round({_gather(scope, _REFUSED)})", "short"),
+        Column("Refused", f"round({refused})", "short"),
     ]
     return ranking(
         "Tenants by cost", "What each tenant did within the time that is chosen above, dearest first. Click on a tenant for its part of "
         "this board and its traces", (_key_tenant(),), columns, empty="No calls of tenants",
     )  # fmt: skip
-
-
-def _gather(scope: Scope, series: str) -> str:
-    return f"sum by (tenant) (increase({scope.select(series)}[$__range]))"
 
 
 def _tabulate_budgets(scope: Scope, terms: Terms) -> Panel:

@@ -107,17 +107,18 @@ def _list_cost(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
 
 
 def _tabulate_models(scope: Scope) -> Panel:
-    cost, calls = (_gather(scope, series, matcher) for series, matcher in ((_COST, _KNOWN), (CALLS, 'ending="completed"')))
-    tokens = _gather(scope, _TOKENS, _KNOWN)
+    whole = scope._replace(whole=True)
+    cost, calls = whole.rate(_COST, _KNOWN, by=_OF_MODEL), whole.rate(CALLS, 'ending="completed"', by=_OF_MODEL)
+    tokens, *parts = (whole.rate(_TOKENS, _KNOWN, *part, by=_OF_MODEL) for part in ((), (_OF_INPUT,), (_OF_OUTPUT,)))
     columns = [
         Column("Cost", cost, "currencyUSD"),
         Column("Calls completed", f"round({calls})", "short"),
         Column("Tokens", f"round({tokens})", "short"),
-        Column("Input", f"round({_gather(scope, _TOKENS, _KNOWN, _OF_INPUT)})", "short"),
-        Column("Output", f"round({_gather(scope, _TOKENS, _KNOWN, _OF_OUTPUT)})", "short"),
+        Column("Input", f"round({parts[0]})", "short"),
+        Column("Output", f"round({parts[1]})", "short"),
         Column("Cost per call", f"{cost} / ({calls} > 0)", "currencyUSD"),
         Column("Per 1M tokens", f"{cost} / ({tokens} > 0) * 1e6", "currencyUSD"),
-        Column("Saved", _gather(scope, _SAVED), "currencyUSD"),
+        Column("Saved", whole.rate(_SAVED, by=_OF_MODEL), "currencyUSD"),
     ]
     of_model = (
         link_cell("llm-sidecar-cost", "Cost of this model", "model", "Model"),
@@ -132,10 +133,6 @@ def _tabulate_models(scope: Scope) -> Panel:
         "no price in the table, or its provider reports no tokens. Click on a model for its boards and its traces",
         keys, columns, empty="No calls yet",
     )  # fmt: skip
-
-
-def _gather(scope: Scope, series: str, *matchers: str) -> str:
-    return f"sum by ({_OF_MODEL}) (increase({scope.select(series, *matchers)}[$__range]))"
 
 
 def _list_tokens(scope: Scope) -> tuple[Panel, ...]:

@@ -36,6 +36,7 @@ def test_no_lookups_are_no_ratio(tmp_path: Path) -> None:
     """Where nothing is looked for, or no sidecar is, there is no share of it: neither 0 nor what is not a number."""
     idle = dict.fromkeys((*LOOKUPS, *(f'llm_sidecar_cache_hits_total{{job="a",level="{level}"}}' for level in ("hot", "warm"))), "0x20")
     idle['llm_sidecar_cache_bypass_total{job="a",reason="body"}'] = "0x20"
+    idle['llm_sidecar_cache_saved_usd_total{job="a",provider="p",model="m"}'] = "0x20"
     for series in (idle, {}):
         for title in ("Hit ratio", "Hit ratio by level", "Not looked for", "Hit ratio of tools", "Share of cost saved"):
             check_value(tmp_path, find_query(BOARD, title), series, "10m", {})

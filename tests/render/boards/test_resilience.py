@@ -68,6 +68,10 @@ def test_an_upstreams_row(tmp_path: Path) -> None:
     for title, value in expected.items():
         check_value(tmp_path, find_query(BOARD, "Upstreams now", titles.index(title)), series, "10m", {'{upstream="x"}': value})
     check_value(tmp_path, find_query(BOARD, "Least left of a limit"), series, "10m", {"{}": 0.3})
+    # Of several sidecars the one that heard the worst.
+    series |= {left.replace('"a"', '"a",instance="j"') % "tokens": "900x20", limit.replace('"a"', '"a",instance="j"') % "tokens": "1000x20"}
+    told = {'{upstream="x",kind="tokens"}': 0.3, '{upstream="x",kind="requests"}': 0.8}
+    check_value(tmp_path, find_query(BOARD, "Share left of rate limits"), series, "10m", told)
 
 
 def find_table() -> dict[str, Any]:
