@@ -344,14 +344,6 @@ def test_texts_tell_the_same_limits(terms: str) -> None:
         assert names[-1] == f"{threshold.bands[-1].name} (above {threshold.bands[-2].limit:g}s)"
 
 
-@every_name
-def test_alerts_that_are_named_exist(name: str) -> None:
-    """A description that names an alert names one that there is."""
-    rules = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "alerts").glob("*.yml"))
-    named = set(re.findall(r"\bLLM[A-Z]\w+", json.dumps(build_boards("committed")[name])))
-    assert named - set(re.findall(r"\balert: (\w+)", rules)) == set()
-
-
 def test_panels_that_the_runbook_quotes_exist() -> None:
     """What it puts between quotation marks stands over a panel."""
     titles = {panel["title"] for board in build_boards("committed").values() for panel in list_panels(board)}
