@@ -3,15 +3,24 @@
 Where LLM_SIDECAR_TEST_PICTURES names a folder, the pictures are kept there.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.rig.viewer import BoardSeen, PanelSeen, count_rows, draw, needs_viewer
+from tests.rig.boards import BOARDS
+from tests.rig.everything import Everything
+from tests.rig.prometheus import needs_prometheus
+from tests.rig.redis import needs_redis
+from tests.rig.viewer import BoardSeen, PanelSeen, count_rows, draw, draw_boards, needs_viewer
 
 pytestmark = needs_viewer
+
+# Panels that only so many upstreams at once make crowded, and why.
+CROWDED: Final = {
+    "Circuit breaker state by group of models": "a line for each of seventeen upstreams and two groups; in use there are a few",
+}
+every_board = pytest.mark.parametrize("name", BOARDS)
 
 BEGAN_MS: Final = 1_700_000_000_000
 STEP_S: Final = 60
@@ -51,6 +60,32 @@ def draw_panels(folder: Path, panels: list[dict[str, Any]], answers: dict[int, A
     }  # fmt: skip
     seen = draw(folder, {"drawn": asked})["drawn"]
     return seen, {panel.title: panel for panel in seen.panels}
+
+
+@pytest.fixture(scope="module")
+def drawn(everything: Everything, tmp_path_factory: pytest.TempPathFactory) -> dict[str, BoardSeen]:
+    """All boards with the data of everything that can be seen."""
+    return draw_boards(tmp_path_factory.mktemp("drawn"), everything.prometheus.url, BOARDS, everything.began_s, everything.ended_s)
+
+
+@needs_prometheus
+@needs_redis
+@every_board
+def test_every_panel_can_be_read(drawn: dict[str, BoardSeen], name: str) -> None:
+    """Each panel has data, and nothing of its text is cut, too small or on top of something else."""
+    board = drawn[name]
+    assert {title: problems for title, problems in board.problems.items() if title not in CROWDED} == {}
+    assert {panel.title for panel in board.panels if not panel.drawn} <= CROWDED.keys()
+    assert all(panel.text for panel in board.panels)
+
+
+@needs_prometheus
+@needs_redis
+@every_board
+def test_the_browser_has_nothing_to_complain_about(drawn: dict[str, BoardSeen], name: str) -> None:
+    """No error, no warning, no file that is missing; and the picture is not of one colour."""
+    assert drawn[name].console == []
+    assert count_rows(drawn[name].picture) > 100
 
 
 def test_values_are_shown_as_the_board_says(tmp_path: Path) -> None:

@@ -11,15 +11,13 @@ import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 
-from tests.rig.asking import Json, list_panels
+from tests.rig.boards import BOARDS, Json, list_panels
 from tests.rig.viewer import needs_grafana, prepare, run_script
 
 with warnings.catch_warnings():  # that there is a second version of boards, which Grafana 10 to 12 do not read
     warnings.simplefilter("ignore", DeprecationWarning)
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
-FILES: Final = sorted((Path(__file__).resolve().parents[2] / "dashboards").glob("*.json"))
-BOARDS: Final = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in FILES}
 # What the SDK cannot hold, and why.
 LOST: Final = {
     ("id",): "null is what a board has before Grafana gives it a number; the SDK leaves out what is null",

@@ -3,26 +3,9 @@
 A board is Grafana's Classic JSON. Variables stand for all that there is. Times are Unix seconds.
 """
 
-import re
-from collections.abc import Iterator
-from typing import Any, Final
-
 import httpx
 
-Json = dict[str, Any]
-
-# Where a target has no name of its own for all, as Grafana asks.
-_ALL: Final = ".*"
-_REFERENCE: Final = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?::\w+)?\}|([A-Za-z_]\w*))")  # $1 is a part of a match
-
-
-def list_panels(board: Json) -> Iterator[Json]:
-    """Yield every panel that shows something, those within collapsed rows too."""
-    for panel in board["panels"]:
-        if panel["type"] == "row":
-            yield from panel.get("panels", ())
-        else:
-            yield panel
+from tests.rig.boards import Json, fill_in
 
 
 def open_rows(board: Json) -> list[Json]:
@@ -52,28 +35,7 @@ class Asking:
         self._client = client
         self._board = board
         self._times = {"start": f"{began_s:.3f}", "end": f"{ended_s:.3f}"}
-        self._step_s = step_s
-        self._values = {
-            "__interval": f"{step_s:g}s", "__interval_ms": f"{step_s * 1000:.0f}", "__rate_interval": f"{max(4 * step_s, 10):g}s",
-            "__range": f"{ended_s - began_s:.0f}s", "__range_s": f"{ended_s - began_s:.0f}",
-            "__range_ms": f"{(ended_s - began_s) * 1000:.0f}",
-        }  # fmt: skip
-        for variable in board["templating"]["list"]:
-            self._values[variable["name"]] = self._choose(variable)
-
-    @staticmethod
-    def _choose(variable: Json) -> str:
-        """Return what stands for a variable: everything, or its current value."""
-        if variable["type"] == "datasource":
-            return "prometheus"
-        if variable.get("includeAll"):
-            return variable.get("allValue") or _ALL
-        current = (variable.get("current") or {}).get("value") or variable.get("query", "")
-        return str(current[0] if isinstance(current, list) else current)
-
-    def fill(self, text: str) -> str:
-        """Replace the variables in an expression; KeyError where the board has no such variable."""
-        return _REFERENCE.sub(lambda found: self._values[found[1] or found[2]], text)
+        self._steps = {**self._times, "step": f"{step_s:g}"}
 
     def ask_panel(self, panel: Json) -> Json:
         """Return the answer to each target by its refId."""
@@ -81,20 +43,19 @@ class Asking:
 
     def _ask_target(self, target: Json) -> Json:
         """Return what the server says: `resultType` and `result`, or `error`; `exemplars` where they are asked for."""
-        expression = self.fill(target["expr"])
-        if target.get("instant") and not target.get("range"):
-            found = self._get("query", query=expression, time=self._times["end"])
+        text = fill_in(target["expr"], self._board)
+        if target.get("instant"):
+            found = self._get("query", query=text, time=self._times["end"])
         else:
-            found = self._get("query_range", query=expression, step=f"{self._step_s:g}", **self._times)
+            found = self._get("query_range", query=text, **self._steps)
         if target.get("exemplar"):
-            found["exemplars"] = self._get("query_exemplars", query=expression, **self._times).get("result", [])
+            found["exemplars"] = self._get("query_exemplars", query=text, **self._times).get("result", [])
         return found
 
     def ask_annotations(self) -> list[Json]:
-        """Return the answer to each annotation query that is enabled."""
+        """Return each annotation that is enabled, with the answer to its query."""
         notes = [note for note in self._board["annotations"]["list"] if note.get("enable") and "expr" in note]
-        asked = {"step": f"{self._step_s:g}", **self._times}
-        return [{"note": note, **self._get("query_range", query=self.fill(note["expr"]), **asked)} for note in notes]
+        return [{"note": note, **self._get("query_range", query=fill_in(note["expr"], self._board), **self._steps)} for note in notes]
 
     def _get(self, path: str, **parameters: str) -> Json:
         answer = self._client.get(f"/api/v1/{path}", params=parameters).json()

@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 import httpx
 import pytest
 
-from tests.rig.asking import Json, ask_board
+from tests.rig.asking import ask_board
+from tests.rig.boards import Json
 
 SOURCES: Final = Path(__file__).resolve().parents[1] / "viewer"
 FOLDER: Final = os.environ.get("LLM_SIDECAR_TEST_VIEWER", "")
@@ -28,7 +29,8 @@ _IS_THERE: Final = shutil.which("node") is not None and FOLDER != "" and (_MODUL
 
 needs_grafana = pytest.mark.skipif(not _IS_THERE, reason="Node or Grafana's packages are not installed (LLM_SIDECAR_TEST_VIEWER)")
 needs_viewer = pytest.mark.skipif(
-    not _IS_THERE or shutil.which("chromium") is None, reason="Node, Grafana's packages (LLM_SIDECAR_TEST_VIEWER) or Chromium are not installed"
+    not _IS_THERE or shutil.which("chromium") is None,
+    reason="Node, Grafana's packages (LLM_SIDECAR_TEST_VIEWER) or Chromium are not installed",
 )
 
 
