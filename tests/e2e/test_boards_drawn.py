@@ -1,5 +1,6 @@
 """Every board drawn with Grafana's own components and the data of a real Prometheus: nothing on it is empty or cannot be read.
 
+Heatmaps and timelines of states are not in Grafana's packages: these two are drawn by components of tests/viewer.
 Where LLM_SIDECAR_TEST_PICTURES names a folder, the pictures are kept there.
 """
 
@@ -41,9 +42,10 @@ def make_panel(number: int, kind: str, title: str, width: int = 6, height: int =
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, "graphMode": "none", "colorMode": "value",
         **more.pop("options", {}),
     }  # fmt: skip
+    place = {"x": (number - 1) % 3 * 8, "y": (number - 1) // 3 * 9, "w": width, "h": height}
     return {
         "id": number, "type": kind, "title": title, "description": "What it is.", "options": options,
-        "gridPos": {"x": (number - 1) % 3 * 8, "y": (number - 1) // 3 * 9, "w": width, "h": height}, "fieldConfig": {"defaults": defaults, "overrides": []},
+        "gridPos": place, "fieldConfig": {"defaults": defaults, "overrides": []},
         "targets": [{"refId": "A", "expr": "up", "legendFormat": "{{name}}", "range": True}], **more,
     }  # fmt: skip
 
