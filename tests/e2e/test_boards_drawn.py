@@ -116,7 +116,7 @@ def test_values_are_shown_as_the_board_says(tmp_path: Path) -> None:
     assert all(panel.drawn and not panel.empty for panel in seen.panels if panel.type != "text")
     wanted = {
         "Line": ("good", "800 ms"), "Number": ("900", "ms"), "States": ("side", "up", "down"), "Bar": ("900", " ms"),
-        "Heat": ("500 ms", "2.50 s", "+Inf"), "Rows": ("name", "one", "1.50 s"), "Text": ("words",),
+        "Heat": ("500 ms", "2.50 s", "+Inf", "3 s"), "Rows": ("name", "one", "1.50 s"), "Text": ("words",),
     }  # fmt: skip
     for title, texts in wanted.items():
         assert [text for text in texts if text not in shown[title].text] == [], (title, shown[title].text)
@@ -131,7 +131,7 @@ def test_what_cannot_be_read_is_noticed(tmp_path: Path) -> None:
     }
     value = {"textMode": "value"}
     panels = [
-        make_panel(1, "stat", "A title that is much longer than the panel is wide", width=3),
+        make_panel(1, "stat", "Open circuit breakers", width=3),
         make_panel(2, "timeseries", "Silent"),
         make_panel(3, "timeseries", "Not a number"),
         make_panel(4, "timeseries", "Failed"),
@@ -143,7 +143,7 @@ def test_what_cannot_be_read_is_noticed(tmp_path: Path) -> None:
     _, shown = draw_panels(tmp_path, panels, answers)
     assert not any(panel.drawn for panel in shown.values())
     for title, problem in {
-        "A title that is much longer than the panel is wide": "is cut",
+        "Open circuit breakers": "is cut",
         "Silent": "no data",
         "Not a number": "no data",
         "Failed": "parse error",
