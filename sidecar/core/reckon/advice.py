@@ -11,7 +11,7 @@ from sidecar.thresholds import Terms
 _REMEDIES: Final[Mapping[Ending, str]] = {
     Ending.CONNECT_FAILED: "check its url, DNS and egress rules",
     Ending.CONNECT_TIMEOUT: "check egress rules; timeouts.connect is how long is waited for a connection",
-    Ending.FIRST_BYTE_TIMEOUT: "it answers too slowly for timeouts.first_byte: stream answers, or raise it if the model is known to be slow",
+    Ending.FIRST_BYTE_TIMEOUT: "it is slower than timeouts.first_byte: stream answers, or raise it if the model is known to be slow",
     Ending.IDLE_TIMEOUT: "its streams fall silent for longer than timeouts.idle",
     Ending.TOTAL_TIMEOUT: "calls take longer than timeouts.total allows",
     Ending.RESET: "it closes connections before it answers: see its status, and what lies on the way to it",
@@ -26,13 +26,11 @@ _REMEDIES: Final[Mapping[Ending, str]] = {
 
 
 class Situation(NamedTuple):
-    """What advice is given on. Features are those of the configuration that matter to it."""
+    """What advice is given on."""
 
     total: Tally
     upstreams: Mapping[str, Tally]
     models: Mapping[str, Tally]
-    features: frozenset[str]  # those that are on
-    span_s: float
 
 
 def advise(situation: Situation, terms: Terms) -> list[str]:
@@ -95,8 +93,8 @@ def _look_at_cache(situation: Situation, terms: Terms) -> Iterator[str]:
     if ratio is None or limit is None or situation.total.lookups < terms.traffic.cache_lookups or ratio >= limit:
         return
     yield (
-        f"The cache found {ratio:.1%} of {situation.total.lookups} answers that were looked for. Take out of prompts what changes each time, "
-        "name headers that make no difference in cache.ignore_headers, or lengthen cache.expiry."
+        f"The cache found {ratio:.1%} of {situation.total.lookups} answers that were looked for. Take out of prompts what changes each "
+        "time, name headers that make no difference in cache.ignore_headers, or lengthen cache.expiry."
     )
 
 

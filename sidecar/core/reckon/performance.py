@@ -1,6 +1,6 @@
 """The last hour in one object, as /api/performance and /debug/metrics show it: milliseconds; null for what was not measured."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sidecar.core.reckon.advice import Situation, advise
@@ -34,18 +34,16 @@ class Sums(NamedTuple):
             sums.setdefault(name, Tally()).merge(tally)
 
 
-def show_performance(
-    sums: Sums, span_s: float, present: Present, features: Iterable[str], kept_answers: int, terms: Terms
-) -> dict[str, Any]:  # fmt: skip
+def show_performance(sums: Sums, span_s: float, present: Present, kept_answers: int, terms: Terms) -> dict[str, Any]:
     """Return the object. `span_s`: how much time it tells of; `kept_answers`: entries of the cache in this process."""
     total = sums.total
     graded = grade(total, terms.thresholds)
-    situation = Situation(total, sums.upstreams, sums.models, frozenset(features), span_s)
+    situation = Situation(total, sums.upstreams, sums.models)
     return {
         "metrics": _show_metrics(total, span_s),
         "cache": {"size": kept_answers, "hitRate": total.hit_ratio, "hits": total.hits, "misses": total.lookups - total.hits},
         "insights": {
-            "status": "idle" if graded is None else _STATUSES[graded.letter],
+            "status": "healthy" if graded is None else _STATUSES[graded.letter],
             "performanceGrade": None if graded is None else graded.letter,
             "reasons": [] if graded is None else _show_reasons(graded),
             "recommendations": advise(situation, terms),
@@ -55,7 +53,7 @@ def show_performance(
         "tenants": _show_each(sums.tenants, terms),
         "windowSeconds": round(span_s, 1),
         "timestamp": show_wall(present.wall_ns),
-    }  # fmt: skip
+    }
 
 
 def _show_metrics(tally: Tally, span_s: float) -> dict[str, Any]:
