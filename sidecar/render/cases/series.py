@@ -107,8 +107,9 @@ def _list_near(threshold: Threshold, severity: Severity, limit: float) -> Iterab
     others = [other for other in list_limits(threshold).values() if other != limit]
     ends = [*others, 1.0] if threshold.unit == "1" and sign > 0 else others
     near = min((NEAR * limit, *(abs(end - limit) / 2 for end in ends)))
-    yield f"beyond-{severity}", limit + sign * near
-    yield f"short-of-{severity}", limit - sign * near
+    # Four digits, as they are printed: no value is between two of them, to be rounded this way or that.
+    yield f"beyond-{severity}", float(f"{limit + sign * near:.4g}")
+    yield f"short-of-{severity}", float(f"{limit - sign * near:.4g}")
 
 
 def _reach(per_minute: float, minutes: int) -> str:
