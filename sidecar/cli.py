@@ -62,6 +62,10 @@ def build_parser() -> argparse.ArgumentParser:
     catalogue = _add_verb(verbs, "catalogue", _catalogue, "print every metric, attribute and error id")
     catalogue.add_argument("--format", choices=("markdown", "json"), default="markdown", help="[markdown]")
 
+    render = _add_verb(verbs, "render", _render, "write dashboards, alert rules and runbook")
+    render.add_argument("folder", metavar="DIR", type=_read_folder, help="where to; files that are there are replaced, others left alone")
+    render.add_argument("--thresholds", metavar="FILE", help="thresholds, least traffic, objective and links [built in]")
+
     simulate = _add_verb(verbs, "simulate", _simulate, "run the simulated provider alone")
     simulate.add_argument("--listen", metavar="ADDR", default="127.0.0.1:4010", help="host:port [127.0.0.1:4010]")
     simulate.add_argument("--profile", metavar="FILE", help="models and faults to simulate [built in]")
@@ -98,6 +102,12 @@ def _read_port(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port")
     return int(text)
+
+
+def _read_folder(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("no folder is named")
+    return text
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -137,6 +147,22 @@ def _catalogue(arguments: argparse.Namespace) -> int:
     from sidecar.render.reference import render_json, render_markdown
 
     print(render_json() if arguments.format == "json" else render_markdown())
+    return EXIT_GOOD
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from sidecar.core.settings.terms import read_terms
+    from sidecar.edge.documents import read_document
+    from sidecar.edge.folders import replace_files
+    from sidecar.render.files import render_files
+    from sidecar.thresholds import Terms
+
+    terms = read_terms(read_document(arguments.thresholds)) if arguments.thresholds else Terms()
+    texts = render_files(terms)
+    replace_files(arguments.folder, texts)
+    print(*(Path(arguments.folder) / name for name in texts), f"{len(texts)} files", sep="\n")
     return EXIT_GOOD
 
 

@@ -26,7 +26,7 @@ class Threshold(NamedTuple):
     """What one signal's values mean. `None`: the signal has no such limit."""
 
     signal: str
-    statistic: str  # which figure of the signal is compared: mean, p95, median, ratio, rate, value
+    statistic: str  # which figure of the signal is compared: mean, p95, median, ratio, rate, value, multiple (of what it was)
     unit: str  # "s", "1", "{token}/s", "{request}/min"
     bad: Side
     info: float | None = None
@@ -76,7 +76,7 @@ MEMORY_USED: Final = Threshold("memory_used", "value", "1", Side.ABOVE, warning=
 # What the sidecar itself adds to a call, on the side of the request.
 OVERHEAD_P99: Final = Threshold("overhead", "p99", "s", Side.ABOVE, warning=0.05)
 # Cost per hour as a multiple of what it was at the same time a day ago.
-COST_SPIKE: Final = Threshold("cost_spike", "ratio", "1", Side.ABOVE, warning=3.0)
+COST_SPIKE: Final = Threshold("cost_spike", "multiple", "1", Side.ABOVE, warning=3.0)
 REQUESTS_PER_MINUTE: Final = Threshold("requests", "rate", "{request}/min", Side.BELOW, warning=10.0, target=100.0, opt_in=True)
 QUALITY: Final = Threshold("quality", "mean", "1", Side.BELOW, warning=0.7, target=0.9, opt_in=True)
 

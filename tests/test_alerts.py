@@ -1,7 +1,6 @@
 """alerts/: rules that load, fire when they should and not otherwise, and carry the thresholds of the table."""
 
 import re
-import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -26,6 +25,7 @@ from sidecar.thresholds import (
     Threshold,
 )
 from tests.promql import find_unknown, list_series, read_names
+from tests.rig.prometheus import PROMTOOL, needs_promtool
 
 ALERTS = Path(__file__).resolve().parent.parent / "alerts"
 BY_THRESHOLD = {
@@ -37,7 +37,6 @@ BY_THRESHOLD = {
     "LLMRateLimitNearlyUsed": RATELIMIT_REMAINING,
     "LLMLowCacheHitRatio": CACHE_HIT_RATIO,
 }
-needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 
 
 @cache
@@ -73,7 +72,7 @@ def is_apart(series: dict[str, str], alert: dict[str, str]) -> bool:
 def test_rules_load() -> None:
     """Prometheus takes the rules, its lints included."""
     done = subprocess.run(
-        ["promtool", "check", "rules", "--lint-fatal", "rules.yml"], cwd=ALERTS, capture_output=True, text=True, check=False
+        [PROMTOOL, "check", "rules", "--lint-fatal", "rules.yml"], cwd=ALERTS, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -81,7 +80,7 @@ def test_rules_load() -> None:
 @needs_promtool
 def test_rules_fire_when_they_should_and_not_otherwise() -> None:
     """Each case of tests.yml comes out as written."""
-    done = subprocess.run(["promtool", "test", "rules", "tests.yml"], cwd=ALERTS, capture_output=True, text=True, check=False)
+    done = subprocess.run([PROMTOOL, "test", "rules", "tests.yml"], cwd=ALERTS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from sidecar import catalogue, thresholds
+from sidecar import catalogue
 from sidecar.catalogue import Kind, LabelKind, Metric
 from sidecar.config import Features, Settings
 from sidecar.core.admit import queue
@@ -19,30 +19,29 @@ from sidecar.core.identify.tenants import Tenancy
 from sidecar.core.identify.wishes import read_timeout, read_wishes
 from sidecar.core.settings.kinds import members
 from sidecar.errors import NO_ROUTE, ClientFault
+from sidecar.thresholds import Thresholds
 from tests.core.attempt.calls import make_call
 from tests.edge.telemetry.records import make_record
 from tests.house.source import ROOT
 
 CACHE_HEADER = {"x-sidecar-cache"}  # in a request: what is not understood in it is ignored; in an answer: where something may be kept
 _NAMED = re.compile(r"x-sidecar-[a-z-]*[a-z]\b")
-SECONDS = (catalogue.OPERATION_DURATION, catalogue.HTTP_SERVER_DURATION)
 METRICS = pytest.mark.parametrize("metric", catalogue.METRICS, ids=lambda metric: metric.name)
 
 
-@pytest.mark.parametrize(
-    ("limits", "metrics"),
-    [
-        (thresholds.MEAN_LATENCY, SECONDS),
-        (thresholds.LATENCY_P95, SECONDS),
-        (thresholds.RESPONSE_TIME, SECONDS),
-        (thresholds.TIME_TO_FIRST_TOKEN_P95, (catalogue.TIME_TO_FIRST_TOKEN, catalogue.TIME_TO_FIRST_CHUNK)),
-        (thresholds.OUTPUT_TOKENS_PER_SECOND, (catalogue.TOKENS_PER_SECOND,)),
-    ],
-)
-def test_every_threshold_is_an_exact_edge(limits: thresholds.Threshold, metrics: tuple[Metric, ...]) -> None:
+@pytest.mark.parametrize("name", catalogue.COMPARED)
+def test_every_threshold_is_an_exact_edge(name: str) -> None:
     """Shares above and below a threshold can be read from the buckets without interpolation."""
-    for metric in metrics:
-        assert set(limits.limits) <= set(metric.buckets), metric.name
+    limits = getattr(Thresholds(), name).limits
+    assert limits
+    for metric in catalogue.COMPARED[name]:
+        assert set(limits) <= set(metric.buckets[1:-1]), metric.name  # no quantile is found above the last, or sharply below the first
+
+
+def test_every_threshold_on_a_histogram_is_compared() -> None:
+    """Limits in seconds and of pace are those of histograms: none is left out."""
+    of_histograms = {name for name, limits in Thresholds()._asdict().items() if limits.unit in ("s", "{token}/s")}
+    assert of_histograms == catalogue.COMPARED.keys()
 
 
 @METRICS

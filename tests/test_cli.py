@@ -12,9 +12,10 @@ import pytest
 from sidecar import __version__
 from sidecar.cli import build_parser, main
 from sidecar.core.settings.resolution import Loaded
+from sidecar.thresholds import Terms
 
 DATA = Path(__file__).parent / "data"
-VERBS = ("run", "demo", "check", "explain", "catalogue", "simulate")
+VERBS = ("run", "demo", "check", "explain", "catalogue", "render", "simulate")
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +75,9 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str], flag: str) -> No
         ["demo", "--duration", "nan"],
         ["demo", "--duration", "soon"],
         ["catalogue", "--format", "xml"],
+        ["render"],
+        ["render", ""],
+        ["render", "out", "more"],
     ],
 )
 def test_a_wrong_call_is_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
@@ -184,6 +188,62 @@ def test_catalogue_prints_the_format_asked_for(
     stand_in(monkeypatch, "sidecar.render.reference", render_json=lambda: "J", render_markdown=lambda: "M")
     assert main(["catalogue", *arguments]) == 0
     assert capsys.readouterr().out == printed
+
+
+def render_limit(terms: Terms) -> dict[str, str]:
+    """Stand in for all that is rendered: two files with one number."""
+    return dict.fromkeys(("alerts/rules.yml", "dashboards/overview.json"), f"{terms.thresholds.mean_latency.warning:g}")
+
+
+def test_render_writes_what_is_committed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a file of thresholds the defaults count; what was written is printed, and how many files."""
+    stand_in(monkeypatch, "sidecar.render.files", render_files=render_limit)
+    assert main(["render", "out/"]) == 0
+    assert capsys.readouterr() == ("out/alerts/rules.yml\nout/dashboards/overview.json\n2 files\n", "")
+    assert Path("out/alerts/rules.yml").read_text() == Path("out/dashboards/overview.json").read_text() == "3"
+
+
+def test_render_with_other_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file's thresholds go into everything; what was written before is replaced."""
+    stand_in(monkeypatch, "sidecar.render.files", render_files=render_limit)
+    Path("f.yaml").write_text("thresholds: {mean_latency: {warning: 2s}}\n")
+    assert main(["render", "out"]) == main(["render", "out", "--thresholds", "f.yaml"]) == 0
+    assert Path("out/alerts/rules.yml").read_text() == "2"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "thresholds:\n  mean_latency: {critical: 2s}\n",
+            "f.yaml:2: thresholds.mean_latency.critical: found 2s; allowed: above",
+        ),
+        ("traffic: {calls: 1}\ntraffic: {calls: 2}\n", "f.yaml:2: traffic: found the same key on lines 1 and 2; allowed: each key once"),
+        ("- 1\n", "f.yaml:1: found a single value or a list; allowed: a mapping at the outermost level"),
+        ("a: [\n", "f.yaml:2: found text that is not YAML: "),
+        (None, "f.yaml: found no readable file (No such file or directory); allowed: a YAML file"),
+    ],
+)
+def test_render_refuses_what_makes_no_sense(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str | None, said: str
+) -> None:
+    """Where it stands, what was found and what is allowed; exit code 1, and nothing is written."""
+    stand_in(monkeypatch, "sidecar.render.files", render_files=render_limit)
+    if text is not None:
+        Path("f.yaml").write_text(text)
+    assert main(["render", "out", "--thresholds", "f.yaml"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.startswith(said) and captured.err.count("\n") == 1
+    assert not Path("out").exists()
+
+
+def test_render_does_not_write_where_it_cannot(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in the place of the folder is one clear line."""
+    stand_in(monkeypatch, "sidecar.render.files", render_files=render_limit)
+    Path("out").write_text("mine")
+    assert main(["render", "out"]) == 1
+    assert capsys.readouterr() == ("", "out: found a file; allowed: a folder, or nothing yet\n")
+    assert Path("out").read_text() == "mine"
 
 
 def test_the_module_runs_as_the_program() -> None:

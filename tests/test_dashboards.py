@@ -13,6 +13,7 @@ from sidecar.catalogue import BREAKER_STATES, METRICS, PROCESS_METRICS
 from sidecar.exchange import SERVICE_ERRORS, Ending
 from sidecar.render.board import render_board
 from sidecar.render.boards import list_boards
+from sidecar.render.figures import print_share
 from sidecar.render.signals import CLASSES, GRADES
 from sidecar.thresholds import FAILING_ERROR_RATIO, Terms, Threshold
 from tests.linter import list_panels
@@ -337,11 +338,19 @@ def test_texts_tell_the_same_limits(terms: str) -> None:
     boards, table = build_boards(terms), TERMS[terms].thresholds
     assert f"LLMSlowFirstToken fires above {table.time_to_first_token_p95.warning:g}s" in json.dumps(boards["overview"])
     assert f"LLMSlowGeneration fires below {table.output_tokens_per_second.warning:g} tok/s" in json.dumps(boards["latency"])
-    assert f"fires above {table.spans_dropped_ratio.warning:.0%}" in find_panel(boards["sidecar"], "Spans lost")["description"]
+    assert f"fires above {print_share(table.spans_dropped_ratio.warning)}" in find_panel(boards["sidecar"], "Spans lost")["description"]
     for title, threshold in (("Calls by response time", table.response_time), ("Streams by first token", table.time_to_first_token_p95)):
         names = [target["legendFormat"] for target in find_panel(boards["latency"], title)["targets"]]
         assert names[0] == f"{threshold.bands[0].name} (below {threshold.bands[0].limit:g}s)"
         assert names[-1] == f"{threshold.bands[-1].name} (above {threshold.bands[-2].limit:g}s)"
+
+
+@every_name
+def test_alerts_that_are_named_exist(name: str) -> None:
+    """A description that names an alert names one that there is."""
+    rules = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "alerts").glob("*.yml"))
+    named = set(re.findall(r"\bLLM[A-Z]\w+", json.dumps(build_boards("committed")[name])))
+    assert named - set(re.findall(r"\balert: (\w+)", rules)) == set()
 
 
 def test_panels_that_the_runbook_quotes_exist() -> None:

@@ -37,6 +37,8 @@ class Tier(NamedTuple):
     expr: str
     hold: str  # "for"; "" fires at once
     summary: str
+    limit: str = ""  # what `value` is compared with, as people write it: stands for `{limit}` in the description
+    labels: tuple[tuple[str, str], ...] = ()  # beside severity, where a severity has several tiers that differ in them
 
 
 class Alert(NamedTuple):
@@ -44,7 +46,7 @@ class Alert(NamedTuple):
 
     name: str
     tiers: tuple[Tier, ...]
-    description: str  # Go template of $labels and $value
+    description: str  # Go template of $labels and $value; `{limit}` is the limit of the severity that fires
     board: str  # uid of the dashboard that tells more
     article: Article
     keep: str = ""  # keep_firing_for
@@ -85,7 +87,7 @@ def annotate(alert: Alert, tier: Tier, links: Links) -> dict[str, str]:
     """Return the annotations of one severity, templates unexpanded."""
     return {
         "summary": tier.summary,
-        "description": alert.description,
+        "description": alert.description.replace("{limit}", tier.limit),
         "runbook_url": f"{links.runbook}#{alert.name.lower()}",
         "dashboard_url": _link_board(alert, links),
     }
@@ -108,7 +110,7 @@ def _build_tier(alert: Alert, tier: Tier, links: Links) -> dict[str, Any]:
         "alert": alert.name,
         "expr": tier.expr,
         **{name: time for name, time in times.items() if time},
-        "labels": {"severity": str(tier.severity)},
+        "labels": {"severity": str(tier.severity), **dict(tier.labels)},
         "annotations": annotate(alert, tier, links),
     }
 

@@ -1,12 +1,25 @@
 """The catalogue as a page for people, and as JSON for programs."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import starmap
+from typing import Final
 
 from sidecar import catalogue
 from sidecar.catalogue import Label, LabelKind, Metric
 from sidecar.errors import ERRORS
-from sidecar.thresholds import THRESHOLDS, Threshold
+from sidecar.thresholds import Side, Terms, Threshold
+
+_TERMS: Final = Terms()
+# What must have happened at least before an alert says anything.
+_LEAST: Final[Mapping[str, str]] = {
+    "calls": "calls within 5 minutes, where a share of them is judged",
+    "timed_calls": "calls or streams within 5 minutes, where a mean or a quantile is judged",
+    "cut_answers": "answers that broke off within 15 minutes",
+    "events": "what is counted one by one: calls refused, shed or without a price, spans or content lost",
+    "cache_lookups": "lookups within 30 minutes",
+    "cost_usd_per_hour": "US dollars an hour, before a rise is a spike",
+}
 
 
 def render_markdown() -> str:
@@ -38,7 +51,15 @@ def render_markdown() -> str:
                 ((f"`{e.id}`", str(e.status), e.origin, e.summary, e.advice) for e in ERRORS),
             ),
             "\n## Thresholds\n",
-            *_table(("signal", "statistic", "unit", "info", "warning", "critical", "A / B / C", "bands"), map(_threshold_row, THRESHOLDS)),
+            *_table(
+                ("key", "statistic", "unit", "target", "info", "warning", "critical", "A / B / C", "bands", "an edge of"),
+                starmap(_threshold_row, _TERMS.thresholds._asdict().items()),
+            ),
+            "\n## Least traffic\n",
+            "Idle is no alert, and one failure out of one is none.\n",
+            *_table(("key", "at least", "of"), map(_least_row, _TERMS.traffic._asdict().items())),
+            "\n## Objective\n",
+            f"`success_ratio`: {_TERMS.objective.success_ratio:g} of the calls of 30 days do not fail.",
             "",
         )
     )  # fmt: skip
@@ -52,7 +73,12 @@ def render_json() -> str:
         "log_events": [event._asdict() for event in catalogue.LOG_EVENTS],
         "headers": [header._asdict() for header in catalogue.HEADERS],
         "errors": [kind._asdict() for kind in ERRORS],
-        "thresholds": [threshold._asdict() | {"bands": [band._asdict() for band in threshold.bands]} for threshold in THRESHOLDS],
+        "thresholds": [
+            {"key": key, **threshold._asdict(), "bands": [band._asdict() for band in threshold.bands]}
+            for key, threshold in _TERMS.thresholds._asdict().items()
+        ],
+        "traffic": _TERMS.traffic._asdict(),
+        "objective": _TERMS.objective._asdict(),
     }
     return json.dumps(page, indent=2)
 
@@ -71,11 +97,18 @@ def _show_label(label: Label) -> str:
     return f"`{label.name}` ({label.kind})"
 
 
-def _threshold_row(threshold: Threshold) -> tuple[str, ...]:
-    sign = ">" if threshold.bad == "above" else "<"
+def _threshold_row(key: str, threshold: Threshold) -> tuple[str, ...]:
+    sign = ">" if threshold.bad is Side.ABOVE else "<"
     limits = (f"{sign} {limit:g}" if limit is not None else "" for limit in (threshold.info, threshold.warning, threshold.critical))
     bands = ", ".join(f"{band.name} {band.limit:g}" if band.limit is not None else f"{band.name} beyond" for band in threshold.bands)
-    return threshold.signal, threshold.statistic, threshold.unit, *limits, _join(threshold.grades or (), " / "), bands
+    target = "" if threshold.target is None else f"{threshold.target:g}"
+    edges = ", ".join(f"`{metric.name}`" for metric in catalogue.COMPARED.get(key, ()))
+    return f"`{key}`", threshold.statistic, threshold.unit, target, *limits, _join(threshold.grades or (), " / "), bands, edges
+
+
+def _least_row(guard: tuple[str, float]) -> tuple[str, ...]:
+    key, least = guard
+    return f"`{key}`", f"{least:g}", _LEAST[key]
 
 
 def _join(numbers: Sequence[float], separator: str = " ") -> str:

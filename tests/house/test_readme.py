@@ -35,10 +35,12 @@ from sidecar.core.reuse.directives import NONE, OWN, read_directives
 from sidecar.core.reuse.policy import TTL_TIMES_MAX
 from sidecar.core.settings.environment import read_environment
 from sidecar.core.settings.kinds import members
+from sidecar.core.settings.terms import read_terms
 from sidecar.core.settings.units import parse_duration
-from sidecar.edge.documents import parse_value
+from sidecar.edge.documents import parse_value, read_document
 from sidecar.edge.files import load
 from sidecar.errors import CIRCUIT_OPEN, NOT_CACHED, OVERLOADED, WISH_UNMET
+from sidecar.thresholds import Terms
 from tests.core.attempt.calls import make_call
 from tests.house.source import ROOT
 from tests.promql import list_series
@@ -49,7 +51,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 FLAT = re.sub(r"\s+", " ", README)
 CODE = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
 # Of configuration: one by itself, one with a pool, and one for each feature of cache, limits and budgets.
-EXAMPLES = [text for language, text in CODE if language == "yaml"]
+EXAMPLES = [text for language, text in CODE if language == "yaml" and not text.startswith("thresholds:")]
+(TERMS,) = [text for language, text in CODE if text.startswith("thresholds:")]
 # What is done where an upstream fails.
 FAILURES = README[README.index("## When an upstream fails") : README.index("\n## Cache, limits and budgets")]
 SPANS = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
@@ -75,7 +78,7 @@ def test_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
     """Each verb and option that is named can be used."""
     text = "\n".join([*SPANS, *(text for language, text in CODE if language == "sh")])
     verbs = set(re.findall(r"llm-sidecar (\w+)", text))
-    assert verbs >= {"demo", "run", "check", "explain", "catalogue"}
+    assert verbs >= {"demo", "run", "check", "explain", "catalogue", "render"}
     known = "".join(read_help([verb], capsys) for verb in sorted(verbs))  # fails for a verb that is not there
     of_programs = {"--all", "--quick", "--forms", "--prompts", "--zipf"}  # of tests/run and of what is in tests/bench
     assert [option for option in re.findall(r"(?<![\w-])--[a-z]+", text) if option not in known and option not in of_programs] == []
@@ -116,6 +119,16 @@ def test_configuration_is_valid(tmp_path: Path) -> None:
     assert list(accounts.tenants.keys.values()) == list(limits.limits.rates.tenants) == list(budgets.budgets.tenants) == ["acme"]
     assert limits.features.limits and budgets.features.budgets and warming.features.warming and warming.warming.every
     assert shared.redis.url is not None and shared.redis.encryption_key_file is not None
+
+
+def test_the_file_of_thresholds_is_valid(tmp_path: Path) -> None:
+    """The example is taken, and each of its values is another than the default."""
+    file = tmp_path / "thresholds.yaml"
+    file.write_text(TERMS, encoding="utf-8")
+    terms, default = read_terms(read_document(str(file))), Terms()
+    for name in yaml.safe_load(TERMS)["thresholds"]:
+        assert getattr(terms.thresholds, name) != getattr(default.thresholds, name), name
+    assert [part for part, same in zip(terms, default, strict=True) if part == same] == []
 
 
 def test_each_feature_is_told() -> None:

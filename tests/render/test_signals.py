@@ -8,7 +8,7 @@ from sidecar.render.queries import Scope
 from sidecar.render.signals import GRADES, NAMED, OPERATION, count_down, error_ratio, grade, rename
 from sidecar.thresholds import OUTPUT_TOKENS_PER_SECOND, RESPONSE_TIME, TIME_TO_FIRST_TOKEN_P95, Thresholds
 from tests.promql_values import check_value, needs_promtool
-from tests.rendered import OTHER
+from tests.render.terms import OTHER
 
 pytestmark = needs_promtool
 
@@ -41,7 +41,7 @@ def test_the_grade_is_the_worse_of_two(tmp_path: Path, failing: float, mean_s: f
     assert GRADES[expected][0] == "FDCBA"[expected]
 
 
-@pytest.mark.parametrize(("failing", "mean_s", "expected"), [(0, 1.0, A), (0.009, 1.0, B), (0, 1.5, B), (0, 2.5, C), (0.15, 1, D)])
+@pytest.mark.parametrize(("failing", "mean_s", "expected"), [(0, 2.5, A), (0.009, 1.0, B), (0, 4, B), (0, 6, C), (0.15, 1, D)])
 def test_other_grades(tmp_path: Path, failing: float, mean_s: float, expected: int) -> None:
     """The grade follows the table."""
     check_value(tmp_path, grade(SCOPE, OTHER.thresholds), make_calls(1000, failing, mean_s), "10m", {"{}": expected})

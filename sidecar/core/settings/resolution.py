@@ -38,8 +38,8 @@ def resolve(document: Document, environ: Mapping[str, str], parse: ParseText) ->
     merged = merge(document, assignments)
     settings, decoding_faults = decode(Settings, merged.tree)
     as_written = Merged(document.tree, dict(document.lines))
-    problems = [_locate(fault, as_written, document.source) for fault in document.faults]
-    problems += [_locate(fault, merged, document.source) for fault in (*decoding_faults, *faults, *check_together(merged.tree))]
+    problems = [locate(fault, as_written, document.source) for fault in document.faults]
+    problems += [locate(fault, merged, document.source) for fault in (*decoding_faults, *faults, *check_together(merged.tree))]
     if settings is None or problems:
         raise ConfigError(document.source, sorted(problems, key=lambda problem: problem.line or math.inf))
     effective = _add_built_ins(settings)
@@ -76,7 +76,7 @@ def _add_built_ins(settings: Settings) -> Settings:
     )
 
 
-def _locate(fault: Fault, merged: Merged, source: str) -> ConfigProblem:
+def locate(fault: Fault, merged: Merged, source: str) -> ConfigProblem:
     """Say where to mend it: the line of the file, or the variable; the file itself for its outermost level."""
     place = merged.place(fault.path)
     if isinstance(place, str):

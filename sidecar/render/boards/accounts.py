@@ -5,6 +5,7 @@ from typing import Final
 
 from sidecar.catalogue import EVERYBODY
 from sidecar.render.board import Row, link_cell, link_traces
+from sidecar.render.figures import print_share
 from sidecar.render.panels import Panel, Step, Target, bar_gauge, grade_colors, lines, stat, states
 from sidecar.render.queries import Scope
 from sidecar.render.tables import Column, Key, ranking
@@ -35,7 +36,8 @@ def sum_up_accounts(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
     spent = f"sum({_measure_budget(scope)} >= bool {terms.thresholds.budget_spent.critical:g})"
     return (
         _stat("Refused by limits", "Share of the tenants' calls that the sidecar's own limits refused; LLMTenantLimited fires where it is "
-              f"above {limited.warning:.0%} for a tenant", "percentunit", [Target(scope.share(scope.rate(_REFUSED, _BY_LIMITS), calls))],
+              f"above {print_share(limited.warning)} for a tenant", "percentunit",
+              [Target(scope.share(scope.rate(_REFUSED, _BY_LIMITS), calls))],
               colors=grade_colors(limited)),
         _stat("Budgets near their end", "Budgets of which so much is spent that it is warned of, as budgets.soft says "
               "(LLMBudgetNearlySpent)", "short", [Target(near)], colors=(Step("green"), Step("orange", 1)), empty="No budgets"),

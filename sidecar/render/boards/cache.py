@@ -4,6 +4,7 @@ from functools import partial
 from typing import Final
 
 from sidecar.render.board import Board, Row, link_board
+from sidecar.render.figures import print_share
 from sidecar.render.panels import Panel, Step, Target, grade_colors, lines, stat, states
 from sidecar.render.queries import Scope
 from sidecar.thresholds import Terms
@@ -64,7 +65,8 @@ def _sum_up(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
     bypass, lookups = scope.rate(_BYPASS), scope.rate(_LOOKUPS)
     least = terms.thresholds.cache_hit_ratio
     return (
-        _stat("Hit ratio", f"Share of the lookups that found a kept answer. Where it stays below {least.info:.0%}: LLMLowCacheHitRatio, "
+        _stat("Hit ratio", "Share of the lookups that found a kept answer. Where it stays below "
+              f"{print_share(least.info)}: LLMLowCacheHitRatio, "
               "and the reasons below", "percentunit", [Target(_measure_hits(scope))], colors=grade_colors(least), empty=_NO_LOOKUPS),
         _stat("Lookups", "Calls a second for which a kept answer was looked for. 0 where features.cache is off", "reqps", [Target(lookups)],
               empty=_NO_SIDECAR),

@@ -3,6 +3,7 @@
 from typing import Final
 
 from sidecar.render.board import Board, Row, link_board
+from sidecar.render.figures import print_share
 from sidecar.render.panels import Panel, Step, Target, grade_colors, heatmap, lines, map_words, stat, states
 from sidecar.render.queries import STEP, Scope
 from sidecar.render.signals import count_down
@@ -62,7 +63,8 @@ def _list_states(thresholds: Thresholds) -> tuple[Panel, ...]:
         ),
         stat(
             "Memory of limit",
-            f"The fullest sidecar's share of what it may take; above {memory.warning:.0%} LLMSidecarMemoryHigh fires, at 100% the system "
+            "The fullest sidecar's share of what it may take; above "
+            f"{print_share(memory.warning)} LLMSidecarMemoryHigh fires, at 100% the system "
             "ends it",
             "percentunit", [Target(f"max({_tell_memory_share()})", "memory")], colors=grade_colors(memory), empty="No limit known",
         ),
@@ -76,7 +78,7 @@ def _list_states(thresholds: Thresholds) -> tuple[Panel, ...]:
         ),
         stat(
             "Spans lost",
-            f"Share of the spans of kept traces that never reached the collector; LLMSpansDropped fires above {lost.warning:.0%}",
+            f"Share of the spans of kept traces that never reached the collector; LLMSpansDropped fires above {print_share(lost.warning)}",
             "percentunit", [Target(f"{dropped} / ({dropped} + {exported} > 0)", "lost")], colors=grade_colors(lost), empty="No spans",
             decimals=2,
         ),
@@ -169,7 +171,7 @@ def _list_losses(thresholds: Thresholds) -> tuple[Panel, ...]:
         lines(
             "Spans",
             "Spans that the collector took, and those that were lost, by reason: queue_full and export_failed are a collector that is slow "
-            f"or away. LLMSpansDropped fires where {thresholds.spans_dropped_ratio.warning:.0%} are lost",
+            f"or away. LLMSpansDropped fires where {print_share(thresholds.spans_dropped_ratio.warning)} are lost",
             "cps", [Target(rate("spans_exported"), "exported"), Target(rate("spans_dropped", "reason"), "lost: {{reason}}")], empty=_EMPTY,
             width=8,
         ),

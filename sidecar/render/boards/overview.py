@@ -4,6 +4,7 @@ from typing import Final
 
 from sidecar.render.board import Board, Row, link_board, link_cell, link_traces
 from sidecar.render.boards.optional import list_batches_and_sessions, list_tools
+from sidecar.render.figures import print_share
 from sidecar.render.panels import Panel, Step, Target, band_colors, grade_colors, lines, stat
 from sidecar.render.queries import STEP, Scope
 from sidecar.render.signals import CALLS, CLASSES, FAILED, GRADES, LATENCY, NAMED, OPERATION, count_down, error_ratio, grade, rename
@@ -42,7 +43,10 @@ def make_board(terms: Terms) -> Board:
 def _list_outcomes(thresholds: Thresholds) -> tuple[Panel, ...]:
     latency, errors, first = thresholds.mean_latency, thresholds.error_ratio, thresholds.time_to_first_token_p95
     breakers = _SCOPE.over("max", "llm_sidecar_circuit_breaker_state", by="upstream")
-    limits = " / ".join(f"{limit:g}s" for limit in latency.grades or ()), " / ".join(f"{limit:.0%}" for limit in errors.grades or ())
+    limits = (
+        " / ".join(f"{limit:g}s" for limit in latency.grades or ()),
+        " / ".join(print_share(limit) for limit in errors.grades or ()),
+    )
     return (
         stat(
             "Grade",

@@ -6,6 +6,7 @@ from typing import Final
 from sidecar.catalogue import BREAKER_STATES, HEDGE_LOST
 from sidecar.exchange import SERVICE_ERRORS, Ending
 from sidecar.render.board import Board, Row, link_cell, link_traces
+from sidecar.render.figures import print_share
 from sidecar.render.panels import Panel, Step, Target, grade_colors, lines, map_words, stat, states
 from sidecar.render.queries import Scope
 from sidecar.render.signals import CALLS, error_ratio
@@ -71,7 +72,7 @@ def _sum_up(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
         _stat("Without an upstream", "Calls a second that were refused because every upstream that could take them was left alone for "
               "failing (LLMNoUpstreamAvailable)", "reqps", [Target(unavailable)], colors=(Step("green"), Step("red", _ANY))),
         _stat("Error ratio", "Calls that ended with an error of the service, after all that was tried for them, of all upstreams. Beyond "
-              f"the colours ({errors.warning:.0%}, {errors.critical:.0%}) LLMHighErrorRatio fires", "percentunit",
+              f"the colours ({print_share(errors.warning)}, {print_share(errors.critical)}) LLMHighErrorRatio fires", "percentunit",
               [Target(error_ratio(scope))], colors=grade_colors(errors)),
         _stat("Failed attempts", "Share of the attempts that failed by fault of the upstream or the way to it, whether or not another one "
               "followed. Above the error ratio, further attempts help", "percentunit",
@@ -87,10 +88,10 @@ def _sum_up_room(scope: Scope, terms: Terms) -> tuple[Panel, ...]:
     room = f"max({scope.over('sum', _PENDING, by='upstream')} / ({scope.over('sum', _ROOM, by='upstream')} > 0))"
     return (
         _stat("Answered with 429", "Share of the calls that the provider refused with status 429, after all that was tried for them; "
-              f"LLMUpstreamRateLimited fires above {limited.warning:.0%}", "percentunit",
+              f"LLMUpstreamRateLimited fires above {print_share(limited.warning)}", "percentunit",
               [Target(scope.share(scope.rate(CALLS, _ending(Ending.RATE_LIMITED)), calls))], colors=grade_colors(limited)),
         _stat("Least left of a limit", "The least that is left of any rate limit, by what upstreams last said. Below the colours "
-              f"({left.info:.0%}, {left.warning:.0%}) LLMRateLimitNearlyUsed "
+              f"({print_share(left.info)}, {print_share(left.warning)}) LLMRateLimitNearlyUsed "
               "fires", "percentunit", [Target(f"min({_measure_left(scope)})")],
               colors=grade_colors(left), empty=_NO_LIMITS),
         _stat("Room used", "Of the upstream that is nearest to what it is given at once: attempts without a first byte, of the limit. At "

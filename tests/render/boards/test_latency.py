@@ -7,7 +7,7 @@ from sidecar.render.boards.latency import make_board
 from sidecar.thresholds import Terms
 from tests.linter import list_panels
 from tests.promql_values import check_value, find_query, needs_promtool
-from tests.rendered import OTHER
+from tests.render.terms import OTHER
 
 BOARD = build_board(make_board(Terms()))
 TARGET = 'job="a",instance="1"'

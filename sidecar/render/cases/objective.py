@@ -1,0 +1,121 @@
+"""Cases of the alert on an error budget that is used up too fast: each pace by itself, in minutes after the start.
+
+Paces come in order: the limit of each is lower than that of the one before, its windows and its hold are longer. So calls that
+fail just beyond one limit are told by that pace first, and by those after it only much later.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from sidecar.exchange import SERVICE_ERRORS, Ending
+from sidecar.render.cases.case import Case, Check, Firing
+from sidecar.render.cases.series import NEAR, Phase, Series, climb, just_enough, name_series, too_few
+from sidecar.render.figures import print_percentage
+from sidecar.render.rules.objective import Pace, allow_errors, list_paces, print_window
+from sidecar.thresholds import Terms
+
+_ALERT: Final = "LLMErrorBudgetBurn"
+_REQUESTS: Final = "llm_sidecar_requests_total"
+_MANY: Final = 3  # times what a short window needs, per minute
+# Calm before an outage, in shorter windows: the longer one knows of it, the shorter does not. No more than that, for it takes its time.
+_CALM: Final = 1.25
+# An outage that is over while the longer window still remembers it: minutes of it, and minutes until the short window has forgotten.
+_OUTAGES: Final = {5: (8, 14), 30: (20, 45), 120: (70, 165), 360: (200, 460)}
+_FIRST_MIN: Final = 6  # minutes until a rate over 5 minutes is one of 5 minutes
+_TIMES: Final = 2.8  # the limit: less than that of the pace before
+
+
+def list_cases(terms: Terms) -> tuple[Case, ...]:
+    """Return the cases of every pace that the objective can be missed at."""
+    paces = list_paces(terms)
+    return (
+        *(_check_limit(terms, pace) for pace in paces),
+        *(_check_short_outage(terms, pace) for pace in paces),
+        *(_check_end(terms, pace) for pace in paces),
+        *(_check_traffic(terms, pace) for pace in paces),
+        _check_endings(terms, paces[0]),
+    )
+
+
+def _draw(
+    job: str, per_minute: float, *shares: Phase, ending: Ending = Ending.UPSTREAM_ERROR, instance: str = "a:9464"
+) -> Iterable[Series]:
+    """Draw calls of which such a share fails, for so many minutes each."""
+    labels = {"route": "chat", "provider": "openai", "model": "m", "instance": instance}
+    failed = tuple((share * per_minute, minutes) for share, minutes in shares)
+    good = tuple(((1 - share) * per_minute, minutes) for share, minutes in shares)
+    yield climb(name_series(_REQUESTS, job, **labels, ending=str(ending)), *failed)
+    yield climb(name_series(_REQUESTS, job, **labels, ending="completed"), *good)
+
+
+def _fire(pace: Pace, job: str, share: float) -> Firing:
+    return Firing(pace.severity, {"job": job, "long": pace.long, "short": pace.short}, print_percentage(share))
+
+
+def _list_beyond(terms: Terms, pace: Pace) -> float:
+    """Return a share of failing calls just beyond the limit of a pace."""
+    limit = allow_errors(terms, pace)
+    return min(limit * (1 + NEAR), (limit + 1) / 2)
+
+
+def _check_limit(terms: Terms, pace: Pace) -> Case:
+    """Both sidecars of a job count, and each route. Two samples are needed: it applies from the first minute on."""
+    beyond, fires, per_minute = _list_beyond(terms, pace), 1 + pace.hold_min, _MANY * terms.traffic.calls
+    series = [
+        *_draw("app", per_minute / 2, (beyond, fires + 5)),
+        *_draw("app", per_minute / 2, (beyond, fires + 5), instance="b:9464"),
+        *_draw("short", per_minute, (allow_errors(terms, pace) * (1 - NEAR), fires + 5)),
+    ]
+    checks = (Check(print_window(fires - 1), _ALERT), Check(print_window(fires), _ALERT, (_fire(pace, "app", beyond),)))
+    name = f"Failures at {pace.factor:g} times the pace that the budget lasts for are told after {pace.hold}, and not short of it."
+    return Case(name, tuple(series), checks)
+
+
+def _check_short_outage(terms: Terms, pace: Pace) -> Case:
+    """A short window alone would tell of it: it is beyond its limit for longer than the hold."""
+    calm = max(30, int(_CALM * pace.short_min))
+    # Minutes of failures: more than the shorter window allows, and less than those that the longer one knows of.
+    failed = allow_errors(terms, pace) * (pace.short_min + calm) / 2
+    minutes = max(5, int(failed) + 1)
+    series = _draw("app", _MANY * terms.traffic.calls, (0, calm), (failed / minutes, minutes), (0, pace.short_min))
+    told = calm + minutes + pace.hold_min
+    name = f"An outage after {print_window(calm)} without failures that is short of what {pace.long} allow is not told."
+    return Case(name, tuple(series), (Check(f"{told}m", _ALERT),))
+
+
+def _check_end(terms: Terms, pace: Pace) -> Case:
+    """A longer window alone would go on telling of it."""
+    outage, over = _OUTAGES[pace.short_min]
+    share = min(1.0, _TIMES * allow_errors(terms, pace))
+    series = _draw("app", _MANY * terms.traffic.calls, (share, outage), (0, over))
+    name = f"An outage that {pace.short} have nothing of is over, though {pace.long} remember it."
+    return Case(name, tuple(series), (Check(f"{over}m", _ALERT),))
+
+
+def _check_traffic(terms: Terms, pace: Pace) -> Case:
+    """All calls fail. Once the first minutes are out of the shorter window, which had fewer, it holds as many as can be."""
+    least, fires = terms.traffic.calls, pace.short_min + _FIRST_MIN + pace.hold_min
+    # A longer window holds more calls: what is too little for this pace is enough for those after it, and some have fired by now.
+    later = [each for each in list_paces(terms) if each.short_min > pace.short_min and each.hold_min + _FIRST_MIN <= fires]
+    series = [
+        *_draw("rare", too_few(least) / pace.short_min, (1, fires + 5)),
+        *_draw("enough", just_enough(least, pace.short_min) / pace.short_min, (1, fires + 5)),
+        *_draw("idle", 0, (1, fires + 5)),
+    ]
+    firing = [*(_fire(each, job, 1) for each in later for job in ("rare", "enough")), _fire(pace, "enough", 1)]
+    name = f"A budget is not judged by {pace.short} in which there were too few calls."
+    return Case(name, tuple(series), (Check(f"{fires}m", _ALERT, tuple(firing)),))
+
+
+def _check_endings(terms: Terms, pace: Pace) -> Case:
+    """What the caller did, or a limit, is no failure."""
+    beyond, fires, per_minute = _list_beyond(terms, pace), 1 + pace.hold_min, _MANY * terms.traffic.calls
+    series = [
+        each
+        for ending in Ending
+        if ending is not Ending.COMPLETED
+        for each in _draw(str(ending), per_minute, (beyond, fires + 5), ending=ending)
+    ]
+    firing = tuple(_fire(pace, str(ending), beyond) for ending in Ending if ending in SERVICE_ERRORS)
+    name = "Every way in which a call can fail uses up the budget, and what callers, limits and policies end does not."
+    return Case(name, tuple(series), (Check(print_window(fires), _ALERT, firing),))

@@ -1,0 +1,87 @@
+"""Cases of what is recorded for readers that are no alerts: the grade, and that nothing is no number."""
+
+from typing import Final
+
+from sidecar.exchange import Ending
+from sidecar.render.cases.calls import draw_calls
+from sidecar.render.cases.case import Case, Reading
+from sidecar.render.cases.series import NEAR, Series, grow, name_series
+from sidecar.render.rules import recordings
+from sidecar.render.rules.forms import list_bands
+from sidecar.thresholds import FAILING_ERROR_RATIO, Terms
+
+_DURATION: Final = "http_server_request_duration_seconds"
+# What is divided by: of these nothing is counted, and NaN would look like a value.
+_IDLE: Final[tuple[tuple[str, dict[str, str]], ...]] = (
+    (f"{_DURATION}_count", {"http_route": "/chat"}),
+    (f"{_DURATION}_sum", {"http_route": "/chat"}),
+    ("llm_sidecar_upstream_ratelimit_remaining", {"upstream": "openai", "kind": "tokens"}),
+    ("llm_sidecar_upstream_ratelimit_limit", {"upstream": "openai", "kind": "tokens"}),
+    ("llm_sidecar_cache_lookups_total", {}),
+    ("llm_sidecar_cache_hits_total", {"level": "hot"}),
+    ("llm_sidecar_tenant_requests_total", {"tenant": "acme"}),
+    ("llm_sidecar_rate_limited_requests_total", {"tenant": "acme", "limit": "requests_minute"}),
+    ("llm_sidecar_spans_dropped_total", {"reason": "queue_full"}),
+    ("llm_sidecar_spans_exported_total", {}),
+)
+_TOOL: Final = "gen_ai_execute_tool_duration_seconds_count"
+
+
+def list_cases(terms: Terms) -> tuple[Case, ...]:
+    """Return the cases."""
+    return _check_grade(terms), _check_idle()
+
+
+def _draw_job(job: str, latency_s: float, errors: float, calls: float = 1.0) -> tuple[Series, ...]:
+    """Return a job of two routes: no route has its mean latency or its share of errors alone."""
+    found = list[Series]()
+    for route, swing, weight in (("quick", 0.5, 2 / 3), ("slow", 2.0, 1 / 3)):
+        share = errors if errors > FAILING_ERROR_RATIO / 2 else errors * swing
+        endings = {Ending.COMPLETED: calls * weight * (1 - share)} | ({Ending.RESET: calls * weight * share} if errors else {})
+        found += draw_calls({"job": job, "route": route}, endings)
+        labels = {"job": job, "http_route": f"/{route}", "http_request_method": "POST"}
+        found.append(grow(name_series(f"{_DURATION}_count", **labels), calls * weight))
+        found.append(grow(name_series(f"{_DURATION}_sum", **labels), calls * weight * latency_s * swing))
+    return tuple(found)
+
+
+def _check_grade(terms: Terms) -> Case:
+    """Just within each band and just beyond it, by latency and by errors; the worse of the two counts."""
+    bands = list_bands(terms)
+    quick_s = 0.5 * bands[0][0]
+    series, samples = list[Series](), list[tuple[str, float]]()
+
+    def expect(job: str, latency_s: float, errors: float, grade: int) -> None:
+        series.extend(_draw_job(job, latency_s, errors))
+        samples.append((f'{recordings.GRADE}{{job="{job}"}}', grade))
+
+    for place, (slow_s, failing) in enumerate(bands):
+        letter, grade = "ABC"[place], 4 - place
+        expect(f"{letter} by latency", (1 - NEAR) * slow_s, 0.0, grade)
+        expect(f"not {letter} by latency", (1 + NEAR) * slow_s, 0.0, grade - 1)
+        expect(f"{letter} by errors", quick_s, (1 - NEAR) * failing, grade)
+        expect(f"not {letter} by errors", quick_s, (1 + NEAR) * failing, grade - 1)
+    expect("D by errors", quick_s, (1 - NEAR) * FAILING_ERROR_RATIO, 1)
+    expect("F by errors", quick_s, (1 + NEAR) * FAILING_ERROR_RATIO, 0)
+    series += _draw_job("idle", quick_s, 0.0, calls=0.0)
+    name = "A job has the grade of the worse of its latency and its errors, F where most calls fail, and none where there are no calls."
+    return Case(name, tuple(series), (), readings=(Reading("30m", recordings.GRADE, tuple(samples)),))
+
+
+def _check_idle() -> Case:
+    """Where nothing was called there is no ratio, where nothing failed it is 0."""
+    series = list[Series]()
+    for job, per_minute in (("idle", 0.0), ("well", 5.0)):
+        series += draw_calls({"job": job, "route": "chat"}, {Ending.COMPLETED: per_minute})
+        series.append(grow(name_series(_TOOL, job=job, gen_ai_tool_name="search", error_type=""), per_minute))
+    failed = {Ending.RESET: 0.0, Ending.CUT: 0.0, Ending.RATE_LIMITED: 0.0}
+    series += draw_calls({"job": "idle", "route": "chat"}, failed)
+    series += [grow(name_series(metric, job="idle", **labels), 0.0) for metric, labels in _IDLE]
+    zeros = (
+        (f'{recordings.ERROR_RATIO}{{job="well",route="chat"}}', 0.0),
+        (f'{recordings.JOB_ERROR_RATIO}{{job="well"}}', 0.0),
+        (f'{recordings.TOOL_ERROR_RATIO}{{job="well",gen_ai_tool_name="search"}}', 0.0),
+    )
+    every = '{__name__=~"job.*:(ratio|mean).*"'
+    readings = (Reading("45m", f'{every},job="idle"}}'), Reading("45m", f'{every},job="well"}}', zeros))
+    return Case("What nobody called has no ratio, and what never failed has one of 0.", tuple(series), (), readings=readings)
