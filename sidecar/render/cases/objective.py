@@ -17,8 +17,8 @@ from sidecar.thresholds import Terms
 _ALERT: Final = "LLMErrorBudgetBurn"
 _REQUESTS: Final = "llm_sidecar_requests_total"
 _MANY: Final = 3  # times what a short window needs, per minute
-# Calm before an outage: as long as the longer window, but no longer than it takes to tell it from the shorter one.
-_CALM_MAX_MIN: Final = 9 * 60
+# Calm before an outage, in shorter windows: the longer one knows of it, the shorter does not. No more than that, for it takes its time.
+_CALM: Final = 1.25
 # An outage that is over while the longer window still remembers it: minutes of it, and minutes until the short window has forgotten.
 _OUTAGES: Final = {5: (8, 14), 30: (20, 45), 120: (70, 165), 360: (200, 460)}
 _FIRST_MIN: Final = 6  # minutes until a rate over 5 minutes is one of 5 minutes
@@ -73,7 +73,7 @@ def _check_limit(terms: Terms, pace: Pace) -> Case:
 
 def _check_short_outage(terms: Terms, pace: Pace) -> Case:
     """A short window alone would tell of it: it is beyond its limit for longer than the hold."""
-    calm = min(pace.long_min, _CALM_MAX_MIN)
+    calm = max(30, int(_CALM * pace.short_min))
     # Minutes of failures: more than the shorter window allows, and less than those that the longer one knows of.
     failed = allow_errors(terms, pace) * (pace.short_min + calm) / 2
     minutes = max(5, int(failed) + 1)
