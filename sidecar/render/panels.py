@@ -163,7 +163,7 @@ def table(
     unit: str = "none", empty: str = NO_TRAFFIC, width: int = 24, height: int = 8,
 ) -> Panel:  # fmt: skip
     """Return a table of what holds now: each target is asked for once, all of their labels become columns."""
-    defaults = {"unit": unit, "noValue": empty, "custom": {"align": "auto", "filterable": True}}
+    defaults = {"unit": unit, "noValue": empty, "custom": {"align": "auto", "filterable": True, "minWidth": 100}}
     field = {"defaults": defaults, "overrides": list(overrides)}
     asked = [target._replace(instant=True) for target in targets]
     panel = _panel("table", title, description, asked, field, {"showHeader": True, "cellHeight": "sm"}, width, height)

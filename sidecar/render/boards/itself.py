@@ -24,7 +24,7 @@ def make_board(terms: Terms) -> Board:
     rows = (
         Row("", _list_states(thresholds)),
         Row("What the process uses", _list_resources(thresholds)),
-        Row("What the sidecar adds", _list_additions(thresholds)),
+        Row("What the sidecar does", _list_additions(thresholds)),
         Row("What is not measured or lost", _list_losses(thresholds)),
         Row("Configuration and versions", _list_configuration()),
     )
@@ -97,6 +97,7 @@ def _tell_memory_share() -> str:
 def _list_resources(thresholds: Thresholds) -> tuple[Panel, ...]:
     lag = [Target(_SCOPE.quantile(q, _LAG, by="instance"), f"{{{{instance}}}} p{q * 100:g}") for q in (0.5, 0.99)]
     resident, virtual = (_SCOPE.confine(_SCOPE.select(f"process_{name}_memory_bytes")) for name in ("resident", "virtual"))
+    files = _SCOPE.select("process_open_fds")
     connections = _SCOPE.over("sum", "llm_sidecar_upstream_connections", by="upstream, state")
     return (
         lines(
@@ -109,12 +110,8 @@ def _list_resources(thresholds: Thresholds) -> tuple[Panel, ...]:
         lines("CPU", "Share of one core, which is all that a sidecar can use", "percentunit", [Target(_tell_cpu(), "{{instance}}")],
               empty=_EMPTY, width=8),
         lines(
-            "Memory", "Resident memory, and the least that a sidecar may take; the cache gives way before the limit is reached", "bytes",
-            [
-                Target(resident, "{{instance}}"),
-                Target(_SCOPE.over("min", "llm_sidecar_memory_limit_bytes"), "limit"),
-            ],
-            paint={"limit": "red"}, dashed="limit", empty=_EMPTY, width=8,
+            "Memory", "Resident memory; the cache gives way before the limit is reached", "bytes", [Target(resident, "{{instance}}")],
+            empty=_EMPTY, width=8,
         ),
         lines(
             "Memory of limit by sidecar",
@@ -127,21 +124,17 @@ def _list_resources(thresholds: Thresholds) -> tuple[Panel, ...]:
             [Target(virtual, "{{instance}}")], empty=_EMPTY, width=8,
         ),
         lines(
-            "Open files", "Open file descriptors, and how many there may be; every connection is one", "short",
-            [
-                Target(_SCOPE.confine(_SCOPE.select("process_open_fds")), "{{instance}}"),
-                Target(_SCOPE.over("min", "process_max_fds"), "limit"),
-            ],
-            paint={"limit": "red"}, dashed="limit", empty=_EMPTY, width=8,
+            "Open files", "Open file descriptors; every connection is one", "short", [Target(_SCOPE.confine(files), "{{instance}}")],
+            empty=_EMPTY, width=8,
+        ),
+        lines(
+            "Open files of limit", "Share of the file descriptors that each sidecar may have; at 100% it takes no more connections",
+            "percentunit", [Target(_SCOPE.confine(f"{files} / {_SCOPE.select('process_max_fds')}"), "{{instance}}")], empty=_EMPTY, width=8,
         ),
         lines(
             "Connections to upstreams", "Open connections, in use and idle", "short",
             [Target(f"{connections} > 0", "{{upstream}} {{state}}")],
             rare=True, empty="No connections", width=8,
-        ),
-        lines(
-            "Calls in flight", "Calls in progress, by sidecar: whether they share the work", "short",
-            [Target(_SCOPE.over("sum", "llm_sidecar_in_flight_requests", by="instance"), "{{instance}}")], empty=_EMPTY, width=8,
         ),
     )  # fmt: skip
 
@@ -154,14 +147,18 @@ def _list_additions(thresholds: Thresholds) -> tuple[Panel, ...]:
     ]
     return (
         lines(
+            "Calls in flight", "Calls in progress, by sidecar: whether they share the work", "short",
+            [Target(_SCOPE.over("sum", "llm_sidecar_in_flight_requests", by="instance"), "{{instance}}")], empty=_EMPTY, width=8,
+        ),
+        lines(
             "Overhead, p99, by sidecar",
             "1% of calls had more time added by the sidecar itself, before the request was sent on and to the answer; the line is the "
             "limit of LLMSidecarOverheadHigh, for the side of the request",
-            "s", sides, colors=(Step("green"), Step("orange", limit)), links=[_TO_LATENCY],
+            "s", sides, colors=(Step("green"), Step("orange", limit)), width=8, links=[_TO_LATENCY],
         ),
         heatmap(
             "Overhead on responses, distribution", "How many calls per second had how much added to their answer", "reqps",
-            _SCOPE.rate(f"{histogram}_bucket", 'side="response"', by="le"), axis="s",
+            _SCOPE.rate(f"{histogram}_bucket", 'side="response"', by="le"), axis="s", width=8,
         ),
     )  # fmt: skip
 
@@ -222,6 +219,7 @@ def _list_losses(thresholds: Thresholds) -> tuple[Panel, ...]:
 
 def _list_configuration() -> tuple[Panel, ...]:
     reload = "llm_sidecar_config_last_reload_success"
+    lowest, highest = (_SCOPE.over(name, "llm_sidecar_feature_enabled", by="feature") for name in ("min", "max"))
     words, state = (("failed", "red"), ("good", "green")), f"{reload}ful"
     return (
         ranking(
@@ -239,8 +237,8 @@ def _list_configuration() -> tuple[Panel, ...]:
             [Target(_SCOPE.over("min", state, by="instance"), "{{instance}}")], words, empty=_EMPTY, width=8,
         ),
         states(
-            "Features", "What is switched on (features:), on all of several sidecars; where they differ, it is shown as off",
-            [Target(_SCOPE.over("min", "llm_sidecar_feature_enabled", by="feature"), "{{feature}}")], (("off", "text"), ("on", "green")),
+            "Features", "What is switched on (features:), on all of the sidecars or on some of them",
+            [Target(f"{lowest} + {highest}", "{{feature}}")], (("off", "text"), ("on some", "yellow"), ("on", "green")),
             empty=_EMPTY, width=16, height=12,
         ),
         lines(

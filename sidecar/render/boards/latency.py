@@ -189,7 +189,6 @@ def _rank_models(thresholds: Thresholds) -> Panel:
             Column("Calls", _WHOLE.rate(CALLS, by=by) + " > 0", "short"),
             Column("Mean", rename(_WHOLE.mean(OPERATION, by=NAMED)), "s", 2, grade_colors(thresholds.mean_latency)),
             Column("p50", measure(0.5), "s", 2), Column("p95", measure(0.95), "s", 2, latency), Column("p99", measure(0.99), "s", 2),
-            Column("First token, p50", _WHOLE.quantile(0.5, _FIRST_TOKEN, by=by), "s", 2),
             Column("First token, p95", _WHOLE.quantile(0.95, _FIRST_TOKEN, by=by), "s", 2, first),
             Column("Gap, p95", rename(_WHOLE.quantile(0.95, _GAPS, by=NAMED)), "s", 3),
             Column("Generation speed", _WHOLE.quantile(0.5, _SPEED, by=by), "suffix: tok/s", 0, speed),

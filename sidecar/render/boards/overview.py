@@ -194,8 +194,8 @@ def _list_errors(thresholds: Thresholds) -> tuple[Panel, ...]:
         ),
         lines(
             "Calls by kind of failure",
-            "Calls that did not complete, by what there is to be done. The last four kinds are no errors of the service: "
-            "LLMUpstreamRateLimited and LLMTenantLimited tell of the first two of them",
+            "Calls that did not complete, by what there is to be done (LLMAnswersCut tells of cut ones). The last four kinds are no errors of "
+            "the service: LLMUpstreamRateLimited and LLMTenantLimited tell of the first two of them",
             "reqps", failed, bars=True, empty="Every call completed", width=8,
         ),
         lines(
@@ -236,7 +236,8 @@ def _list_saturation(thresholds: Thresholds) -> tuple[Panel, ...]:
         ),
         lines(
             "CPU and memory used",
-            "The busiest sidecar's share of one core, which is all that one can use, and the fullest one's share of the memory it may take",
+            "The busiest sidecar's share of one core, which is all that one can use, and the fullest one's share of the memory it may "
+            "take; lines at the limits of LLMSidecarMemoryHigh",
             "percentunit",
             [
                 Target(f"max({_SCOPE.confine(cpu)})", "CPU"), Target(f"max({memory})", "memory"),

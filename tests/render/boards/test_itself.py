@@ -54,9 +54,22 @@ def test_one_failed_reload_is_seen(tmp_path: Path) -> None:
     check_value(tmp_path, find_query(BOARD, "Reloads"), series, "10m", {'{instance="1"}': 1, '{instance="2"}': 0})
 
 
+@needs_promtool
+def test_features_are_off_on_some_or_on(tmp_path: Path) -> None:
+    """Where sidecars differ, that is said."""
+    told = {"cache": "11", "limits": "01", "probes": "00"}
+    series = {
+        f'llm_sidecar_feature_enabled{{job="a",instance="{instance}",feature="{feature}"}}': f"{state}x20"
+        for feature, states in told.items()
+        for instance, state in enumerate(states)
+    }
+    expected = {f'{{feature="{feature}"}}': sum(map(int, states)) for feature, states in told.items()}
+    check_value(tmp_path, find_query(BOARD, "Features"), series, "10m", expected)
+
+
 def test_every_feature_has_a_line() -> None:
     """By the label that features are told by: on or off."""
     panel = next(panel for panel in list_panels(BOARD) if panel["title"] == "Features")
-    assert "min by (feature)" in panel["targets"][0]["expr"]
+    assert "by (feature)" in panel["targets"][0]["expr"]
     # A line takes about 20 px of the 30 px of each row of the grid, beside head and time.
     assert len(Features.__dataclass_fields__) * 20 <= (panel["gridPos"]["h"] - 2) * 30
