@@ -78,7 +78,9 @@ def test_what_is_committed_is_what_is_rendered() -> None:
 def test_shares_are_told_as_they_are() -> None:
     """No text rounds a limit: every percentage is one of the terms, or one that does not depend on them."""
     ratios = [limit for threshold in OTHER.thresholds for limit in threshold.limits if threshold.unit == "1" and limit <= 1]
-    limits = {print_percentage(limit) for limit in (*ratios, OTHER.objective.success_ratio)}
+    objective = OTHER.objective.success_ratio
+    burning = [pace * (1 - objective) for pace in (14.4, 6, 3, 1)]  # the Site Reliability Workbook, chapter 5
+    limits = {print_percentage(limit) for limit in (*ratios, objective, *burning)}
     for name, text in render(OTHER).items():
         if name.endswith("tests.yml"):  # there, values near the limits are told as well
             continue
