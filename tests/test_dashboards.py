@@ -349,14 +349,6 @@ def test_texts_tell_the_same_limits(terms: str) -> None:
 
 @every_name
 def test_alerts_that_are_named_exist(name: str) -> None:
-    """A description that names an alert names one that there is."""
-    rules = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "alerts").glob("*.yml"))
-    named = set(re.findall(r"\bLLM[A-Z]\w+", json.dumps(build_boards("committed")[name])))
-    assert named - set(re.findall(r"\balert: (\w+)", rules)) == set()
-
-
-@every_name
-def test_alerts_that_are_named_exist(name: str) -> None:
     """A description that names an alert names one that there is, by choice or not."""
     terms = Terms()
     groups = [group for part in (list_groups(terms), *list_optional(terms).values()) for group in part]
