@@ -84,12 +84,12 @@ def _check_soft_limit() -> Case:
     labels = {"tenant": "acme", "window": "day"}
     series = (
         step(name_series(_SOFT, **labels), (0, 20), (1, 20), (0, 20)),
-        stand(name_series(_SOFT, **labels, instance="b:9464"), 0),
+        step(name_series(_SOFT, **labels, instance="b:9464"), (0, 25), (1, 15), (0, 20)),
         stand(name_series(_SOFT, tenant="acme", window="month"), 0),
         stand(name_series(_SOFT, tenant="*", window="day"), 0),
     )
     subject = Subject({"job": "app", **labels}, (_WARNING,), start=20, end=39)
-    name = "A budget is told as soon as one sidecar sees it spent to its soft limit, until the day or month is over."
+    name = "A budget is told as soon as one sidecar sees it spent to its soft limit, once of all, until the day or month is over."
     return Case(name, series, watch("LLMBudgetNearlySpent", [subject], {_WARNING: 0}))
 
 
@@ -141,12 +141,14 @@ def _check_refused(terms: Terms) -> Case:
 def _check_stopped() -> Case:
     series = (
         step(name_series(_STOPPED, tenant="acme"), (0, 10), (1, 20), (0, 30)),
-        stand(name_series(_STOPPED, tenant="acme", instance="b:9464"), 0),
+        step(name_series(_STOPPED, tenant="acme", instance="b:9464"), (0, 15), (1, 15), (0, 30)),
+        step(name_series(_STOPPED, tenant="here only"), (0, 10), (1, 20), (0, 30)),
+        stand(name_series(_STOPPED, tenant="here only", instance="b:9464"), 0),
         stand(name_series(_STOPPED, tenant="*"), 0),
     )
-    subject = Subject({"job": "app", "tenant": "acme"}, (_WARNING,), start=10, end=29)
-    name = "An operator's stop is told while it holds."
-    return Case(name, series, watch("LLMSpendingStopped", [subject], {_WARNING: 5}))
+    subjects = [Subject({"job": "app", "tenant": tenant}, (_WARNING,), start=10, end=29) for tenant in ("acme", "here only")]
+    name = "An operator's stop is told while it holds at one sidecar or more."
+    return Case(name, series, watch("LLMSpendingStopped", subjects, {_WARNING: 5}))
 
 
 def _draw_unpriced(per_minute: float, until: int | None = None, minutes: int = 60, **target: str) -> tuple[Series, ...]:
@@ -178,7 +180,8 @@ def _check_unpriced_before(terms: Terms) -> Case:
 def _check_ledger() -> Case:
     """What was counted before is not news."""
     series = (
-        step(name_series(_FAILURES, reason="write"), (7, 20), (9, 60)),
+        step(name_series(_FAILURES, reason="write"), (7, 20), (8, 60)),
+        stand(name_series(_FAILURES, reason="write", instance="b:9464"), 2, 80),
         stand(name_series(_FAILURES, reason="write", job="before"), 7, 80),
         stand(name_series(_FAILURES, reason="damaged"), 0, 80),
         stand(name_series(_STARTED), 0, 80),

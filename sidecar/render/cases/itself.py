@@ -12,13 +12,13 @@ from sidecar.render.cases.series import (
     Subject,
     grow,
     grow_histogram,
-    just_enough,
     list_near,
     list_passed,
     name_series,
     spread,
     stand,
     step,
+    too_few,
     watch,
 )
 from sidecar.render.figures import print_duration, print_percentage
@@ -50,6 +50,7 @@ def list_cases(terms: Terms) -> tuple[Case, ...]:
         _check_memory(terms),
         *judge(overhead),
         _check_answers(terms),
+        _check_one_slow(terms),
         _check_reload(),
         _check_shared_store(),
     )
@@ -78,6 +79,9 @@ def _check_restarting() -> Case:
         stand(name_series(_BUILD, **_VERSION), 1),
         step(name_series(_STARTED, instance="b:9464"), *starts[:-1], (100, 50)),
         stand(name_series(_BUILD, instance="b:9464", **_VERSION), 1),
+        # As many, but spread over more than a quarter of an hour.
+        step(name_series(_STARTED, instance="c:9464"), *((began, 8) for began, _ in starts), (100, 40)),
+        stand(name_series(_BUILD, instance="c:9464", **_VERSION), 1),
         # Not a sidecar.
         step(name_series(_STARTED, "another"), *starts, (100, 50)),
     )
@@ -115,10 +119,30 @@ def _draw_overhead(
 
 
 def _check_answers(terms: Terms) -> Case:
-    """Of the way back only the caller's reading is slow: what is judged is the way out."""
-    value, per_minute = dict(list_near(terms.thresholds.overhead_p99))["beyond-warning"], just_enough(terms.traffic.timed_calls)
-    series = _draw_overhead({}, value, per_minute, side="response")
+    """What is judged is the way out, and how many calls took it; on the way back only the caller's reading may be slow."""
+    near, enough = dict(list_near(terms.thresholds.overhead_p99)), terms.traffic.timed_calls
+    slow, fast = near["beyond-warning"], near["short-of-warning"]
+    series = (
+        *_draw_overhead({"job": "slow back"}, fast, enough),
+        *_draw_overhead({"job": "slow back"}, 2 * slow, enough, side="response"),
+        *_draw_overhead({"job": "rarely out"}, slow, too_few(enough) / 5),
+        *_draw_overhead({"job": "rarely out"}, slow, enough, side="response"),
+    )
     return Case("What answers are held up by is not judged.", series, (Check("30m", "LLMSidecarOverheadHigh"),))
+
+
+def _check_one_slow(terms: Terms) -> Case:
+    """The slowest hundredth of all calls, however they are spread: here one sidecar has all that are quick, and the other the rest."""
+    slow, per_minute = dict(list_near(terms.thresholds.overhead_p99))["beyond-warning"], 100.0 * terms.traffic.timed_calls
+    (low, quick), (high, middle) = spread(OVERHEAD_EDGES, 0.99, slow, inside=0.01)
+    rest = (middle - quick) / (1 - quick)
+    series = (
+        *grow_histogram(_OVERHEAD, {"side": "request"}, ((low, 1.0), (high, 1.0)), per_minute * quick),
+        *grow_histogram(_OVERHEAD, {"side": "request", "instance": "b:9464"}, ((low, 0.0), (high, rest)), per_minute * (1 - quick)),
+    )
+    subject = Subject({"job": "app"}, (_WARNING,), print_duration(slow), start=1)
+    name = "A sidecar that makes a share of all calls slow is told, though the other has most of them and makes none slow."
+    return Case(name, series, watch("LLMSidecarOverheadHigh", [subject], {_WARNING: 10}))
 
 
 def _check_reload() -> Case:

@@ -62,16 +62,18 @@ def _check_observation() -> Case:
     """Whoever fails, the observer or a reader of records: one is too many."""
     series = (
         grow(name_series(_SINK, "sink", sink="metrics"), 1, 30),
-        grow(name_series(_SINK, "sink", sink="traces"), 1, 30),
+        grow(name_series(_SINK, "sink", "b:9464", sink="traces"), 1, 30),
         grow(name_series(_OBSERVER, "sink"), 0),
+        grow(name_series(_OBSERVER, "sink", "b:9464"), 0),
         grow(name_series(_SINK, "observer", sink="metrics"), 0),
         grow(name_series(_OBSERVER, "observer"), 1, 30),
+        grow(name_series(_OBSERVER, "observer", "b:9464"), 1, 30),
         stand(name_series(_SINK, "before", sink="metrics"), 3),
         stand(name_series(_OBSERVER, "before"), 4),
     )
     alert = "LLMObservationFailing"
-    sink, observer = Firing(_WARNING, {"job": "sink"}, "30"), Firing(_WARNING, {"job": "observer"}, "15")
-    early = (sink._replace(value="2"), observer._replace(value="1"))
+    sink, observer = Firing(_WARNING, {"job": "sink"}, "30"), Firing(_WARNING, {"job": "observer"}, "30")
+    early = (sink._replace(value="2"), observer._replace(value="2"))
     checks = (Check("0m", alert), Check("1m", alert, early), Check("20m", alert, (sink, observer)), Check("46m", alert))
     return Case("Calls that are not wholly measured are told at once, and for a quarter of an hour.", series, checks)
 
@@ -80,14 +82,15 @@ def _check_overflow() -> Case:
     labels = {"job": "app", "label": "model"}
     series = (
         grow(name_series(_OVERFLOW, label="model"), 1, 90, 160),
+        grow(name_series(_OVERFLOW, label="model", instance="b:9464"), 1, 90, 160),
         grow(name_series(_OVERFLOW, label="error_type"), 0, minutes=160),
         stand(name_series(_OVERFLOW, "before", label="model"), 5, 160),
     )
     alert = "LLMLabelOverflow"
     checks = (
         Check("0m", alert),
-        Check("1m", alert, (Firing(_INFO, labels, "1"),)),
-        Check("80m", alert, (Firing(_INFO, labels, "60"),)),
+        Check("1m", alert, (Firing(_INFO, labels, "2"),)),
+        Check("80m", alert, (Firing(_INFO, labels, "120"),)),
         Check("152m", alert),
     )
     return Case("A bound on labels that was reached is told at once, by its name, and for an hour.", series, checks)
