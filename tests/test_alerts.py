@@ -21,11 +21,8 @@ from sidecar.render.rules.recordings import OFFERED
 from sidecar.render.runbook import render_runbook
 from sidecar.thresholds import BUDGET_SPENT, Side, Terms
 from tests.promql import find_unknown, list_series, read_names
-<<<<<<< HEAD
-from tests.rig.prometheus import PROMTOOL, needs_promtool
-=======
 from tests.render.terms import BOTH
->>>>>>> rulesa
+from tests.rig.prometheus import PROMTOOL, needs_promtool
 
 ALERTS: Final = Path(__file__).resolve().parent.parent / "alerts"
 FILES: Final = (RULES, BURN_RATE, WATCHDOG, LOW_TRAFFIC)
@@ -61,9 +58,6 @@ BOARDS: Final = {
     "llm-sidecar-cache": {"provider", "model"},
     "llm-sidecar-sidecar": set[str](),
 }
-<<<<<<< HEAD
-=======
-needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 every_file = pytest.mark.parametrize("file", FILES)
 
 
@@ -75,7 +69,7 @@ class Rendered(NamedTuple):
 
     def run(self, *command: str) -> None:
         """Run promtool over the folder. What it does not pass fails."""
-        done = subprocess.run(["promtool", *command], cwd=self.folder, capture_output=True, text=True, check=False)
+        done = subprocess.run([PROMTOOL, *command], cwd=self.folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def read(self, file: str) -> dict[str, Any]:
@@ -98,7 +92,6 @@ def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def name_tests(file: str) -> str:
     """Return the name of a rule file's tests."""
     return file.replace(".yml", ".tests.yml")
->>>>>>> rulesa
 
 
 @cache
@@ -135,19 +128,6 @@ def compared(tier: Tier) -> tuple[str, float]:
 @every_file
 def test_rules_load(rendered: Rendered, file: str) -> None:
     """Prometheus takes the rules, its lints included."""
-<<<<<<< HEAD
-    done = subprocess.run(
-        [PROMTOOL, "check", "rules", "--lint-fatal", "rules.yml"], cwd=ALERTS, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@needs_promtool
-def test_rules_fire_when_they_should_and_not_otherwise() -> None:
-    """Each case of tests.yml comes out as written."""
-    done = subprocess.run([PROMTOOL, "test", "rules", "tests.yml"], cwd=ALERTS, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-=======
     rendered.run("check", "rules", "--lint-fatal", file)
 
 
@@ -156,7 +136,6 @@ def test_rules_fire_when_they_should_and_not_otherwise() -> None:
 def test_rules_fire_when_they_should_and_not_otherwise(rendered: Rendered, file: str) -> None:
     """Each case comes out as written."""
     rendered.run("test", "rules", name_tests(file))
->>>>>>> rulesa
 
 
 @needs_promtool
