@@ -194,7 +194,7 @@ def _list_errors(thresholds: Thresholds) -> tuple[Panel, ...]:
         ),
         lines(
             "Calls by kind of failure",
-            "Calls that did not complete, by what there is to be done (LLMAnswersCut tells of cut ones). The last four kinds are no errors of "
+            "Calls that did not complete, by what there is to be done (LLMAnswersCut tells of cut ones). The last four are no errors of "
             "the service: LLMUpstreamRateLimited and LLMTenantLimited tell of the first two of them",
             "reqps", failed, bars=True, empty="Every call completed", width=8,
         ),
