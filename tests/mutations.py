@@ -28,6 +28,7 @@ _AGGREGATION: Final = re.compile(r"\b(?:sum|min|max)(?= without| by|\()")
 _OTHER_AGGREGATION: Final = {"sum": "max", "min": "max", "max": "min"}
 _SMALL: Final = 30  # whole numbers below are nudged by one
 _AT_ONCE: Final = 2
+_SHORT_MIN: Final = 100
 
 
 class Mutant(NamedTuple):
@@ -199,11 +200,25 @@ def _is_read(expr: str, names: set[str]) -> bool:
     return "__name__" in expr or bool(_read(expr).selected.keys() & names)
 
 
+def measure_minutes(case: Case) -> int:
+    """Return how long a case is."""
+    return max(int(at.removesuffix("m")) for at in (*(check.at for check in case.checks), *(reading.at for reading in case.readings)))
+
+
+def split_cases(cases: Iterable[Case]) -> list[list[Case]]:
+    """Return the short cases together, and each of the long ones, which take their time, by itself."""
+    short, long = list[Case](), list[Case]()
+    for case in cases:
+        (short if measure_minutes(case) <= _SHORT_MIN else long).append(case)
+    return [*([short] if short else []), *([case] for case in long)]
+
+
 class Trial(NamedTuple):
     """Cases that concern one reader of a rule, as a file, and the rules that they need."""
 
     rules: frozenset[str]
     cases: str
+    minutes: int
 
 
 class Court:
@@ -219,22 +234,18 @@ class Court:
             return [mutant for mutant, caught in zip(mutants, pool.map(self._is_caught, mutants), strict=True) if not caught]
 
     def _find_trials(self, file: str, name: str) -> tuple[Trial, ...]:
-        """Return a trial for each reader of a rule: the first that notices is enough."""
+        """Return trials for each reader of a rule, the shortest first: the first that notices is enough."""
         suite = self._suites[file]
-        readers = list_readers(suite, name)
-        alerts = [
-            reader for reader in readers if any(rule for rule in suite.list_rules() if isinstance(rule, Alert) and rule.name == reader)
-        ]
-        trials = [self._make_trial(suite, {alert}, {alert}) for alert in sorted(alerts)]
-        trials.append(
-            self._make_trial(suite, readers - set(alerts), {rule.record for rule in suite.list_rules() if isinstance(rule, Recording)})
-        )
-        return tuple(trial for trial in trials if trial.cases)
+        readers, rules = list_readers(suite, name), suite.list_rules()
+        alerts = sorted(reader for reader in readers if any(isinstance(rule, Alert) and rule.name == reader for rule in rules))
+        recordings = {rule.record for rule in rules if isinstance(rule, Recording)}
+        trials = [self._make_trial(suite, {alert}, cases) for alert in alerts for cases in split_cases(pick_cases(suite, {alert}))]
+        trials += [self._make_trial(suite, recordings, cases) for cases in split_cases(pick_cases(suite, readers - set(alerts)))]
+        return tuple(sorted(trials, key=lambda trial: trial.minutes))
 
-    def _make_trial(self, suite: Suite, names: set[str], rules: set[str]) -> Trial:
-        cases = pick_cases(suite, names)
-        text = render_cases(cases, [Group("one", tuple(suite.list_rules()))], Links(), "rules.yml") if cases else ""
-        return Trial(frozenset(rules), text)
+    def _make_trial(self, suite: Suite, rules: set[str], cases: Sequence[Case]) -> Trial:
+        text = render_cases(cases, [Group("one", tuple(suite.list_rules()))], Links(), "rules.yml")
+        return Trial(frozenset(rules), text, sum(map(measure_minutes, cases)))
 
     def _is_caught(self, mutant: Mutant) -> bool:
         rules = [mutant.rule if name_rule(rule) == mutant.name else rule for rule in self._suites[mutant.file].list_rules()]

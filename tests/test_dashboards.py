@@ -11,9 +11,11 @@ import pytest
 
 from sidecar.catalogue import BREAKER_STATES, METRICS, PROCESS_METRICS
 from sidecar.exchange import SERVICE_ERRORS, Ending
+from sidecar.render.alerting import list_alerts
 from sidecar.render.board import render_board
 from sidecar.render.boards import list_boards
 from sidecar.render.figures import print_share
+from sidecar.render.rules import list_groups, list_optional
 from sidecar.render.signals import CLASSES, GRADES
 from sidecar.thresholds import FAILING_ERROR_RATIO, Terms, Threshold
 from tests.linter import list_panels
@@ -347,10 +349,11 @@ def test_texts_tell_the_same_limits(terms: str) -> None:
 
 @every_name
 def test_alerts_that_are_named_exist(name: str) -> None:
-    """A description that names an alert names one that there is."""
-    rules = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "alerts").glob("*.yml"))
+    """A description that names an alert names one that there is, by choice or not."""
+    terms = Terms()
+    groups = [group for part in (list_groups(terms), *list_optional(terms).values()) for group in part]
     named = set(re.findall(r"\bLLM[A-Z]\w+", json.dumps(build_boards("committed")[name])))
-    assert named - set(re.findall(r"\balert: (\w+)", rules)) == set()
+    assert named - {alert.name for alert in list_alerts(groups)} == set()
 
 
 @every_name

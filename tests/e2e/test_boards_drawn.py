@@ -17,10 +17,6 @@ from tests.rig.viewer import BoardSeen, PanelSeen, count_rows, draw, draw_boards
 
 pytestmark = needs_viewer
 
-# Panels that only so many upstreams at once make crowded, and why.
-CROWDED: Final = {
-    "Circuit breaker state by group of models": "a line for each of seventeen upstreams and two groups; in use there are a few",
-}
 every_board = pytest.mark.parametrize("name", BOARDS)
 
 BEGAN_MS: Final = 1_700_000_000_000
@@ -76,9 +72,8 @@ def drawn(everything: Everything, tmp_path_factory: pytest.TempPathFactory) -> d
 def test_every_panel_can_be_read(drawn: dict[str, BoardSeen], name: str) -> None:
     """Each panel has data, and nothing of its text is cut, too small or on top of something else."""
     board = drawn[name]
-    assert {title: problems for title, problems in board.problems.items() if title not in CROWDED} == {}
-    assert {panel.title for panel in board.panels if not panel.drawn} <= CROWDED.keys()
-    assert all(panel.text for panel in board.panels)
+    assert board.problems == {}
+    assert [panel.title for panel in board.panels if not panel.drawn or not panel.text] == []
 
 
 @needs_prometheus

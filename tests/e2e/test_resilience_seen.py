@@ -4,6 +4,7 @@ Asked are panels about what happened, the alerts (with short waits in place of m
 """
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,8 +92,10 @@ def test_the_live_scrape_says_so_too(everything: Everything) -> None:
     # A call whose first attempt opened the breaker keeps its own error; its repetition was not let through.
     rejected = scrape.sum("circuit_breaker_rejected_total", upstream="gone")
     assert 20 < saw["gone", "circuit_open"] <= rejected <= saw["gone", "circuit_open"] + saw["gone", "upstream_reset"]
-    endings = scrape.count_by("requests_total", "ending", route="both")
-    assert endings == {"completed": saw["both", "200"], "refused": saw["both", "wish_unmet"]}
+    # Where many calls fail at once, one is not taken over: the budget for further attempts is used up.
+    told = {"completed": "200", "refused": "wish_unmet", "reset": "upstream_reset"}
+    endings = Counter(scrape.count_by("requests_total", "ending", route="both"))
+    assert endings == Counter({ending: saw["both", word] for ending, word in told.items()}) and endings["reset"] < 5
     assert scrape.sum("wishes_refused_total", wish="min_quality") == saw["both", "wish_unmet"] > 5
     assert scrape.sum("shed_requests_total") == saw["narrow", "overloaded"] > 5
     assert scrape.sum("requests_total", route="narrow", ending="overloaded") == saw["narrow", "overloaded"]

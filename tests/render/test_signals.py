@@ -32,7 +32,7 @@ def make_calls(per_minute: float, failing: float, mean_s: float) -> dict[str, st
     ("failing", "mean_s", "expected"),
     [
         (0, 0.5, A), (0.009, 1.99, A), (0.02, 0.5, B), (0, 2.5, B), (0.02, 2.5, B), (0.06, 0.5, C), (0, 4, C), (0.02, 4, C),
-        (0.2, 0.5, D), (0, 6, D), (0.5, 0.5, D), (0.51, 0.5, F), (0.51, 6, F), (1, 0.1, F),
+        (0, 2, B), (0, 3, C), (0, 5, D), (0.2, 0.5, D), (0, 6, D), (0.5, 0.5, D), (0.51, 0.5, F), (0.51, 6, F), (1, 0.1, F),
     ],
 )  # fmt: skip
 def test_the_grade_is_the_worse_of_two(tmp_path: Path, failing: float, mean_s: float, expected: int) -> None:

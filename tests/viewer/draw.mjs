@@ -27,6 +27,8 @@ const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
   '--disable-sync', '--font-render-hinting=none',
 ];
+const LOOK_MS = 300;
+const TRIES = 100;
 const TYPES = { '.css': 'text/css', '.js': 'text/javascript', '.svg': 'image/svg+xml', '.woff2': 'font/woff2', '.woff': 'font/woff', '.html': 'text/html' };
 const PAGE = '<!doctype html><html><head><meta charset="utf-8"><link rel="icon" href="data:,"><link rel="stylesheet" href="page.css"></head>'
   + '<body><div id="root"></div><script src="page.js"></script></body></html>';
@@ -71,14 +73,35 @@ async function serve(route, complain) {
   }
 }
 
+// Waits until nothing is fetched and nothing changes any more: sizes are measured, then texts are fitted to them, then icons come.
+async function settle(page, pending) {
+  let before = null;
+  for (let tries = 0; tries < TRIES; tries += 1) {
+    await page.waitForTimeout(LOOK_MS);
+    const now = await page.evaluate(() => document.body.innerHTML);
+    if (now === before && pending.size === 0) {
+      return;
+    }
+    before = now;
+  }
+  throw new Error('the page does not come to rest');
+}
+
 async function draw(context, width, { asked, picture }) {
   const complaints = [];
   const page = await context.newPage();
   page.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()));
   page.on('pageerror', (error) => complaints.push(String(error)));
-  await page.route('**/*', (route) => serve(route, (text) => complaints.push(text)));
+  const pending = new Set();
+  await page.route('**/*', async (route) => {
+    pending.add(route);
+    await serve(route, (text) => complaints.push(text));
+    pending.delete(route);
+  });
   await page.goto(`${ORIGIN}/`);
-  const { height, panels } = await page.evaluate((board) => window.drawBoard(board), JSON.parse(await readFile(asked, 'utf8')));
+  await page.evaluate((board) => window.drawBoard(board), JSON.parse(await readFile(asked, 'utf8')));
+  await settle(page, pending);
+  const { height, panels } = await page.evaluate(() => window.surveyBoard());
   await page.setViewportSize({ width, height });
   await page.screenshot({ path: picture, animations: 'disabled' });
   await page.close();

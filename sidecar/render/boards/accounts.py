@@ -57,7 +57,7 @@ def list_tenants(scope: Scope, terms: Terms) -> Row:
               [Target(f"{scope.rate(_COST, by='tenant')} * 3600", "{{tenant}}")], stacked=True, empty=empty, width=8),
         lines("Calls by tenant", "Calls, by on whose account; calls that were refused are in it", "reqps",
               [Target(scope.rate(_CALLS, by="tenant"), "{{tenant}}")], stacked=True, empty=empty, width=8),
-        lines("Tokens by tenant", "Billable tokens, by on whose account, as providers reported them", "suffix: tok/s",
+        lines("Tokens by tenant", "Billable tokens, by on whose account, as providers reported them", "suffix:tok/s",
               [Target(scope.rate(_TOKENS, by="tenant"), "{{tenant}}")], stacked=True, empty=empty, width=8),
         lines("Calls refused by limit", "Calls that a limit, a budget or an operator refused, by which; all_ stands before what holds for "
               "all tenants together", "reqps", [Target(f"{scope.rate(_REFUSED, by='tenant, limit')} > 0", "{{tenant}}: {{limit}}")],
@@ -65,7 +65,7 @@ def list_tenants(scope: Scope, terms: Terms) -> Row:
         lines("Share refused by tenant", "Share of a tenant's calls that limits refused, with the limit of LLMTenantLimited: give it more "
               "room, or find out what it repeats", "percentunit", [Target(shares, "{{tenant}}")],
               colors=grade_colors(terms.thresholds.tenant_limited_ratio), empty=empty, width=8),
-        lines("Tokens of the tenants by type", "Billable tokens of the chosen tenants, as disjoint types", "suffix: tok/s",
+        lines("Tokens of the tenants by type", "Billable tokens of the chosen tenants, as disjoint types", "suffix:tok/s",
               [Target(scope.rate(_TOKENS, by="type"), "{{type}}")], stacked=True, empty=empty, width=8),
         _tabulate_tenants(scope),
     ))  # fmt: skip

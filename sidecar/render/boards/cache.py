@@ -161,7 +161,7 @@ def _list_saved(scope: Scope) -> tuple[Panel, ...]:
               "cost",
               "currencyUSD", [Target(models, "{{provider}} {{model}}")], stacked=True, empty=_NOTHING_SAVED, width=8),
         lines("Saved tokens by type", "Tokens not used because an answer was kept or shared; no panel of tokens used holds them",
-              "suffix: tok/s", [Target(scope.rate(_SAVED_TOKENS, by="type"), "{{type}}")], stacked=True, empty=_NOTHING_SAVED, width=8),
+              "suffix:tok/s", [Target(scope.rate(_SAVED_TOKENS, by="type"), "{{type}}")], stacked=True, empty=_NOTHING_SAVED, width=8),
         lines("Share of cost saved over time", "What was saved, of what all calls would have cost; estimates left out", "percentunit",
               [Target(_measure_saved(scope), "saved")], maximum=1, empty=_NOTHING_SAVED, width=8),
     )  # fmt: skip

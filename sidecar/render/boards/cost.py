@@ -152,9 +152,9 @@ def _list_tokens(scope: Scope) -> tuple[Panel, ...]:
     bound = "More than the model's context allows cannot be: a long tail is a prompt that grows from turn to turn."
     return (
         lines("Tokens by type", "Billable tokens per second as disjoint types: their sum is the total. Only what providers reported, for a "
-              "call or for several together", "suffix: tok/s", [Target(scope.rate(_TOKENS, _KNOWN, by="type"), "{{type}}")],
+              "call or for several together", "suffix:tok/s", [Target(scope.rate(_TOKENS, _KNOWN, by="type"), "{{type}}")],
               stacked=True, empty=_UNCOUNTED, width=8),
-        lines("Tokens by model", "Billable tokens per second, as providers reported them", "suffix: tok/s",
+        lines("Tokens by model", "Billable tokens per second, as providers reported them", "suffix:tok/s",
               [Target(scope.rate(_TOKENS, _KNOWN, by=_OF_MODEL), "{{provider}} {{model}}")], stacked=True, empty=_UNCOUNTED, width=8),
         lines("Cached and reasoning share", "Of the input tokens, those that providers read from and wrote to their prompt caches; of the "
               "output tokens, those that nobody sees. Cache reads are cheap, writes are dearer than plain input, reasoning costs as "
@@ -185,7 +185,7 @@ def _list_doubts(scope: Scope) -> tuple[Panel, ...]:
               [Target(scope.rate("llm_sidecar_replayed_answers_total", by=_OF_MODEL), "{{provider}} {{model}}")], empty="None repeated",
               width=8),
         lines("Estimated tokens by type", "Tokens per second that were estimated because a provider reported none, as usage.estimate asks; "
-              "they are in no other panel of tokens", "suffix: tok/s", [Target(scope.rate(_TOKENS, _ESTIMATED, by="type"), "{{type}}")],
+              "they are in no other panel of tokens", "suffix:tok/s", [Target(scope.rate(_TOKENS, _ESTIMATED, by="type"), "{{type}}")],
               stacked=True, empty="Nothing estimated", width=8),
         lines("Estimated cost per hour", "US dollars per hour of the estimated tokens; of all other panels of cost only the one of who "
               "priced the calls holds them", "currencyUSD",

@@ -39,8 +39,7 @@ def _list_states(thresholds: Thresholds) -> tuple[Panel, ...]:
     return (
         stat(
             "Sidecars", "Sidecars that answer Prometheus now, of those that are chosen", "short",
-            [Target(_SCOPE.over("count", _BUILD), "sidecars")], decimals=0,
-            empty=_EMPTY,
+            [Target(_SCOPE.over("count", _BUILD), "sidecars")], decimals=0, empty=_EMPTY,
         ),
         stat(
             "Targets down", "Sidecars that do not answer Prometheus now and did within a day (LLMSidecarDown)", "short",
@@ -63,9 +62,8 @@ def _list_states(thresholds: Thresholds) -> tuple[Panel, ...]:
         ),
         stat(
             "Memory of limit",
-            "The fullest sidecar's share of what it may take; above "
-            f"{print_share(memory.warning)} LLMSidecarMemoryHigh fires, at 100% the system "
-            "ends it",
+            f"The fullest sidecar's share of what it may take; above {print_share(memory.warning)} LLMSidecarMemoryHigh fires, at 100% the "
+            "system ends it",
             "percentunit", [Target(f"max({_tell_memory_share()})", "memory")], colors=grade_colors(memory), empty="No limit known",
         ),
         stat(
@@ -198,10 +196,8 @@ def _list_losses(thresholds: Thresholds) -> tuple[Panel, ...]:
             "Calls whose content was not wholly kept, by reason (LLMContentDropped), and texts withheld because a pattern of your own ran "
             "out of time",
             "cps",
-            [
-                Target(rate("content_dropped", "reason"), "lost: {{reason}}"),
-                Target(rate("content_withheld", "pattern"), "withheld: {{pattern}}"),
-            ],
+            [Target(rate("content_dropped", "reason"), "lost: {{reason}}"),
+             Target(rate("content_withheld", "pattern"), "withheld: {{pattern}}")],
             empty=_EMPTY, width=8,
         ),
         lines(

@@ -114,11 +114,11 @@ def _list_flow(thresholds: Thresholds) -> tuple[Panel, ...]:
             "Generation speed by model",
             "Median of the output tokens per second of one stream, of answers without reasoning; lines at the ends of the bands; "
             f"LLMSlowGeneration fires below {speed.warning:g} tok/s",
-            "suffix: tok/s", medians, colors=band_colors(speed), empty=_NO_STREAMS, width=8,
+            "suffix:tok/s", medians, colors=band_colors(speed), empty=_NO_STREAMS, width=8,
         ),
         heatmap(
             "Generation speed, distribution", "How many streams per second flowed how fast", "reqps",
-            _SCOPE.rate(f"{_SPEED}_bucket", by="le"), axis="suffix: tok/s", empty=_NO_STREAMS, width=8,
+            _SCOPE.rate(f"{_SPEED}_bucket", by="le"), axis="suffix:tok/s", empty=_NO_STREAMS, width=8,
         ),
         _stack_bands(
             "Streams by generation speed", "Shares of streams whose speed can be told", _SPEED, speed, " tok/s", _NO_STREAMS
@@ -191,7 +191,7 @@ def _rank_models(thresholds: Thresholds) -> Panel:
             Column("p50", measure(0.5), "s", 2), Column("p95", measure(0.95), "s", 2, latency), Column("p99", measure(0.99), "s", 2),
             Column("First token, p95", _WHOLE.quantile(0.95, _FIRST_TOKEN, by=by), "s", 2, first),
             Column("Gap, p95", rename(_WHOLE.quantile(0.95, _GAPS, by=NAMED)), "s", 3),
-            Column("Generation speed", _WHOLE.quantile(0.5, _SPEED, by=by), "suffix: tok/s", 0, speed),
+            Column("Generation speed", _WHOLE.quantile(0.5, _SPEED, by=by), "suffix:tok/s", 0, speed),
         ),
         height=10,
     )  # fmt: skip

@@ -99,7 +99,7 @@ def _list_amounts(thresholds: Thresholds) -> tuple[Panel, ...]:
             "Generation speed",
             "Median of the output tokens per second of one stream, from its first token to its last chunk, of answers without reasoning; "
             f"LLMSlowGeneration fires below {speed.warning:g} tok/s",
-            "suffix: tok/s", [Target(_SCOPE.quantile(0.5, _SPEED), "median")], colors=band_colors(speed), decimals=0,
+            "suffix:tok/s", [Target(_SCOPE.quantile(0.5, _SPEED), "median")], colors=band_colors(speed), decimals=0,
             empty="No streams", links=[_TO_LATENCY], width=4, height=4,
         ),
         stat(
@@ -194,8 +194,8 @@ def _list_errors(thresholds: Thresholds) -> tuple[Panel, ...]:
         ),
         lines(
             "Calls by kind of failure",
-            "Calls that did not complete, by what there is to be done (LLMAnswersCut tells of cut ones). The last four are no errors of "
-            "the service: LLMUpstreamRateLimited and LLMTenantLimited tell of the first two of them",
+            "Calls that did not complete, by what there is to be done (LLMAnswersCut tells of cut ones). The last four kinds are no "
+            "errors of the service: LLMUpstreamRateLimited and LLMTenantLimited tell of the first two of them",
             "reqps", failed, bars=True, empty="Every call completed", width=8,
         ),
         lines(
@@ -265,7 +265,7 @@ def _rank_models(thresholds: Thresholds) -> Panel:
             Column("Error ratio", error_ratio(_WHOLE, by), "percentunit", 2, grade_colors(thresholds.error_ratio)),
             Column("Latency, p95", rename(_WHOLE.quantile(0.95, OPERATION, by=NAMED)), "s", 2, grade_colors(thresholds.latency_p95)),
             Column("First token, p95", _WHOLE.quantile(0.95, _FIRST_TOKEN, by=by), "s", 2, band_colors(thresholds.time_to_first_token_p95)),
-            Column("Generation speed", _WHOLE.quantile(0.5, _SPEED, by=by), "suffix: tok/s", 0, speed),
+            Column("Generation speed", _WHOLE.quantile(0.5, _SPEED, by=by), "suffix:tok/s", 0, speed),
             Column("Tokens", tokens, "short"),
             Column("Cost", cost, "currencyUSD", 2),
         ),

@@ -4,14 +4,14 @@ Paces come in order: the limit of each is lower than that of the one before, its
 fail just beyond one limit are told by that pace first, and by those after it only much later.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sidecar.exchange import SERVICE_ERRORS, Ending
-from sidecar.render.cases.case import Case, Check, Firing
+from sidecar.render.cases.case import Case, Check, Firing, Reading
 from sidecar.render.cases.series import NEAR, Phase, Series, climb, just_enough, name_series, too_few
 from sidecar.render.figures import print_percentage
-from sidecar.render.rules.objective import Pace, allow_errors, list_paces, print_window
+from sidecar.render.rules.objective import RATIO, Pace, allow_errors, list_paces, print_window
 from sidecar.thresholds import Terms
 
 _ALERT: Final = "LLMErrorBudgetBurn"
@@ -34,6 +34,7 @@ def list_cases(terms: Terms) -> tuple[Case, ...]:
         *(_check_end(terms, pace) for pace in paces),
         *(_check_traffic(terms, pace) for pace in paces),
         _check_endings(terms, paces[0]),
+        _check_idle(terms, paces),
     )
 
 
@@ -66,7 +67,7 @@ def _check_limit(terms: Terms, pace: Pace) -> Case:
         *_draw("app", per_minute / 2, (beyond, fires + 5), instance="b:9464"),
         *_draw("short", per_minute, (allow_errors(terms, pace) * (1 - NEAR), fires + 5)),
     ]
-    checks = (Check(print_window(fires - 1), _ALERT), Check(print_window(fires), _ALERT, (_fire(pace, "app", beyond),)))
+    checks = (Check(f"{fires - 1}m", _ALERT), Check(f"{fires}m", _ALERT, (_fire(pace, "app", beyond),)))
     name = f"Failures at {pace.factor:g} times the pace that the budget lasts for are told after {pace.hold}, and not short of it."
     return Case(name, tuple(series), checks)
 
@@ -118,4 +119,12 @@ def _check_endings(terms: Terms, pace: Pace) -> Case:
     ]
     firing = tuple(_fire(pace, str(ending), beyond) for ending in Ending if ending in SERVICE_ERRORS)
     name = "Every way in which a call can fail uses up the budget, and what callers, limits and policies end does not."
-    return Case(name, tuple(series), (Check(print_window(fires), _ALERT, firing),))
+    return Case(name, tuple(series), (Check(f"{fires}m", _ALERT, firing),))
+
+
+def _check_idle(terms: Terms, paces: Sequence[Pace]) -> Case:
+    """A ratio of nothing would be no number, and look like a value."""
+    series = (*_draw("app", _MANY * terms.traffic.calls, (1, 10)), *_draw("idle", 0, (1, 10)))
+    windows = {window for pace in paces for window in (pace.long, pace.short)}
+    reading = Reading("8m", f'count by (job) ({{__name__=~"{RATIO}.*"}})', (('{job="app"}', len(windows)),))
+    return Case("Where there were no calls, there is no share of them that failed.", series, (), readings=(reading,))

@@ -49,7 +49,7 @@ _SUMMARIES: Final = {
     Severity.CRITICAL: "Failing calls use up the error budget within days.",
     Severity.WARNING: "Failing calls use up the error budget before its time is over.",
 }
-_RATIO: Final = "job:llm_sidecar_service_errors_per_requests:ratio_rate"
+RATIO: Final = "job:llm_sidecar_service_errors_per_requests:ratio_rate"
 _REQUESTS: Final = "job:llm_sidecar_service_requests:rate5m"
 _ERRORS: Final = "job:llm_sidecar_service_errors:rate5m"
 _ENDINGS: Final = "|".join(sorted(map(str, SERVICE_ERRORS)))
@@ -98,7 +98,7 @@ def list_recordings(terms: Terms) -> tuple[Recording, ...]:
     return (
         Recording(_REQUESTS, f"sum without ({_ALL}) (\n  rate(llm_sidecar_requests_total[5m])\n)"),
         Recording(_ERRORS, f'sum without ({_ALL}) (\n  rate(llm_sidecar_requests_total{{ending=~"{_ENDINGS}"}}[5m])\n)'),
-        *(Recording(f"{_RATIO}{window}", f"{_sum_up(_ERRORS, window)}\n/ ({_sum_up(_REQUESTS, window)} > 0)") for window in windows),
+        *(Recording(f"{RATIO}{window}", f"{_sum_up(_ERRORS, window)}\n/ ({_sum_up(_REQUESTS, window)} > 0)") for window in windows),
     )
 
 
@@ -123,8 +123,8 @@ def list_rules(terms: Terms) -> tuple[Alert, ...]:
 def _watch_pace(terms: Terms, pace: Pace) -> Tier:
     limit = write_number(allow_errors(terms, pace))
     expr = (
-        f"{_RATIO}{pace.long} > {limit}\n"
-        f"and {_RATIO}{pace.short} > {limit}\n"
+        f"{RATIO}{pace.long} > {limit}\n"
+        f"and {RATIO}{pace.short} > {limit}\n"
         f"and avg_over_time({_REQUESTS}[{pace.short}]) * {60 * pace.short_min} >= {terms.traffic.calls}"
     )
     windows = (("long", pace.long), ("short", pace.short))

@@ -1,4 +1,4 @@
-// The page in which boards are drawn. `drawBoard(asked)` draws one, and resolves to what the panels look like.
+// The page in which boards are drawn. `drawBoard(asked)` draws one; once all of it is there, `surveyBoard()` tells what the panels look like.
 
 import { ThemeContext } from '@grafana/data';
 import { GlobalStyles, PortalContainer } from '@grafana/ui';
@@ -12,13 +12,13 @@ import { recordInk } from './ink.js';
 import { survey } from './survey.js';
 
 const FONTS = ['400 14px Inter', '500 14px Inter', '400 14px "Roboto Mono"'];
-// Frames of the browser to wait for: sizes are measured, then texts are fitted to them, then what is overlaid is placed.
-const SETTLE_MS = 600;
 
 prepare();
 recordInk();
 
 const root = createRoot(document.getElementById('root'));
+
+let drawn = null;
 
 const render = (shown) =>
   root.render(
@@ -38,6 +38,7 @@ window.drawBoard = async (asked) => {
     throw new Error('a font is missing');
   }
   render(<Board read={read} />);
-  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-  return { height: document.getElementById('root').scrollHeight, panels: survey(read) };
+  drawn = read;
 };
+
+window.surveyBoard = () => ({ height: document.getElementById('root').scrollHeight, panels: survey(drawn) });
