@@ -25,7 +25,7 @@ from sidecar.edge.clock import SystemClock
 from sidecar.edge.documents import read_document
 from sidecar.edge.files import read_secret
 from sidecar.edge.inbound.admin import AdminServer, has_fast_parser
-from sidecar.edge.inbound.api import make_budgets, make_changes, make_comparison, make_history
+from sidecar.edge.inbound.api import make_budgets, make_changes, make_comparison
 from sidecar.edge.inbound.pages import make_pages
 from sidecar.edge.inbound.server import DataServer
 from sidecar.edge.memory import Memory
@@ -40,11 +40,11 @@ from sidecar.edge.telemetry.lag import sample_lag
 from sidecar.edge.telemetry.logs import EventLog, set_up
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.edge.telemetry.otlp import read_ratio
-from sidecar.edge.telemetry.recent import Recent
 from sidecar.edge.telemetry.tracer import Tracer, start_tracing
 from sidecar.errands import Errand, ErrandClient
 from sidecar.errors import ConfigError, ConfigProblem
 from sidecar.exchange import Said
+from sidecar.insight import Insight
 from sidecar.pipeline import Pipeline
 from sidecar.ports import Sink
 from sidecar.switchboard import Switchboard
@@ -103,7 +103,7 @@ class Sidecar:
             self._meter.resilience, Announcements(self._log), self._listening,
             spending=self._economy.spending,
         )  # fmt: skip
-        self._recent = Recent()
+        self._insight = Insight(settings, self._clock, self._meter, self._log, self._economy.describe_levels)
         self._memory = Memory()
         self._tracer: Tracer | None = None
         self._writer: ContentWriter | None = None
@@ -125,7 +125,7 @@ class Sidecar:
             self._meter.families.create_routes(prefixes)
             metrics = Guarded("metrics", self._meter, self._meter, self._log, together=_COUNTED_TOGETHER)
             self._meter.before_scrape(metrics.flush)
-            sinks: list[Sink] = [Complaints(self._log), metrics, self._recent, *self._sinks]
+            sinks: list[Sink] = [Complaints(self._log), metrics, *self._insight.sinks, *self._sinks]
             if self._tracer is not None:
                 sinks.append(Guarded("traces", self._tracer, self._meter, self._log))
             if self._writer is not None:
@@ -159,12 +159,12 @@ class Sidecar:
         pages = make_pages(Exposition(self._meter), lambda: self._ready, shown, lambda: self.data_url)
         routing, probes = self._switchboard.routing, self._switchboard.probes
         told = make_comparison(settings, self._places, self._clock, routing.describe, probes.describe)
-        changes = dict(make_changes(settings.upstreams, self._switchboard.force))
+        changes = {**make_changes(settings.upstreams, self._switchboard.force), **self._insight.changes}
         spending = self._economy.spending
         if spending is not None:
             spent, halts = make_budgets(list_accounts(settings), spending.describe, spending.halt)
             told, changes = {**told, **spent}, {**changes, **halts}
-        return AdminServer({**pages, **told, **make_history(self._recent)}, changes, token=self._token)
+        return AdminServer({**pages, **self._insight.paths, **told}, changes, token=self._token)
 
     def _start_capture(self, content: Content) -> "Callable[[Said], Presentable] | None":
         """Have content written to its file, or return what makes it presentable for spans."""

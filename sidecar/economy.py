@@ -140,13 +140,17 @@ class Economy:
 
     def refresh(self) -> None:
         """Bring the gauges up to date."""
-        levels = self._levels
-        if levels is not None:
-            self._meter.reuse.show_levels({level: (levels.entries[level], levels.bytes[level]) for level in levels.entries})
+        if self._levels is not None:
+            self._meter.reuse.show_levels(self.describe_levels())
         if self.spending is not None:
             overview = self.spending.describe()
             self._meter.accounts.show_budgets(overview.balances)
             self._meter.accounts.show_stopped(overview.stopped)
+
+    def describe_levels(self) -> dict[str, tuple[int, int]]:
+        """Return entries and bytes of each level of the cache in this process; nothing where there is none."""
+        levels = self._levels
+        return {} if levels is None else {level: (levels.entries[level], levels.bytes[level]) for level in levels.entries}
 
     def _reach_shared(self, draw: Callable[[], float]) -> Shared:
         from sidecar.edge.shared.shared import Shared

@@ -11,13 +11,14 @@ WORDS: Final = {"and", "or", "unless", "by", "without", "on", "ignoring", "group
 # Labels of the target, set by whoever scrapes.
 TARGET_LABELS: Final = {"job", "instance", "namespace", "pod", "container", "endpoint"}
 # What Prometheus itself makes.
-SERVER_METRICS: Final = {"up": set[str](), "ALERTS": {"alertname", "alertstate", "severity"}}
+SERVER_METRICS: Final = {"up": set[str](), "scrape_samples_scraped": set[str](), "ALERTS": {"alertname", "alertstate", "severity"}}
 
 _NAME: Final = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _SELECTOR: Final = re.compile(rf"({_NAME})\s*\{{([^}}]*)\}}")
 _GROUPING: Final = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
 _RANGE: Final = re.compile(r"\[[^\]]*\]")
+_MADE: Final = re.compile(r',\s*"(\w+)",\s*"[^"]*",\s*"\w*"(?:,\s*"[^"]*")?\)')  # by label_replace or label_join
 _BARE: Final = re.compile(rf"(?<![\w:.])({_NAME})\b(?!\s*\()")
 
 
@@ -61,5 +62,5 @@ def find_unknown(expression: str, recorded: Mapping[str, set[str]] = MappingProx
     unknown = [f"metric {metric}" for metric in names.selected if metric not in known]
     for metric, labels in names.selected.items():
         unknown += [f"{metric}{{{label}}}" for label in sorted(labels - known.get(metric, labels) - TARGET_LABELS)]
-    groupable = TARGET_LABELS.union(*(known.get(metric, set()) for metric in names.selected))
+    groupable = TARGET_LABELS.union(_MADE.findall(expression), *(known.get(metric, set()) for metric in names.selected))
     return unknown + [f"label {label}" for label in sorted(names.grouped - groupable)]

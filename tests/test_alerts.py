@@ -1,7 +1,6 @@
 """The alerts as they are rendered: rules that load, fire when they should and not otherwise, carry their terms, and say what to do."""
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -23,6 +22,7 @@ from sidecar.render.runbook import render_runbook
 from sidecar.thresholds import BUDGET_SPENT, Side, Terms
 from tests.promql import find_unknown, list_series, read_names
 from tests.render.terms import BOTH
+from tests.rig.prometheus import PROMTOOL, needs_promtool
 
 ALERTS: Final = Path(__file__).resolve().parent.parent / "alerts"
 FILES: Final = (RULES, BURN_RATE, WATCHDOG, LOW_TRAFFIC)
@@ -58,7 +58,6 @@ BOARDS: Final = {
     "llm-sidecar-cache": {"provider", "model"},
     "llm-sidecar-sidecar": set[str](),
 }
-needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 every_file = pytest.mark.parametrize("file", FILES)
 
 
@@ -70,7 +69,7 @@ class Rendered(NamedTuple):
 
     def run(self, *command: str) -> None:
         """Run promtool over the folder. What it does not pass fails."""
-        done = subprocess.run(["promtool", *command], cwd=self.folder, capture_output=True, text=True, check=False)
+        done = subprocess.run([PROMTOOL, *command], cwd=self.folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def read(self, file: str) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) ->
     "name",
     [
         "sidecar/py.typed", "sidecar/data/prices.yaml", "sidecar/page/index.html", "sidecar/dashboards/overview.json",
-        "sidecar/dashboards/resilience.json", "sidecar/dashboards/cache.json", "sidecar/dashboards/spending.json",
+        "sidecar/dashboards/resilience.json", "sidecar/dashboards/cache.json", "sidecar/dashboards/cost.json",
         "sidecar/alerts/rules.yml", "sidecar/alerts/runbook.md",
     ],
 )  # fmt: skip

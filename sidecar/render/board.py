@@ -10,6 +10,7 @@ from sidecar.render.queries import LABELS
 
 TAG: Final = "llm-sidecar"
 COLUMNS: Final = 24
+_FIRING: Final = 'ALERTS{namespace=~"$namespace",job=~"$job",alertname=~"LLM.+",alertstate="firing"}'
 _MARK: Final = "__VALUE__"
 # Panels lead to another board with the time range and all that is chosen as it is.
 AS_CHOSEN: Final = "${__url_time_range}&${__all_variables}"
@@ -112,10 +113,12 @@ def _link_all() -> Json:
 
 
 def _list_annotations() -> Iterator[Json]:
+    # Other processes have a start, too.
+    sidecars = f"and on (job, instance) llm_sidecar_build_info{{{_TARGET}}}"
     common = {"datasource": SOURCE, "enable": True, "hide": False, "step": "60s"}
     yield common | {
-        "name": "Starts", "iconColor": "blue", "expr": f"process_start_time_seconds{{{_TARGET}}} * 1000", "useValueForTime": "on",
-        "titleFormat": "Sidecar started", "textFormat": "{{instance}}", "tagKeys": "job",
+        "name": "Starts", "iconColor": "blue", "expr": f"process_start_time_seconds{{{_TARGET}}} * 1000 {sidecars}",
+        "useValueForTime": "on", "titleFormat": "Sidecar started", "textFormat": "{{instance}}", "tagKeys": "job",
     }  # fmt: skip
     yield common | {
         "name": "Reloads", "iconColor": "purple", "useValueForTime": "on",
@@ -124,8 +127,8 @@ def _list_annotations() -> Iterator[Json]:
     }  # fmt: skip
     yield common | {
         "name": "Alerts", "iconColor": "red",
-        "expr": 'ALERTS{namespace=~"$namespace",job=~"$job",alertname=~"LLM.+",alertstate="firing"}',
-        "titleFormat": "{{alertname}}", "textFormat": "{{severity}} {{route}} {{http_route}} {{model}} {{upstream}} {{tenant}}",
+        # One of each name: Grafana lays the regions of all series over each other, and a storm would paint panels red.
+        "expr": f"max by (alertname, severity) ({_FIRING})", "titleFormat": "{{alertname}}", "textFormat": "{{severity}}",
         "tagKeys": "severity",
     }  # fmt: skip
 

@@ -19,6 +19,11 @@ def print_percentage(ratio: float) -> str:
     return f"{ratio * 100:.4g}%"
 
 
+def print_share(limit: float | None) -> str:
+    """Return a limit that is a share as `print_percentage` does; nothing where there is none."""
+    return "" if limit is None else print_percentage(limit)
+
+
 def print_duration(seconds: float) -> str:
     """Return a time of at least 0 s as `humanizeDuration` does: 90 is 1m 30s, 0.25 is 250ms."""
     if seconds < 1:

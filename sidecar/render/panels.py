@@ -1,18 +1,20 @@
 """Panels of Grafana's core: what each shows, as Classic JSON (schemaVersion 39, Grafana 10.4 and newer)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from sidecar.catalogue import METRICS, PROCESS_METRICS
+from sidecar.render.queries import LABELS, SCRAPED
 from sidecar.thresholds import Side, Threshold
 
 Json = dict[str, Any]
 
 SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 NO_TRAFFIC: Final = "No traffic"
-_NAMES: Final = frozenset(metric.name for metric in (*METRICS, *PROCESS_METRICS))
-_IDLE: Final = {"type": "special", "options": {"match": "nan", "result": {"text": NO_TRAFFIC, "index": 0}}}
+_NAMES: Final = frozenset((*LABELS, *SCRAPED, "ALERTS"))
+_NO_PAINT: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Target(NamedTuple):
@@ -65,12 +67,33 @@ def _order(best: str, steps: Sequence[tuple[str, float]], bad: Side) -> tuple[St
     return Step(steps[-1][0]), *ascending
 
 
+def map_nothing(text: str) -> Json:
+    """Return the mapping of what is not there or not a number, such as a quantile of nothing, to a text.
+
+    Without a colour of its own it would have that of the lowest step: red where little is bad.
+    """
+    return {"type": "special", "options": {"match": "null+nan", "result": {"text": text, "color": "text", "index": 0}}}
+
+
+def map_words(words: Sequence[tuple[str, str]]) -> Json:
+    """Return the mapping of 0, 1, 2 … to texts and colours."""
+    mapped = {str(number): {"text": text, "color": color, "index": number} for number, (text, color) in enumerate(words)}
+    return {"type": "value", "options": mapped}
+
+
+def override(name: str, properties: Json) -> Json:
+    """Return what is different for the field that is shown as `name`."""
+    changed = [{"id": key, "value": value} for key, value in properties.items()]
+    return {"matcher": {"id": "byName", "options": name}, "properties": changed}
+
+
 def stat(
     title: str, description: str, unit: str, targets: Sequence[Target], *, colors: Sequence[Step] = PLAIN, decimals: int | None = None,
-    empty: str = NO_TRAFFIC, words: Sequence[Json] = (), links: Sequence[Json] = (), width: int = 3, height: int = 4,
+    empty: str = NO_TRAFFIC, words: Sequence[tuple[str, str]] = (), links: Sequence[Json] = (), width: int = 3, height: int = 4,
 ) -> Panel:  # fmt: skip
-    """Return one number, coloured by `colors`. `words` are value mappings."""
-    defaults = {"unit": unit, "noValue": empty, "mappings": [*words, _IDLE], "thresholds": _steps(colors), "color": {"mode": "thresholds"}}
+    """Return one number, coloured by `colors`. `words` are text and colour of 0, 1, 2 …, where the number stands for one."""
+    mappings = [*([map_words(words)] if words else ()), map_nothing(empty)]
+    defaults = {"unit": unit, "noValue": empty, "mappings": mappings, "thresholds": _steps(colors), "color": {"mode": "thresholds"}}
     options = {
         "colorMode": "value", "graphMode": "none" if words else "area", "justifyMode": "auto", "orientation": "auto", "textMode": "value",
         "wideLayout": True, "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
@@ -80,10 +103,14 @@ def stat(
 
 def lines(
     title: str, description: str, unit: str, targets: Sequence[Target], *, colors: Sequence[Step] = PLAIN, stacked: bool = False,
-    bars: bool = False, rare: bool = False, maximum: float | None = None, empty: str = NO_TRAFFIC, links: Sequence[Json] = (),
-    width: int = 12, height: int = 8,
+    bars: bool = False, rare: bool = False, dashed: str = "", maximum: float | None = None, empty: str = NO_TRAFFIC,
+    links: Sequence[Json] = (), paint: Mapping[str, str] = _NO_PAINT, width: int = 12, height: int = 8,
 ) -> Panel:  # fmt: skip
-    """Return values over time. With `colors`, dashed lines at their limits; `rare` shows single moments as points."""
+    """Return values over time. With `colors`, dashed lines at their limits; `rare` shows single moments as points.
+
+    `paint` gives series colours of their own, by what the legend calls them. Those whose legend ends with `dashed` are what
+    others are compared with: a limit, yesterday.
+    """
     custom = {
         "drawStyle": "bars" if bars else "line", "lineInterpolation": "linear", "lineWidth": 1,
         "fillOpacity": 80 if bars else 30 if stacked else 5, "showPoints": "auto" if rare else "never", "spanNulls": False,
@@ -91,15 +118,25 @@ def lines(
         "thresholdsStyle": {"mode": "dashed" if len(colors) > 1 else "off"},
     }  # fmt: skip
     defaults = {
-        "unit": unit, "noValue": empty, "min": 0, "custom": custom, "color": {"mode": "palette-classic"}, "thresholds": _steps(colors),
+        "unit": unit, "noValue": empty, "min": 0, "mappings": [map_nothing(empty)], "custom": custom, "color": {"mode": "palette-classic"},
+        "thresholds": _steps(colors),
     }  # fmt: skip
     if maximum is not None:
         defaults["max"] = maximum
     options = {
-        "legend": {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["mean", "max", "lastNotNull"]},
+        "legend": {
+            "displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["mean", "max", "lastNotNull"],
+            "sortBy": "Mean", "sortDesc": True,
+        },
         "tooltip": {"mode": "multi", "sort": "desc"},
-    }
-    return _panel("timeseries", title, description, targets, _field(defaults), options, width, height, links)
+    }  # fmt: skip
+    overrides = [override(name, {"color": {"mode": "fixed", "fixedColor": paint[name]}}) for name in paint]
+    if dashed:
+        style = {"custom.lineStyle": {"fill": "dash", "dash": [10, 10]}, "custom.fillOpacity": 0}
+        properties = [{"id": key, "value": value} for key, value in style.items()]
+        overrides.append({"matcher": {"id": "byRegexp", "options": f"/{dashed}$/"}, "properties": properties})
+    field = _field(defaults) | {"overrides": overrides}
+    return _panel("timeseries", title, description, targets, field, options, width, height, links)
 
 
 def heatmap(
@@ -126,7 +163,7 @@ def table(
     unit: str = "none", empty: str = NO_TRAFFIC, width: int = 24, height: int = 8,
 ) -> Panel:  # fmt: skip
     """Return a table of what holds now: each target is asked for once, all of their labels become columns."""
-    defaults = {"unit": unit, "noValue": empty, "custom": {"align": "auto", "filterable": True}}
+    defaults = {"unit": unit, "noValue": empty, "custom": {"align": "auto", "filterable": True, "minWidth": 100}}
     field = {"defaults": defaults, "overrides": list(overrides)}
     asked = [target._replace(instant=True) for target in targets]
     panel = _panel("table", title, description, asked, field, {"showHeader": True, "cellHeight": "sm"}, width, height)
@@ -141,7 +178,8 @@ def bar_gauge(
     decimals: int | None = None, empty: str = NO_TRAFFIC, width: int = 12, height: int = 8,
 ) -> Panel:  # fmt: skip
     """Return one horizontal bar per series, as of now."""
-    defaults = {"unit": unit, "noValue": empty, "mappings": [], "thresholds": _steps(colors), "color": {"mode": "thresholds"}, "min": 0}
+    defaults = {"unit": unit, "noValue": empty, "mappings": [map_nothing(empty)], "color": {"mode": "thresholds"}, "min": 0}
+    defaults["thresholds"] = _steps(colors)
     if maximum is not None:
         defaults["max"] = maximum
     options = {
@@ -163,10 +201,9 @@ def states(
     height: int = 8,
 ) -> Panel:
     """Return a timeline of states: `words` are the text and colour of 0, 1, 2 …"""
-    mapped = {str(number): {"text": text, "color": color, "index": number} for number, (text, color) in enumerate(words)}
     steps = [Step(color, number or None) for number, (_, color) in enumerate(words)]
     defaults = {
-        "unit": "none", "noValue": empty, "mappings": [{"type": "value", "options": mapped}],
+        "unit": "none", "noValue": empty, "mappings": [map_words(words)],
         "custom": {"lineWidth": 0, "fillOpacity": 80, "spanNulls": False}, "color": {"mode": "thresholds"}, "thresholds": _steps(steps),
     }  # fmt: skip
     options = {
@@ -180,9 +217,10 @@ def _panel(
     kind: str, title: str, description: str, targets: Sequence[Target], field: Json, options: Json, width: int, height: int,
     links: Sequence[Json] = (),
 ) -> Panel:  # fmt: skip
+    about = f"{description.rstrip('.')} ({', '.join(_list_names(targets))})."
     body = {
-        "type": kind, "title": title, "description": f"{description} ({', '.join(_list_names(targets))})", "datasource": SOURCE,
-        "targets": [_target(letter, target) for letter, target in zip("ABCDEFGHIJKLMNOP", targets, strict=False)],
+        "type": kind, "title": title, "description": about, "datasource": SOURCE,
+        "targets": [_target(letter, target) for letter, target in zip(ascii_uppercase, targets, strict=False)],
         "fieldConfig": field, "options": options,
     }  # fmt: skip
     return Panel(body | ({"links": list(links)} if links else {}), width, height)
@@ -191,7 +229,9 @@ def _panel(
 def _list_names(targets: Sequence[Target]) -> list[str]:
     words = [word for target in targets for word in re.findall(r"[a-zA-Z_:][\w:]*", target.expr)]
     named = (re.sub(r"_(?:bucket|sum|count)$", "", word) if word not in _NAMES else word for word in words)
-    return list(dict.fromkeys(name for name in named if name in _NAMES or name in ("up", "ALERTS")))
+    found = dict.fromkeys(name for name in named if name in _NAMES)
+    # By this one others are told apart from sidecars: it is not what is shown, unless nothing else is.
+    return [name for name in found if name != "llm_sidecar_build_info"] or list(found)
 
 
 def _target(letter: str, target: Target) -> Json:

@@ -1,4 +1,4 @@
-"""What end-to-end tests share: the event loop that the sidecar itself runs on, and two ways to one provider."""
+"""What end-to-end tests share: the event loop that the sidecar itself runs on, two ways to one provider, and all that can be seen."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -7,6 +7,7 @@ import pytest
 import uvloop
 
 from tests.rig.calls import Bases
+from tests.rig.everything import Everything, watching_everything
 from tests.rig.process import run_sidecar, run_simulator
 
 
@@ -21,3 +22,10 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bases]:
     folder = tmp_path_factory.mktemp("sdk")
     with run_simulator(folder, {"speed": 0}) as provider, run_sidecar(folder, provider) as sidecar:
         yield Bases(f"{provider}/v1", f"{sidecar.url}/openai/v1", sidecar)
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]:
+    """Sidecars with everything switched on, after a storm, and the Prometheus that saw it; whoever asks needs Prometheus and Redis."""
+    with watching_everything(tmp_path_factory.mktemp("everything")) as watched:
+        yield watched

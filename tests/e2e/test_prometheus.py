@@ -12,7 +12,7 @@ from sidecar.simulator.accounts import read_samples
 from sidecar.simulator.traffic import Sight, Traffic, run_traffic
 from tests.edge.telemetry.receiver import receive
 from tests.rig.process import run_sidecar, run_simulator
-from tests.rig.prometheus import needs_prometheus, scraping
+from tests.rig.prometheus import PROMTOOL, needs_prometheus, scraping
 
 pytestmark = needs_prometheus
 
@@ -102,5 +102,5 @@ def test_prometheus_gets_every_metric_and_exemplars_of_real_traces(tmp_path: Pat
 
 def check_with_promtool(text: str) -> None:
     """Have Prometheus' own linter read a scrape: it says nothing."""
-    done = subprocess.run(["promtool", "check", "metrics"], input=text.encode(), capture_output=True, check=False)
+    done = subprocess.run([PROMTOOL, "check", "metrics"], input=text.encode(), capture_output=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")

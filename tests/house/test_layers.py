@@ -42,7 +42,15 @@ PATH = {
     "sidecar.spending",
     "sidecar.warming",
 }
-COMPOSITION = {"sidecar.cli", "sidecar.app", "sidecar.economy", "sidecar.switchboard", "sidecar.demo", "sidecar.__main__"}
+COMPOSITION = {
+    "sidecar.cli",
+    "sidecar.app",
+    "sidecar.economy",
+    "sidecar.insight",
+    "sidecar.switchboard",
+    "sidecar.demo",
+    "sidecar.__main__",
+}
 
 # For each room: the rooms it may import, itself included.
 LAW = {
@@ -61,6 +69,7 @@ IMPORTERS_OF_COMPOSITION = {
     "sidecar.app": {"sidecar.cli", "sidecar.demo"},
     "sidecar.demo": {"sidecar.cli"},
     "sidecar.economy": {"sidecar.app"},
+    "sidecar.insight": {"sidecar.app"},
     "sidecar.switchboard": {"sidecar.app"},
     "sidecar.cli": {"sidecar.__main__"},
     "sidecar.__main__": set(),

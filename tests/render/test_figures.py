@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.render.figures import print_duration, print_number, print_percentage, write_number
+from sidecar.render.figures import print_duration, print_number, print_percentage, print_share, write_number
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,8 @@ def test_percentages(ratio: float, text: str) -> None:
 def test_numbers_in_expressions(value: float, text: str) -> None:
     """Short, and without the noise of sums."""
     assert write_number(value) == text
+
+
+def test_a_limit_that_is_a_share_is_told_as_it_is() -> None:
+    """Not rounded to whole percentages; where there is none, nothing is told."""
+    assert [print_share(limit) for limit in (0.05, 0.125, 0.0075, None)] == ["5%", "12.5%", "0.75%", ""]

@@ -125,9 +125,9 @@ def run_sidecar(folder: Path, upstream: str, environ: Mapping[str, str] | None =
 
 
 @contextlib.contextmanager
-def run_simulator(folder: Path, profile: Mapping[str, Any] | None = None) -> Iterator[str]:
-    """Run the simulated provider until the block ends; gives its base URL."""
-    port = find_port()
+def run_simulator(folder: Path, profile: Mapping[str, Any] | None = None, port: int = 0) -> Iterator[str]:
+    """Run the simulated provider until the block ends, on a given port or any; gives its base URL."""
+    port = port or find_port()
     path = folder / "profile.yaml"
     path.write_text(yaml.safe_dump(dict(profile or {})), encoding="utf-8")
     program = Program(["simulate", "--listen", f"127.0.0.1:{port}", "--profile", str(path)], folder)

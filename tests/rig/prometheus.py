@@ -1,10 +1,14 @@
-"""A real Prometheus that scrapes one sidecar, as a process of its own."""
+"""A real Prometheus that scrapes sidecars, as a process of its own.
+
+The programs are those on the path; LLM_SIDECAR_TEST_PROMETHEUS and LLM_SIDECAR_TEST_PROMTOOL name others, of another version.
+"""
 
 import contextlib
+import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,15 +21,24 @@ from tests.rig.process import find_port
 _START_S: Final = 20.0
 _STOP_S: Final = 15.0
 
-needs_prometheus = pytest.mark.skipif(
-    shutil.which("prometheus") is None or shutil.which("promtool") is None, reason="Prometheus is not installed"
-)
+
+def find_program(variable: str, *names: str) -> str:
+    """Return the program that an environment variable names, or the first of these that is on the path; empty if there is none."""
+    wanted = (os.environ[variable],) if os.environ.get(variable) else names
+    return next((found for found in map(shutil.which, wanted) if found), "")
+
+
+PROMETHEUS: Final = find_program("LLM_SIDECAR_TEST_PROMETHEUS", "prometheus")
+PROMTOOL: Final = find_program("LLM_SIDECAR_TEST_PROMTOOL", "promtool")
+needs_prometheus = pytest.mark.skipif(not (PROMETHEUS and PROMTOOL), reason="Prometheus is not installed")
+needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="promtool is not installed")
 
 
 class Prometheus:
-    """A running server."""
+    """A running server. `url`: where it is."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self._client = httpx.Client(base_url=f"{url}/api/v1/")
 
     def get(self, path: str, **parameters: str) -> Any:
@@ -59,16 +72,30 @@ class Prometheus:
 @contextlib.contextmanager
 def scraping(folder: Path, address: str, rules: Path | None = None) -> Iterator[Prometheus]:
     """Run a server that scrapes `address` (host:port) and evaluates `rules` each second, until the block ends."""
+    with scraping_jobs(folder, {"sidecar": [address]}, [] if rules is None else [rules]) as prometheus:
+        yield prometheus
+
+
+@contextlib.contextmanager
+def scraping_jobs(
+    folder: Path, jobs: Mapping[str, Sequence[str]], rules: Sequence[Path], labels: Mapping[str, str] | None = None, alertmanager: str = ""
+) -> Iterator[Prometheus]:
+    """Run a server that scrapes the addresses of each job, and evaluates `rules`, each second. `labels`: of all targets.
+
+    What fires is told to `alertmanager` (host:port), if there is one.
+    """
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
+    told = {"labels": dict(labels)} if labels else {}
     tree = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "rule_files": [] if rules is None else [str(rules)],
-        "scrape_configs": [{"job_name": "sidecar", "static_configs": [{"targets": [address]}]}],
+        "rule_files": [str(file) for file in rules],
+        "scrape_configs": [{"job_name": job, "static_configs": [{"targets": list(addresses), **told}]} for job, addresses in jobs.items()],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}] if alertmanager else []},
     }
     config.write_text(yaml.safe_dump(tree), encoding="utf-8")
     url = f"http://127.0.0.1:{find_port()}"
     command = [
-        "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", "--enable-feature=exemplar-storage",
+        PROMETHEUS, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", "--enable-feature=exemplar-storage",
         f"--web.listen-address={url.removeprefix('http://')}",
     ]  # fmt: skip
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=folder) as process:

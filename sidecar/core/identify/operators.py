@@ -20,6 +20,8 @@ class Visitor(NamedTuple):
     host: Sequence[str]
     origin: Sequence[str]
     content_type: Sequence[str]
+    fetch_site: Sequence[str] = ()  # Sec-Fetch-Site: what a browser says of the page that made it send this
+    is_get: bool = False  # else a POST
 
 
 class Refusal(NamedTuple):
@@ -44,7 +46,11 @@ def refuse_change(visitor: Visitor, token: str | None, *, is_local: bool) -> Ref
         return Refusal(403, "The Host header must name this machine: localhost, or an address of loopback.")
     if any(origin.lower() != f"http://{visitor.host[0].lower()}" for origin in visitor.origin):
         return Refusal(403, "Pages of other origins may change nothing here.")
-    if [_media_type(value) for value in visitor.content_type] != ["application/json"]:
+    if visitor.is_get:
+        # Any page can make a browser send a GET; every browser of today tells then that it was another site's.
+        if not {site.lower() for site in visitor.fetch_site} <= {"same-origin", "none"}:
+            return Refusal(403, "Pages of other origins may change nothing here.")
+    elif [_media_type(value) for value in visitor.content_type] != ["application/json"]:
         return Refusal(415, "The body must be sent as Content-Type: application/json.")
     return None
 

@@ -175,15 +175,18 @@ def _list_limits(threshold: Threshold) -> dict[Key, float]:
 
 
 def _list_edges(name: str) -> list[float]:
-    """Return the edges that all histograms have on which the signal is compared; none where it is compared on none."""
+    """Return the edges that all histograms have on which the signal is compared; none where it is compared on none.
+
+    Neither the first nor the last: a quantile is never found above the last, and only guessed below the first.
+    """
     metrics = COMPARED.get(name, ())
-    return sorted(set.intersection(*(set(metric.buckets) for metric in metrics))) if metrics else []
+    return sorted(set.intersection(*(set(metric.buckets[1:-1]) for metric in metrics))) if metrics else []
 
 
 def _name_nearest(limit: float, edges: Sequence[float], name: str, kind: _Kind) -> str:
     below, above = [edge for edge in edges if edge < limit][-2:], [edge for edge in edges if edge > limit][:2]
     metrics = " and ".join(metric.name for metric in COMPARED[name])
-    return f"an edge of the buckets of {metrics}; the nearest are {', '.join(_format(edge, kind) for edge in (*below, *above))}"
+    return f"an inner edge of the buckets of {metrics}; the nearest are {', '.join(_format(edge, kind) for edge in (*below, *above))}"
 
 
 def _find_disorder(name: str, bad: Side, limits: Limits, written: Limits, kind: _Kind) -> Iterator[Fault]:

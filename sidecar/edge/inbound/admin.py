@@ -25,6 +25,7 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
 }
+_TOLD_OF_VISITORS: Final = ("Authorization", "Host", "Origin", "Content-Type", "Sec-Fetch-Site")
 _KEEP_ALIVE_S: Final = 75.0
 _BODY_BYTES_MAX: Final = 16 * 1024
 _BODY_S: Final = 10.0
@@ -41,6 +42,7 @@ def has_fast_parser() -> bool:
 class AdminServer:
     """Serves `paths`: path → answer to GET and HEAD, and `changes`: path → what a POST does.
 
+    A change of `PATH/ACTION` is also made by `GET PATH?action=ACTION`, for those who can do no more than open an address.
     Who may change something is told by `core.identify.operators`; `token` is what `admin.token_file` holds.
     """
 
@@ -67,7 +69,10 @@ class AdminServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         respond, change = self._paths.get(request.path), self._changes.get(request.path)
-        if respond is not None and request.method in ("GET", "HEAD"):
+        action = self._changes.get(f"{request.path}/{request.query['action']}") if "action" in request.query else None
+        if action is not None and request.method == "GET":
+            response = await self._change(request, action)
+        elif respond is not None and request.method in ("GET", "HEAD"):
             response = await respond(request)
         elif change is not None and request.method == "POST":
             response = await self._change(request, change)
@@ -82,7 +87,8 @@ class AdminServer:
 
     async def _change(self, request: web.BaseRequest, change: Change) -> web.Response:
         fields = request.headers
-        visitor = Visitor(*(fields.getall(name, ()) for name in ("Authorization", "Host", "Origin", "Content-Type")))
+        authorization, host, origin, kind, site = (fields.getall(name, ()) for name in _TOLD_OF_VISITORS)
+        visitor = Visitor(authorization, host, origin, kind, site, is_get=request.method == "GET")
         refusal = refuse_change(visitor, self._token, is_local=self._is_local)
         if refusal is not None:
             response = _tell(refusal.status, refusal.message)

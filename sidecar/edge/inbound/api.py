@@ -29,11 +29,11 @@ def make_history(recent: Recent) -> Mapping[str, Respond]:
 
     async def exchanges(request: web.BaseRequest) -> web.Response:
         calls, failed = recent.calls, recent.failed
-        return _answer({"calls": await _show(map(show_exchange, calls)), "failed": await _show(map(show_exchange, failed))})
+        return answer({"calls": await _show(map(show_exchange, calls)), "failed": await _show(map(show_exchange, failed))})
 
     async def decisions(request: web.BaseRequest) -> web.Response:
         taken = recent.decisions
-        return _answer({"decisions": await _show(show_choice(*one) for one in taken)})
+        return answer({"decisions": await _show(show_choice(*one) for one in taken)})
 
     return {"/debug/exchanges": exchanges, "/api/decisions": decisions}
 
@@ -49,7 +49,7 @@ def make_comparison(
         present = Present(clock.now(), clock.wall_ns())
         probes = describe_probes()
         shown = (show_upstream(view, places[view.name], pools, probes.get(view.name), present) for view in describe(present.now))
-        return _answer({"upstreams": await _show(shown)})
+        return answer({"upstreams": await _show(shown)})
 
     return {"/api/upstreams": upstreams}
 
@@ -61,7 +61,7 @@ def make_changes(names: Iterable[str], force: Callable[[str, Force], None]) -> M
         def change(body: bytes) -> web.Response:
             wanted = read_force(body)
             force(name, wanted)
-            return _answer({"upstream": name, "force": wanted.value})
+            return answer({"upstream": name, "force": wanted.value})
 
         return change
 
@@ -79,7 +79,7 @@ def make_budgets(
     def tell() -> web.Response:
         balances, stopped = describe()
         tree = {"budgets": [_show_balance(each) for each in balances], "stopped": [account or None for account in sorted(stopped)]}
-        return _answer(tree)
+        return answer(tree)
 
     async def respond(request: web.BaseRequest) -> web.Response:
         return tell()
@@ -106,5 +106,6 @@ async def _show(items: Iterable[dict[str, Any]]) -> list[msgspec.Raw]:
     return shown
 
 
-def _answer(tree: object) -> web.Response:
+def answer(tree: object) -> web.Response:
+    """Return a tree as JSON."""
     return web.Response(body=msgspec.json.encode(tree), content_type="application/json")

@@ -5,6 +5,7 @@ from typing import Final
 
 from sidecar import catalogue
 from sidecar.config import Limits
+from sidecar.core.observe.pace import measure_pace
 from sidecar.edge.telemetry.accounts import Accounts
 from sidecar.edge.telemetry.families import Families
 from sidecar.edge.telemetry.instruments import Counter, Gauge, Histogram, TracePoint
@@ -20,8 +21,6 @@ _CALLER: Final = catalogue.CALLER
 _OPERATIONS: Final = frozenset(catalogue.OPERATION_DURATION.labels[0].values)
 _METHODS: Final = frozenset(catalogue.METHODS)
 _RETOLD: Final = "fetch_response"  # an answer told again: its tokens and its pace were counted when it was made
-# Below this many tokens the quotient says more about scheduling than about the model.
-_RATED_TOKENS_MIN: Final = 10
 # Kept children are only a short cut: forget them all rather than let callers fill the memory.
 _KEPT_MAX: Final = 2048
 _KEY_CHARACTERS_MAX: Final = 128
@@ -225,12 +224,8 @@ def _observe_stream(record: Record, series: Series, point: TracePoint | None) ->
         stream.first_chunk.observe(seen.first_chunk - record.accepted, point)
     if seen.gaps is not None:
         stream.gaps.merge(seen.gaps, seen.gap_sum)
-    first_token = seen.first_token
-    if first_token is None:
-        return
-    stream.first_token.observe(first_token - record.accepted, point)
-    usage = record.usage if record.usage_source is _REPORTED else None  # a rate of guesses would be a guess
-    if usage is None or usage.reasoning:  # reasoning that is not shown was done before the first token came
-        return
-    if usage.output_total >= _RATED_TOKENS_MIN and seen.last_chunk is not None and seen.last_chunk > first_token:
-        stream.rate.observe(usage.output_total / (seen.last_chunk - first_token))
+    first_token_s, tokens_per_s = measure_pace(record)
+    if first_token_s is not None:
+        stream.first_token.observe(first_token_s, point)
+    if tokens_per_s is not None:
+        stream.rate.observe(tokens_per_s)

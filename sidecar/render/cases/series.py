@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from sidecar.render.alerting import Severity
 from sidecar.render.cases.case import Check, Firing
-from sidecar.render.figures import write_number
+from sidecar.render.figures import print_duration, print_number, print_percentage, write_number
 from sidecar.render.rules.forms import list_limits
 from sidecar.thresholds import Side, Threshold
 
@@ -19,6 +19,7 @@ Phase = tuple[float, int]  # so much per minute, for so many minutes
 MINUTES: Final = 60  # of a case, unless it says otherwise
 # How far beyond its limit a value is that just passes it, and short of it one that just does not.
 NEAR: Final = 0.05
+_HAIR: Final = 1e-9
 
 
 def name_series(metric: str, job: str = "app", instance: str = "a:9464", **labels: str) -> str:
@@ -107,9 +108,20 @@ def _list_near(threshold: Threshold, severity: Severity, limit: float) -> Iterab
     others = [other for other in list_limits(threshold).values() if other != limit]
     ends = [*others, 1.0] if threshold.unit == "1" and sign > 0 else others
     near = min((NEAR * limit, *(abs(end - limit) / 2 for end in ends)))
-    # Four digits, as they are printed: no value is between two of them, to be rounded this way or that.
-    yield f"beyond-{severity}", float(f"{limit + sign * near:.4g}")
-    yield f"short-of-{severity}", float(f"{limit - sign * near:.4g}")
+    yield f"beyond-{severity}", limit + _settle(limit, sign * near)
+    yield f"short-of-{severity}", limit + _settle(limit, -sign * near)
+
+
+def _settle(limit: float, near: float) -> float:
+    """Return `near`, or hardly less, so that what is printed of `limit` + `near` does not hang on the last bit of the reckoning."""
+    while not _is_steady(limit + near):
+        near *= 0.99
+    return near
+
+
+def _is_steady(value: float) -> bool:
+    """Tell whether a value is at no edge between two prints: rounded digits, and whole seconds of durations beyond a minute."""
+    return all(show(value * (1 - _HAIR)) == show(value * (1 + _HAIR)) for show in (print_number, print_percentage, print_duration))
 
 
 def _reach(per_minute: float, minutes: int) -> str:

@@ -67,7 +67,7 @@ def test_what_is_said_goes_over_the_defaults() -> None:
 SIGNALS = ", ".join(Thresholds._fields)
 RATIO = "a ratio above 0, at most 1, such as 0.05"
 DURATION = "a duration above zero, such as 250ms or 3s, or seconds"
-CALLS = "an edge of the buckets of gen_ai_client_operation_duration_seconds and http_server_request_duration_seconds"
+CALLS = "an inner edge of the buckets of gen_ai_client_operation_duration_seconds and http_server_request_duration_seconds"
 REFUSED: list[tuple[Any, str]] = [
     ({"mean_latency": {"critical": 2}}, "mean_latency.critical: found 2s; allowed: above warning at 3s"),
     ({"mean_latency": {"critical": 3}}, "mean_latency.critical: found 3s; allowed: above warning at 3s"),
@@ -84,9 +84,9 @@ REFUSED: list[tuple[Any, str]] = [
     ({"mean_latency": {"wraning": 1}}, "mean_latency.wraning: found a key that is not known; "
      "allowed: warning, critical, grades; did you mean warning?"),
     ({"mean_latency": 3}, "mean_latency: found 3; allowed: a mapping of warning, critical, grades"),
-    ({"overhead_p99": {"warning": "40ms"}}, "overhead_p99.warning: found '40ms'; allowed: an edge of the buckets of "
+    ({"overhead_p99": {"warning": "40ms"}}, "overhead_p99.warning: found '40ms'; allowed: an inner edge of the buckets of "
      "llm_sidecar_overhead_seconds; the nearest are 10ms, 25ms, 50ms, 100ms"),
-    ({"output_tokens_per_second": {"warning": 11}}, "output_tokens_per_second.warning: found 11; allowed: an edge of the buckets of "
+    ({"output_tokens_per_second": {"warning": 11}}, "output_tokens_per_second.warning: found 11; allowed: an inner edge of the buckets of "
      "llm_sidecar_output_tokens_per_second; the nearest are 5, 10, 20, 30"),
     ({"output_tokens_per_second": {"bands": {"good": 5}}}, "output_tokens_per_second.bands.good: found 5; "
      "allowed: above band acceptable at 10"),
@@ -105,6 +105,9 @@ REFUSED: list[tuple[Any, str]] = [
     ({"error_ratio": {"warning": 10**400}}, f"error_ratio.warning: found a very large number; allowed: {RATIO}"),
     ({"error_ratio": {"warning": "5%"}}, f"error_ratio.warning: found '5%'; allowed: {RATIO}"),
     ({"error_ratio": {"warning": True}}, f"error_ratio.warning: found true; allowed: {RATIO}"),
+    ({"latency_p95": {"critical": 655.36}}, f"latency_p95.critical: found 655.36; allowed: {CALLS}; the nearest are 163.84s, 327.68s"),
+    ({"output_tokens_per_second": {"warning": 1}}, "output_tokens_per_second.warning: found 1; allowed: an inner edge of the buckets of "
+     "llm_sidecar_output_tokens_per_second; the nearest are 2, 5"),
     ({"cost_spike": {"warning": 1}}, "cost_spike.warning: found 1; allowed: a number above 1, at most 1000000"),
     ({"latency": {}}, f"latency: found a key that is not known; allowed: {SIGNALS}; did you mean latency_p95?"),
 ]  # fmt: skip
@@ -196,6 +199,6 @@ def test_whatever_is_written_is_taken_whole_or_refused(tree: Any) -> None:
         steps = [limit for limit in (threshold.target, threshold.info, threshold.warning, threshold.critical) if limit is not None]
         assert steps == sorted(set(steps), reverse=threshold.bad is Side.BELOW)
         assert all(limit > 0 for limit in threshold.limits)
-        assert all(set(threshold.limits) <= set(metric.buckets) for metric in COMPARED.get(name, ()))
+        assert all(set(threshold.limits) <= set(metric.buckets[1:-1]) for metric in COMPARED.get(name, ()))
         assert [band.limit is None for band in threshold.bands] == [False] * (len(threshold.bands) - 1) + [True] * bool(threshold.bands)
     assert all(least > 0 for least in found.traffic)

@@ -128,6 +128,25 @@ async def test_pages_change_nothing(headers: dict[str, str], status: int) -> Non
     assert switch.bodies == []
 
 
+@pytest.mark.parametrize(
+    ("query", "headers", "status"),
+    [
+        ("action=switch", {}, 200), ("action=switch", {"Sec-Fetch-Site": "none"}, 200),
+        ("action=switch", {"Sec-Fetch-Site": "same-origin"}, 200),
+        ("action=switch", {"Sec-Fetch-Site": "cross-site"}, 403), ("action=switch", {"Sec-Fetch-Site": "same-site"}, 403),
+        ("action=switch", {"Host": "evil.test"}, 403), ("action=other", {}, None), ("", {}, None),
+    ],
+)  # fmt: skip
+async def test_an_action_can_be_asked_for_by_an_address(query: str, headers: dict[str, str], status: int | None) -> None:
+    """Who may make it by POST may open it; a page of another site cannot have a browser do so. Else it is the page itself."""
+    switch = Switch()
+    async with serving({"/hello/switch": switch.change}) as client:
+        response = await client.get(f"/hello?{query}", headers=headers)
+        assert (response.status_code, response.text) == (200, f"hello {query}") if status is None else response.status_code == status
+        assert len(switch.bodies) == (status == 200)
+        assert (await client.head("/hello?action=switch")).status_code == 200 and len(switch.bodies) == (status == 200)
+
+
 async def test_two_hosts_are_none() -> None:
     """Whoever stands in between may have looked at the other one."""
     switch = Switch()

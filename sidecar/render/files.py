@@ -1,0 +1,46 @@
+"""Every file that is rendered, by its path: dashboards/ and alerts/."""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from sidecar.render.alerting import render_rules
+from sidecar.render.alertmanager import render_alertmanager
+from sidecar.render.board import render_board
+from sidecar.render.boards import list_boards
+from sidecar.render.cases import list_cases
+from sidecar.render.cases.case import render_cases
+from sidecar.render.kubernetes import render_config_map, render_rule_object
+from sidecar.render.messages import render_templates
+from sidecar.render.mixin import render_mixin
+from sidecar.render.provisioning import render_board_provider, render_data_sources
+from sidecar.render.rules import RULES, list_files, list_groups, list_heads, list_optional
+from sidecar.render.runbook import render_runbook
+from sidecar.thresholds import Terms
+
+
+def render_files(terms: Terms) -> dict[str, str]:
+    """Return the text of each file, by its path from where dashboards/ and alerts/ are."""
+    return {**dict(_list_dashboards(terms)), **dict(_list_alerts(terms))}
+
+
+def _list_dashboards(terms: Terms) -> Iterator[tuple[str, str]]:
+    for name, board in list_boards(terms).items():
+        yield f"dashboards/{name}.json", render_board(board)
+        yield f"dashboards/kubernetes/{name}.yaml", render_config_map(board)
+    yield "dashboards/provisioning/dashboards.yml", render_board_provider()
+    yield "dashboards/provisioning/datasources.yml", render_data_sources()
+
+
+def _list_alerts(terms: Terms) -> Iterator[tuple[str, str]]:
+    heads, cases = list_heads(terms), list_cases(terms)
+    for file, groups in list_files(terms).items():
+        name = PurePosixPath(file).stem
+        yield f"alerts/{file}", render_rules(groups, terms.links, heads[file])
+        if file in cases:
+            yield f"alerts/{'' if file == RULES else f'{name}.'}tests.yml", render_cases(cases[file], groups, terms.links, file)
+        yield f"alerts/kubernetes/{name}.yaml", render_rule_object(file, groups, terms.links)
+    optional = list_optional(terms)
+    yield "alerts/mixin.libsonnet", render_mixin(list_boards(terms), [PurePosixPath(file).stem for file in optional])
+    yield "alerts/runbook.md", render_runbook(list_groups(terms), optional, terms)
+    yield "alerts/alertmanager.yml", render_alertmanager()
+    yield "alerts/templates/llm-sidecar.tmpl", render_templates(terms)
