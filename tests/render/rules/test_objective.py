@@ -12,7 +12,7 @@ from sidecar.render.cases.objective import list_cases
 from sidecar.render.rules import BURN_RATE, list_heads, list_optional
 from sidecar.render.rules.objective import PACES, allow_errors, list_paces, list_recordings, list_rules, print_window
 from sidecar.thresholds import Objective, Terms
-from tests.test_alerts import needs_promtool
+from tests.rig.prometheus import PROMTOOL, needs_promtool
 
 
 def aim(success_ratio: float) -> Terms:
@@ -66,7 +66,7 @@ def test_cases_hold_for_other_objectives(tmp_path: Path, success_ratio: float) -
     groups = list_optional(terms)[BURN_RATE]
     (tmp_path / BURN_RATE).write_text(render_rules(groups, terms.links, list_heads(terms)[BURN_RATE]), encoding="utf-8")
     (tmp_path / "tests.yml").write_text(render_cases(list_cases(terms), groups, terms.links, BURN_RATE), encoding="utf-8")
-    done = subprocess.run(["promtool", "test", "rules", "tests.yml"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([PROMTOOL, "test", "rules", "tests.yml"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
