@@ -142,6 +142,37 @@ def test_days_are_made_up_for_after_a_downtime(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_day_that_could_not_be_made_is_made_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at the end of the next day: as soon as it can be."""
+    kept = Kept(tmp_path)
+    kept.call_and_save(2)
+    kept.wall_s = DAY + DAY_S
+    real = Path.replace
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.name.startswith("daily"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", fail)
+        kept.save()
+    assert kept.notes.told == [("unwritable", os.strerror(errno.ENOSPC))] and name_day(DAY) not in count(tmp_path)
+    kept.save()
+    assert count(tmp_path)[name_day(DAY)] == 2 and kept.notes.told[1:] == [("writable",)]
+
+
+def test_a_day_of_which_the_first_call_comes_late(tmp_path: Path) -> None:
+    """As a call that ended at midnight and is told a little later."""
+    kept = Kept(tmp_path, wall_s=DAY + DAY_S)
+    kept.save()
+    kept.wall_s -= 1
+    kept.call()
+    kept.wall_s += 2
+    kept.save()
+    assert count(tmp_path)[name_day(DAY)] == 1
+
+
 def test_a_day_follows_an_hour_that_changes_afterwards(tmp_path: Path) -> None:
     """As when the clock is set back over midnight."""
     kept = Kept(tmp_path, wall_s=DAY + DAY_S - 60)
