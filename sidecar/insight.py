@@ -3,9 +3,12 @@
 from collections.abc import Callable, Mapping
 
 from sidecar.config import Settings
+from sidecar.core.reckon.health import Check
+from sidecar.core.reckon.moments import Present
 from sidecar.core.reckon.window import Window
 from sidecar.edge.inbound.admin import Change, Respond
 from sidecar.edge.inbound.api import make_history
+from sidecar.edge.inbound.health import Health
 from sidecar.edge.inbound.statistics import Statistics
 from sidecar.edge.telemetry.guarded import Guarded
 from sidecar.edge.telemetry.labels import LabelBounds
@@ -21,14 +24,20 @@ class Insight:
     """The readers of records that keep what they read, and what the admin port tells of it."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, meter: Meter, log: EventLog, describe_cache: Callable[[], Mapping[str, tuple[int, int]]]
-    ) -> None:
-        """`describe_cache`: entries and bytes of each level of the cache in this process."""
+        self, settings: Settings, clock: Clock, meter: Meter, log: EventLog, describe_cache: Callable[[], Mapping[str, tuple[int, int]]],
+        collect_health: Callable[[Present], Mapping[str, Check]],
+    ) -> None:  # fmt: skip
+        """`describe_cache`: entries and bytes of each level of the cache in this process. `collect_health`: makes every check."""
         bounds = LabelBounds(settings.limits.labels)
         window = Window(clock.now, lambda model: bounds.admit("model", model)[0])
         guarded = Guarded("statistics", window, meter, log, together=_COUNTED_TOGETHER)
         recent = Recent()
         statistics = Statistics(window, guarded.flush, clock, describe_cache)
+        self._health = Health(collect_health, clock)
         self.sinks: tuple[Sink, ...] = (guarded, recent)
-        self.paths: Mapping[str, Respond] = {**statistics.list_paths(), **make_history(recent)}
+        self.paths: Mapping[str, Respond] = {**statistics.list_paths(), **make_history(recent), **self._health.list_paths()}
         self.changes: Mapping[str, Change] = statistics.list_changes()
+
+    def start(self) -> None:
+        """Look from now on at what is not told by records."""
+        self._health.start()
