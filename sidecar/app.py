@@ -67,7 +67,8 @@ class Sidecar:
     """
 
     def __init__(
-        self, settings: Settings, environ: Mapping[str, str], log: EventLog | None = None, *, sinks: Sequence[Sink] = (), source: str = "a program"
+        self, settings: Settings, environ: Mapping[str, str], log: EventLog | None = None,
+        *, sinks: Sequence[Sink] = (), source: str = "a program",
     ) -> None:  # fmt: skip
         self._settings = replace(settings, tracing=replace(settings.tracing, ratio=read_ratio(settings.tracing, environ)))
         self._environ = environ

@@ -13,6 +13,8 @@ from sidecar.errors import ConfigProblem
 from sidecar.thresholds import Terms
 
 _OFF: Final = "Off"
+_SAMPLES: Final = 100  # of sums that are remembered
+_LAGS_MIN: Final = 20
 _LAG_SHARE: Final = 0.9  # of the event loop's lags: what one pause does is no state
 
 
@@ -167,8 +169,8 @@ def check_event_loop(lags: Sequence[float], terms: Terms) -> Check:
     usual = ranked[int(len(ranked) * _LAG_SHARE)] if ranked else None
     facts = {"lagSeconds": round_or_none(usual), "worstSeconds": round_or_none(ranked[-1] if ranked else None)}
     limit = terms.thresholds.overhead_p99.warning
-    if usual is None or limit is None:
-        return Check(Status.HEALTHY, "Not measured yet.", None, facts)
+    if usual is None or limit is None or len(ranked) < _LAGS_MIN:
+        return Check(Status.HEALTHY, "Not measured for long enough yet.", None, facts)
     if usual <= limit:
         return Check(Status.HEALTHY, "Calls get their turn in time.", None, facts)
     remedy = "Give it more CPU, run more of them, or have it do less: content.cpu_share, tracing.cpu_share."
@@ -190,7 +192,8 @@ class Losses:
 
     def note(self, exported: int, dropped: int, now: float) -> float | None:
         """Take note of the sums at `now`; return the share that was lost since `span_s` before, None where there were no spans."""
-        self._sums.append((now, exported, dropped))
+        if not self._sums or now >= self._sums[-1][0] + self._span_s / _SAMPLES:  # so often as anybody asks would be too much
+            self._sums.append((now, exported, dropped))
         while len(self._sums) > 2 and self._sums[1][0] <= now - self._span_s:
             del self._sums[0]
         _, before, lost_before = self._sums[0]

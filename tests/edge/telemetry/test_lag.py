@@ -70,9 +70,6 @@ def test_the_last_minute_is_there_one_by_one() -> None:
 
     async def run() -> None:
         task = loop.create_task(lags.sample(0.5))
-        while loop.now_s < 100 * 0.75:
-            await asyncio.sleep(0)
-        assert len(lags.latest) in (100, 101)
         while loop.now_s < 200 * 0.75:
             await asyncio.sleep(0)
         task.cancel()
