@@ -84,14 +84,9 @@ class Sidecar:
             part.prepare(settings)
         self._router = Router(settings.routes, settings.pools)
         self._upstreams = Upstreams(
-            settings.upstreams,
-            self._places,
-            settings.dns,
-            self._clock,
-            environ,
-            head_bytes_max=settings.limits.head,
+            settings.upstreams, self._places, settings.dns, self._clock, environ, head_bytes_max=settings.limits.head,
             draw=self._random.random,
-        )
+        )  # fmt: skip
         listening = read_listening(settings)
         self._listening = listening if listening.is_on else None
         self._economy = Economy(

@@ -1,6 +1,7 @@
 """Where each check finds what it needs: in the parts of a sidecar that runs."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from sidecar.app import Sidecar
 from sidecar.config import Admin, Breaker, Budget, Budgets, Features, Redis, Route, Settings, Timeouts, Upstream
 from tests.edge.sockets import serving
+from tests.house.source import ROOT
 
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOBODY = "http://127.0.0.1:9"
 BASE = Settings(
     listen="127.0.0.1:0", admin=Admin("127.0.0.1:0"), upstreams={"up": Upstream(NOBODY)}, routes=(Route("/", "up"),),
@@ -54,6 +57,8 @@ async def test_a_sidecar_that_has_just_started_is_healthy() -> None:
         "journal", "features",
     ]  # fmt: skip
     assert all(check["status"] == "healthy" and check["since"].endswith("Z") for check in told["checks"].values())
+    part = README[README.index("\nThe checks are ") : README.index("They say what calls")]
+    assert re.findall(r"`(\w+)`", part) == list(told["checks"])
     assert told["checks"]["configuration"]["source"] == "no file"
     assert told["checks"]["memory"]["rssBytes"] > 1_000_000
 

@@ -14,7 +14,7 @@ from sidecar.edge.inbound.api import answer
 from sidecar.edge.tasks import spawn
 from sidecar.ports import Clock
 
-_INTERVAL_S: Final = 5.0  # so exactly it is known since when something has been as it is
+INTERVAL_S: Final = 5.0  # so exactly it is known since when something has been as it is
 
 
 class Health:
@@ -37,7 +37,7 @@ class Health:
     async def _repeat(self) -> None:
         while True:
             self._look()
-            await asyncio.sleep(_INTERVAL_S)
+            await asyncio.sleep(INTERVAL_S)
 
     def _look(self) -> tuple[Mapping[str, Check], Present]:
         present = Present(self._clock.now(), self._clock.wall_ns())

@@ -10,6 +10,7 @@ from aiohttp.test_utils import make_mocked_request
 from sidecar.core.reckon.health import Check, Status
 from sidecar.core.reckon.moments import Present, show_wall
 from sidecar.edge.inbound.health import Health
+from sidecar.edge.tasks import end_all
 from tests.edge.outbound.doubles import FakeClock
 from tests.edge.virtual import virtually
 
@@ -60,3 +61,4 @@ async def test_it_looks_by_itself_so_that_it_knows_since_when() -> None:
     played.clock.time += 100.0
     _, told = await played.ask()
     assert told["checks"]["it"]["since"] == found != told["timestamp"]
+    await end_all(1.0)
