@@ -29,7 +29,7 @@ class Vitals:
     """Makes all checks of one sidecar, of what is known already. `source`: of the configuration, a file or what else it is called."""
 
     tracer: Tracer | None = None  # once there is one
-    describe_journal: Callable[[], checks.KeptView] | None = None  # once there is one
+    describe_journal: Callable[[], checks.JournalView | None] | None = None  # once there is one
 
     def __init__(
         self, settings: Settings, source: str, places: Mapping[str, Place], clock: Clock, switchboard: Switchboard, economy: Economy,

@@ -14,7 +14,7 @@ import pytest
 from sidecar.config import Budget, Budgets, Features, Rate, RateLimits, Rates, Redis, Settings, Warming
 from sidecar.core.choose.places import read_places
 from sidecar.core.identify.router import Router
-from sidecar.core.reckon.checks import KeptView, SharedView
+from sidecar.core.reckon.checks import LedgerView, SharedView
 from sidecar.economy import Economy
 from sidecar.edge.cleanup import Cleanup
 from sidecar.edge.clock import SystemClock
@@ -140,7 +140,7 @@ async def test_what_is_spent_outlives_the_sidecar(tmp_path: Path) -> None:
     settings = replace(featuring(budgets=True), budgets=budgets)
     first = Composed(settings)
     await first.economy.start()
-    assert first.economy.spending is not None and first.economy.describe_ledger() == KeptView(None)
+    assert first.economy.spending is not None and first.economy.describe_ledger() == LedgerView(None)
     first.economy.spending.halt("default", True)
     with pytest.raises(ConfigError, match="another sidecar"):
         await Composed(settings).economy.start()

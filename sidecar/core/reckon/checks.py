@@ -1,7 +1,7 @@
 """The checks of a sidecar itself and of what it works with, but for upstreams: those are in `connectivity`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from sidecar.config import Features
 from sidecar.core.admit.spending_sums import ALL, Balance
@@ -28,11 +28,34 @@ class ExportView(NamedTuple):
     problem: str | None  # why the last batch was lost; None where it was not
 
 
-class KeptView(NamedTuple):
-    """How what is written to disk stands: a ledger, a journal."""
+class LedgerView(NamedTuple):
+    """How the ledger of budgets stands."""
 
-    problem: str | None  # why it is not on disk; None where it is
-    written_at: float | None = None  # when it last went well, on the monotonic clock; None: not yet, or not told
+    problem: str | None  # why what is spent is not on disk; None where it is
+
+
+class JournalView(Protocol):
+    """How the journal stands."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why not everything is on disk; None where it is."""
+        ...
+
+    @property
+    def saved(self) -> float | None:
+        """When everything was on disk for the last time, on the monotonic clock."""
+        ...
+
+    @property
+    def damaged(self) -> int:
+        """How many files were set aside since the start."""
+        ...
+
+    @property
+    def lost(self) -> int:
+        """How many calls were given up since the start."""
+        ...
 
 
 class SharedView(NamedTuple):
@@ -126,7 +149,7 @@ def check_export(view: ExportView | None, recent_losses: float | None, present: 
     return Check(Status.HEALTHY, "Nothing was sent yet." if view.delivered_at is None else "The collector takes what it gets.", None, facts)
 
 
-def check_budgets(overview: tuple[Sequence[Balance], frozenset[str]] | None, ledger: KeptView | None) -> Check:
+def check_budgets(overview: tuple[Sequence[Balance], frozenset[str]] | None, ledger: LedgerView | None) -> Check:
     """Check what is spent, and whether it is written down. `overview`: all budgets, and whose spending is stopped; None: there are none.
 
     `ledger`: None where nothing has to be known after a restart.
@@ -152,11 +175,13 @@ def check_budgets(overview: tuple[Sequence[Balance], frozenset[str]] | None, led
     return Check(Status.HEALTHY, told, None, facts)  # that a tenant's calls are refused is what budgets are for
 
 
-def check_journal(view: KeptView | None, present: Present) -> Check:
+def check_journal(view: JournalView | None, present: Present) -> Check:
     """Check the journal; None: there is none."""
     if view is None:
         return Check(Status.HEALTHY, f"{_OFF} (journal.directory).")
-    facts = {"lastWritten": show_moment(view.written_at, present), "problem": view.problem}
+    facts = {
+        "lastSaved": show_moment(view.saved, present), "problem": view.problem, "damagedFiles": view.damaged, "lostCalls": view.lost,
+    }  # fmt: skip
     if view.problem is None:
         return Check(Status.HEALTHY, "It is written.", None, facts)
     remedy = "Make room, or make journal.directory writable: what was counted is written as soon as it can be."

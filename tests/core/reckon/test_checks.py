@@ -3,6 +3,7 @@
 import pickle
 import sys
 from dataclasses import replace
+from typing import NamedTuple
 
 import pytest
 
@@ -10,7 +11,7 @@ from sidecar.config import Features
 from sidecar.core.admit.spending_sums import ALL, Balance
 from sidecar.core.reckon.checks import (
     ExportView,
-    KeptView,
+    LedgerView,
     Losses,
     SharedView,
     check_budgets,
@@ -33,6 +34,15 @@ PRESENT = Present(1000.0, 1_700_000_000_000_000_000)
 TERMS = Terms()
 GOOD = (Status.HEALTHY, False)
 BAD = (Status.DEGRADED, True)
+
+
+class Journaled(NamedTuple):
+    """How a journal stands."""
+
+    problem: str | None
+    saved: float | None
+    damaged: int
+    lost: int
 
 
 def judge(check: Check) -> tuple[Status, bool]:
@@ -117,22 +127,23 @@ def test_budgets_that_stop_everybody_are_told() -> None:
     """Not those that stop one tenant, which is what they are for; and a ledger that is not written."""
     assert judge(check_budgets(None, None)) == GOOD
     tenants = [balance("a", 1.0, 0.0, 1.0, is_soft=True), balance("b", 0.9, 0.0, 1.0, is_soft=True), balance(ALL, 1.9, 0.0, None)]
-    good = check_budgets((tenants, frozenset({"b"})), KeptView(None))
+    good = check_budgets((tenants, frozenset({"b"})), LedgerView(None))
     assert judge(good) == GOOD
     assert good.facts == {"spent": 1, "nearlySpent": 1, "stopped": 1, "ledger": {"problem": None}}
     assert judge(check_budgets(([balance(ALL, 0.6, 0.4, 1.0)], frozenset()), None)) == BAD
     assert judge(check_budgets(([], frozenset({ALL})), None)) == BAD
-    unwritten = check_budgets(([], frozenset()), KeptView("No space left on device"))
+    unwritten = check_budgets(([], frozenset()), LedgerView("No space left on device"))
     assert judge(unwritten) == BAD and "No space left" in unwritten.reason
 
 
 def test_a_journal_that_is_not_written_is_told() -> None:
     """With what the system said."""
     assert judge(check_journal(None, PRESENT)) == GOOD
-    good = check_journal(KeptView(None, 999.0), PRESENT)
-    assert judge(good) == GOOD and good.facts == {"lastWritten": "2023-11-14T22:13:19.000Z", "problem": None}
-    bad = check_journal(KeptView("Read-only file system"), PRESENT)
-    assert judge(bad) == BAD and "Read-only file system" in bad.reason and bad.facts["lastWritten"] is None
+    good = check_journal(Journaled(None, 999.0, 1, 2), PRESENT)
+    assert judge(good) == GOOD
+    assert good.facts == {"lastSaved": "2023-11-14T22:13:19.000Z", "problem": None, "damagedFiles": 1, "lostCalls": 2}
+    bad = check_journal(Journaled("Read-only file system", None, 0, 0), PRESENT)
+    assert judge(bad) == BAD and "Read-only file system" in bad.reason and bad.facts["lastSaved"] is None
 
 
 def test_an_event_loop_that_is_late_again_and_again_is_told() -> None:

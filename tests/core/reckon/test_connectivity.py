@@ -49,6 +49,7 @@ def check(views: Sequence[UpstreamView], probes: Probed | None = None) -> Check:
     [
         (view("a"), Status.HEALTHY, "not asked lately"),
         (view("a", calls=30, failures=1), Status.HEALTHY, "It answers"),
+        (view("a", calls=20, failures=1), Status.HEALTHY, "It answers"),
         (view("a", calls=30, failures=2), Status.DEGRADED, "2 of its last 30 calls failed"),
         (view("a", calls=19, failures=10), Status.HEALTHY, "It answers"),  # too few for a share
         (view("a", calls=3, failures=3), Status.DEGRADED, "3 of its last 3 calls failed"),
