@@ -104,6 +104,7 @@ class Sidecar:
             is_ready=lambda: self._ready, data_url=lambda: self.data_url,
         )  # fmt: skip
         self._insight = Insight(settings, self._clock, self._meter, self._log, self._economy.describe_levels, self._vitals.collect)
+        self._vitals.describe_journal = self._insight.describe_journal
         self._memory = Memory()
         self._tracer: Tracer | None = None
         self._writer: ContentWriter | None = None
@@ -144,6 +145,8 @@ class Sidecar:
             self._admin = self._make_admin(settings)
             self.admin_url = await _listen(self._admin.start, settings.admin.listen, "admin.listen")
             await economy.start()
+            self._vitals.start()
+            self._insight.start()
         except BaseException:
             await self.stop(grace_s=0)
             raise
@@ -153,8 +156,6 @@ class Sidecar:
         self._meter.before_scrape(self._economy.refresh)
         self._switchboard.probes.start()
         self._meter.note_reload(successful=True, at_s=self._clock.wall_ns() / 1e9)
-        self._vitals.start()
-        self._insight.start()
         self._ready = True
 
     def _make_admin(self, settings: Settings) -> AdminServer:
@@ -190,6 +191,7 @@ class Sidecar:
             await self._data.stop(self._settings.timeouts.shutdown if grace_s is None else grace_s)
         await self._switchboard.probes.stop()
         await self._economy.stop()
+        await self._insight.stop()
         self._upstreams.close()
         if self._tracer is not None:
             await self._tracer.shutdown(_TELEMETRY_S)
