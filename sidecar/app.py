@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from sidecar.edge.telemetry.content_writer import ContentWriter
 
 _TELEMETRY_S: Final = 3.0  # given to the collector at the end
+_LOG_S: Final = 1.0  # given to whoever reads the log at the end
 _SWITCH_S: Final = 0.0005  # the exporting thread may keep the event loop waiting for this long
 _COUNTED_TOGETHER: Final = 32  # records: counted in a row they cost half as much, and 0.2 ms at a time
 _GC_OBJECTS: Final = 50_000
@@ -229,12 +230,16 @@ async def _serve(loaded: Loaded) -> int:
     stop = watch_stop()
     sidecar = Sidecar(loaded.settings, os.environ, log)
     await sidecar.start()
-    _settle_memory()
-    log.write(catalogue.STARTED, data=sidecar.data_url, admin=sidecar.admin_url, version=__version__, config=loaded.source)
-    await stop.wait()
-    log.write(catalogue.STOPPING)
-    await sidecar.stop()
-    log.write(catalogue.STOPPED)
+    log.start()
+    try:
+        _settle_memory()
+        log.write(catalogue.STARTED, data=sidecar.data_url, admin=sidecar.admin_url, version=__version__, config=loaded.source)
+        await stop.wait()
+        log.write(catalogue.STOPPING)
+        await sidecar.stop()
+        log.write(catalogue.STOPPED)
+    finally:
+        await log.stop(_LOG_S)
     return 0
 
 

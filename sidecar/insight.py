@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-from sidecar.config import Settings
+from sidecar.config import Calls, Settings
 from sidecar.core.reckon.window import Window
 from sidecar.edge.inbound.admin import Change, Respond
 from sidecar.edge.inbound.api import make_history
+from sidecar.edge.inbound.log_level import make_log_level
 from sidecar.edge.inbound.statistics import Statistics
+from sidecar.edge.telemetry.call_lines import CallLines
 from sidecar.edge.telemetry.guarded import Guarded
 from sidecar.edge.telemetry.labels import LabelBounds
 from sidecar.edge.telemetry.logs import EventLog
@@ -29,6 +31,10 @@ class Insight:
         guarded = Guarded("statistics", window, meter, log, together=_COUNTED_TOGETHER)
         recent = Recent()
         statistics = Statistics(window, guarded.flush, clock, describe_cache)
-        self.sinks: tuple[Sink, ...] = (guarded, recent)
-        self.paths: Mapping[str, Respond] = {**statistics.list_paths(), **make_history(recent)}
-        self.changes: Mapping[str, Change] = statistics.list_changes()
+        sinks: list[Sink] = [guarded, recent]
+        if settings.log.calls is not Calls.OFF:
+            sinks.append(Guarded("lines", CallLines(settings.log.calls, log), meter, log))
+        told, changed = make_log_level(log)
+        self.sinks: tuple[Sink, ...] = tuple(sinks)
+        self.paths: Mapping[str, Respond] = {**statistics.list_paths(), **make_history(recent), **told}
+        self.changes: Mapping[str, Change] = {**statistics.list_changes(), **changed}
