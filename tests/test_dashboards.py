@@ -356,14 +356,6 @@ def test_alerts_that_are_named_exist(name: str) -> None:
     assert named - {alert.name for alert in list_alerts(groups)} == set()
 
 
-def test_panels_that_the_runbook_quotes_exist() -> None:
-    """What it puts between quotation marks stands over a panel."""
-    titles = {panel["title"] for board in build_boards("committed").values() for panel in list_panels(board)}
-    text = re.sub(r"\s+", " ", (ROOT / "alerts" / "runbook.md").read_text(encoding="utf-8"))
-    quoted = set(re.findall(r'"([A-Z][^"]{2,60})"', text))
-    assert quoted and quoted - titles == set()
-
-
 @every_name
 def test_states_have_words_and_colours(name: str) -> None:
     """A timeline of states shows each as a word, in the colour of its number."""
