@@ -104,7 +104,9 @@ class Sidecar:
             self._meter.resilience, Announcements(self._log), self._listening,
             spending=self._economy.spending,
         )  # fmt: skip
-        self._insight = Insight(settings, self._clock, self._meter, self._log, self._economy.describe_levels)
+        self._insight = Insight(
+            settings, self._clock, self._meter, self._log, self._economy.describe_levels, self._switchboard.routing.note_quality
+        )
         self._memory = Memory()
         self._tracer: Tracer | None = None
         self._writer: ContentWriter | None = None

@@ -40,10 +40,11 @@ WARMING_LINE: Final = LogEvent("warming_line_skipped", "warning", "A line of war
 WARMED: Final = LogEvent(
     "warming_ended", "info", "All prompts of warming.file were asked once; llm_sidecar_cache_warmed_total tells with what success."
 )
+APPLICATION_EVENT: Final = LogEvent("application_event", "info", "An application told of an event (POST /api/events).", 1.0)
 LIBRARY: Final = LogEvent("library", "warning", "What a library logged.", 60.0)
 LOG_EVENTS: Final = (
     STARTED, STOPPING, STOPPED, EXCHANGE_FAILED, OBSERVER_FAILED, SINK_FAILED, SPAN_EXPORT_FAILED, SPANS_LOST, CONTENT_LOST,
     BREAKER_OPENED, BREAKER_HALF_OPENED, BREAKER_CLOSED, FOUND_UNHEALTHY, FOUND_HEALTHY, SHARED_AWAY, SHARED_BACK,
     LEDGER_REPLAYED, LEDGER_DAMAGED, LEDGER_FAILED, LEDGER_WRITABLE, BUDGET_WARNED, BUDGET_EXHAUSTED, SPENDING_HALTED, SPENDING_RESUMED,
-    WARMING_LINE, WARMED, CALL_ENDED, CALL_FAILED, LINES_LOST, LIBRARY,
+    WARMING_LINE, WARMED, CALL_ENDED, CALL_FAILED, LINES_LOST, APPLICATION_EVENT, LIBRARY,
 )  # fmt: skip
