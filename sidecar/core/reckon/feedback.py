@@ -1,5 +1,6 @@
 """What applications say of the answers they got, by the ids of their calls."""
 
+from collections import deque
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -38,15 +39,17 @@ class Answers:
     """The last calls that were answered: so many, for so long, and each can be rated once."""
 
     def __init__(self) -> None:
-        self._answers: dict[str, Answer] = {}  # by the call's id, the oldest first
+        self._answers: dict[str, Answer] = {}  # by the call's id
+        self._order: deque[str] = deque()  # the oldest first; a dictionary that loses its first again and again looks for it ever longer
 
     def observe(self, record: Record) -> None:
         """Take note of one exchange that has ended (ports.Sink)."""
         if record.ending in _ANSWERED:
-            answers = self._answers
-            answers[record.id] = Answer(record.upstream, record.provider, record.asked.model or "", record.ended)
-            if len(answers) > CALLS_MAX:
-                del answers[next(iter(answers))]
+            call, order = record.id, self._order
+            self._answers[call] = Answer(record.upstream, record.provider, record.asked.model or "", record.ended)
+            order.append(call)
+            if len(order) > CALLS_MAX:
+                self._answers.pop(order.popleft(), None)
 
     def take(self, request_id: str, now: float) -> Answer | None:
         """Return whose answer a call got; None where there was none, it is too long ago, or it was asked for before."""
