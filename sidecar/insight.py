@@ -43,9 +43,9 @@ class Insight:
         if settings.log.calls is not Calls.OFF:
             sinks.append(Guarded("lines", CallLines(settings.log.calls, log), meter, log))
         told, changed = make_log_level(log)
-        events, noted = make_events(clock, log)
+        events, noted = make_events(clock, meter, log)
         self.sinks: tuple[Sink, ...] = tuple(sinks)
         self.paths: Mapping[str, Respond] = {**statistics.list_paths(), **make_history(recent), **told, **events}
         self.changes: Mapping[str, Change] = {
-            **statistics.list_changes(), **changed, **noted, **make_feedback(answers, answered.flush, clock, rate),
+            **statistics.list_changes(), **changed, **noted, **make_feedback(answers, answered.flush, clock, meter, rate),
         }  # fmt: skip

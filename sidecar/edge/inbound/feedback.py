@@ -11,6 +11,7 @@ from sidecar.core.reckon.feedback import AGE_S_MAX, CALLS_MAX, Answers, read_fee
 from sidecar.edge.inbound.admin import Change, Respond
 from sidecar.edge.inbound.api import answer
 from sidecar.edge.telemetry.logs import EventLog
+from sidecar.edge.telemetry.meter import Meter
 from sidecar.ports import Clock
 
 FEEDBACK_PATH: Final = "/api/feedback"
@@ -21,7 +22,7 @@ _UNKNOWN: Final = (
 
 
 def make_feedback(
-    answers: Answers, flush: Callable[[], None], clock: Clock, rate: Callable[[str, float, float], None]
+    answers: Answers, flush: Callable[[], None], clock: Clock, meter: Meter, rate: Callable[[str, float, float], None]
 ) -> Mapping[str, Change]:  # fmt: skip
     """Return what a POST of feedback does. `flush`: has `answers` told of every call that has ended.
 
@@ -35,6 +36,7 @@ def make_feedback(
         rated = answers.take(feedback.request_id, now)
         if rated is None:
             return web.json_response({"error": _UNKNOWN}, status=404)
+        meter.note_quality(rated.provider, rated.model, feedback.quality)
         if rated.upstream:
             rate(rated.upstream, feedback.quality, now)
         return answer({"request_id": feedback.request_id, "upstream": rated.upstream or None, "quality": feedback.quality})
@@ -42,7 +44,7 @@ def make_feedback(
     return {FEEDBACK_PATH: change}
 
 
-def make_events(clock: Clock, log: EventLog) -> tuple[Mapping[str, Respond], Mapping[str, Change]]:
+def make_events(clock: Clock, meter: Meter, log: EventLog) -> tuple[Mapping[str, Respond], Mapping[str, Change]]:
     """Return the answer of the path that tells of events, and what a POST to it does: it tells of one more."""
     events = Events()
 
@@ -52,6 +54,7 @@ def make_events(clock: Clock, log: EventLog) -> tuple[Mapping[str, Respond], Map
     def change(body: bytes) -> web.Response:
         event = read_event(body)
         events.note(event, clock.wall_ns())
+        meter.note_event(event.name)
         labels = ", ".join(f"{name}={value}" for name, value in event.labels.items())
         log.write(catalogue.APPLICATION_EVENT, event.name, name=event.name, labels=labels or None)
         return answer({"name": event.name})
