@@ -55,7 +55,7 @@ def test_what_is_said_reaches_whoever_chooses() -> None:
     assert (status, list(answer)) == (404, ["error"]) and "10000" in answer["error"] and "60 minutes" in answer["error"]
     assert len(bench.said) == 1
     scored = bench.meter.families.quality_score.child("openai", "gpt-4o")
-    assert (scored.count, scored.sum) == (1, 0.25)
+    assert (sum(scored.counts), scored.sum) == (1, 0.25)
 
 
 def test_a_kept_answer_says_nothing_of_an_upstream() -> None:
@@ -64,7 +64,7 @@ def test_a_kept_answer_says_nothing_of_an_upstream() -> None:
     bench.unseen = [make_record(id="hit", upstream="", cache="hit", ended=bench.clock.now())]
     assert bench.say(request_id="hit", quality=1)[1]["upstream"] is None
     assert bench.said == []
-    assert bench.meter.families.quality_score.child("openai", "gpt-4o").count == 1
+    assert bench.meter.families.quality_score.child("openai", "gpt-4o").sum == 1.0
 
 
 def test_bad_feedback_changes_nothing() -> None:
