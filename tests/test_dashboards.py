@@ -318,7 +318,7 @@ def test_columns_are_coloured_as_panels_are(terms: str, name: str, title: str) -
     latency = [table.latency_p95.warning, table.latency_p95.critical]
     assert coloured.get("Latency, p95", coloured.get("p95")) == latency
     assert coloured["First token, p95"] == ends(table.time_to_first_token_p95)
-    assert coloured["Generation speed"] == ends(table.output_tokens_per_second)
+    assert coloured["Speed"] == ends(table.output_tokens_per_second)
 
 
 @every_terms
