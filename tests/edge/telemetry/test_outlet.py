@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import select
 import threading
 import time
 from typing import TextIO
@@ -35,7 +36,8 @@ class Pipe:
             os.close(self.reading)
 
     def read(self, size: int = 1 << 20) -> str:
-        """Return what has come; wait for something."""
+        """Return what has come; wait for something, for ten seconds at most."""
+        assert select.select((self.reading,), (), (), 10.0)[0], "nothing comes"
         return os.read(self.reading, size).decode()
 
     def read_all(self) -> str:
