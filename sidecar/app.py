@@ -142,6 +142,7 @@ class Sidecar:
             self._admin = self._make_admin(settings)
             self.admin_url = await _listen(self._admin.start, settings.admin.listen, "admin.listen")
             await economy.start()
+            self._insight.start()
         except BaseException:
             await self.stop(grace_s=0)
             raise
@@ -187,6 +188,7 @@ class Sidecar:
             await self._data.stop(self._settings.timeouts.shutdown if grace_s is None else grace_s)
         await self._switchboard.probes.stop()
         await self._economy.stop()
+        await self._insight.stop()
         self._upstreams.close()
         if self._tracer is not None:
             await self._tracer.shutdown(_TELEMETRY_S)

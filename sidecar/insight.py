@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping
 
 from sidecar.config import Settings
+from sidecar.core.reckon.hours import Hours
 from sidecar.core.reckon.window import Window
 from sidecar.edge.inbound.admin import Change, Respond
 from sidecar.edge.inbound.api import make_history
 from sidecar.edge.inbound.statistics import Statistics
+from sidecar.edge.journal_writer import JournalState
 from sidecar.edge.telemetry.guarded import Guarded
+from sidecar.edge.telemetry.journal import Journal
 from sidecar.edge.telemetry.labels import LabelBounds
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.meter import Meter
@@ -26,9 +29,29 @@ class Insight:
         """`describe_cache`: entries and bytes of each level of the cache in this process."""
         bounds = LabelBounds(settings.limits.labels)
         window = Window(clock.now, lambda model: bounds.admit("model", model)[0])
+        self._journal: Journal | None = None
         guarded = Guarded("statistics", window, meter, log, together=_COUNTED_TOGETHER)
         recent = Recent()
         statistics = Statistics(window, guarded.flush, clock, describe_cache)
         self.sinks: tuple[Sink, ...] = (guarded, recent)
+        if settings.journal.directory is not None:
+            hours = Hours(lambda model: bounds.admit("model", model)[0])
+            counted = Guarded("journal", hours, meter, log, together=_COUNTED_TOGETHER)
+            self._journal = Journal(settings.journal, settings.journal.directory, hours, counted.flush, clock, log)
+            self.sinks = (*self.sinks, counted)
         self.paths: Mapping[str, Respond] = {**statistics.list_paths(), **make_history(recent)}
         self.changes: Mapping[str, Change] = statistics.list_changes()
+
+    def start(self) -> None:
+        """Begin to keep what is to outlast this process. Raises ConfigError where the journal is another's."""
+        if self._journal is not None:
+            self._journal.start()
+
+    async def stop(self) -> None:
+        """Keep what there is, once no more calls come."""
+        if self._journal is not None:
+            await self._journal.stop()
+
+    def describe_journal(self) -> JournalState | None:
+        """Return how the journal is; None where there is none."""
+        return None if self._journal is None else self._journal.describe()
