@@ -20,7 +20,7 @@ class Column(NamedTuple):
     """One figure of a tally."""
 
     title: str
-    print: Callable[[Tally, Thresholds], str]
+    show: Callable[[Tally, Thresholds], str]
     help: str
     in_text: bool = True  # narrow enough for a terminal with the others
 
@@ -110,7 +110,9 @@ def _print_speed(tally: Tally, _: Thresholds) -> str:
 
 COLUMNS: Final[Sequence[Column]] = (
     Column("calls", lambda tally, _: print_count(tally.requests), "calls that ended"),
-    Column("errors", lambda tally, _: print_ratio(tally.error_ratio), "share of calls that the service failed; not a caller's own mistakes"),
+    Column(
+        "errors", lambda tally, _: print_ratio(tally.error_ratio), "share of calls that the service failed; not a caller's own mistakes"
+    ),
     Column("mean", lambda tally, _: print_seconds(tally.durations.mean), "mean latency", in_text=False),
     Column("p50", _print_time("durations", 0.5), "latency of the median call, within 1 %"),
     Column("p95", _print_time("durations", 0.95), "latency that 95 % of calls stay within"),

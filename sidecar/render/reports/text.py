@@ -25,7 +25,7 @@ def _tell(report: Report) -> Iterator[str]:
         return
     total = whole.total
     yield f"{print_count(total.requests)} calls, {print_span(report)}"
-    yield f"Grade {_COLUMNS[-1].print(total, report.thresholds)}: {print_reasons(total, report.thresholds)}"
+    yield f"Grade {_COLUMNS[-1].show(total, report.thresholds)}: {print_reasons(total, report.thresholds)}"
     sections: list[tuple[str, list[_Row]]] = [
         ("all", [("", total)]),
         ("by hour, UTC" if report.is_hourly else "by day, UTC", [(print_step(step), step.total) for step in report.steps]),
@@ -43,7 +43,7 @@ def _draw(sections: Iterable[tuple[str, Sequence[_Row]]], report: Report) -> Ite
     """Yield the tables, their columns under one another."""
     heads = [column.title for column in _COLUMNS]
     tables = [
-        [[title, *heads], *([name, *(column.print(tally, report.thresholds) for column in _COLUMNS)] for name, tally in rows)]
+        [[title, *heads], *([name, *(column.show(tally, report.thresholds) for column in _COLUMNS)] for name, tally in rows)]
         for title, rows in sections
     ]
     lines = [line for table in tables for line in table]
