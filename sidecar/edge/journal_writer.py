@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from sidecar.core.reckon.hours import HOURS_MAX
+from sidecar.core.reckon.moments import Present
 from sidecar.core.reckon.snapshots import DAY_S, HOUR_S, Snapshot, add_up, name_file, read_name, write_snapshot
 from sidecar.edge.durable import OWNERS_ONLY, lock_beside, sync_folder, write_whole
 from sidecar.edge.journal import list_files, read_file
@@ -46,19 +47,12 @@ class JournalNotes(Protocol):
         ...
 
 
-class Moment(NamedTuple):
-    """When something is saved."""
-
-    wall_ns: int
-    uptime_s: float
-
-
 class JournalState(NamedTuple):
-    """How the journal is."""
+    """How the journal is. Moments are on the monotonic clock."""
 
     problem: str | None = None  # why not everything is on disk
-    since_ns: int | None = None  # for how long that is so: since the epoch, as the next
-    saved_ns: int | None = None  # when everything was on disk for the last time
+    since: float | None = None  # from when on that is so
+    saved: float | None = None  # when everything was on disk for the last time
     damaged: int = 0  # files that were set aside since the start
     lost: int = 0  # calls that were given up since the start
 
@@ -75,12 +69,13 @@ class _Hour:
 
 
 class JournalWriter:
-    """One directory, of one process."""
+    """One directory, of one process, which `began` at a moment of the monotonic clock."""
 
-    def __init__(self, directory: Path, keep_s: float, notes: JournalNotes) -> None:
+    def __init__(self, directory: Path, keep_s: float, began: float, notes: JournalNotes) -> None:
         self.state = JournalState()  # a new one each time: other threads may read it
         self._directory = directory
         self._keep_s = keep_s
+        self._began = began
         self._notes = notes
         self._lock = -1
         self._pending: dict[int, Snapshot] = {}  # by when they began; of hours that could not be opened
@@ -99,7 +94,7 @@ class JournalWriter:
             self._directory.mkdir()
         self._lock = lock_beside(self._directory / "journal")
 
-    def save(self, hours: Sequence[Snapshot], moment: Moment) -> None:
+    def save(self, hours: Sequence[Snapshot], present: Present) -> None:
         """Have these calls on disk, and all that could not be written before."""
         for hour in hours:
             if hour.began in self._pending:
@@ -107,18 +102,18 @@ class JournalWriter:
             else:
                 self._pending[hour.began] = hour
         self._problem = ""
-        now = moment.wall_ns / 1e9
-        present = int(now // HOUR_S) * HOUR_S
+        now = present.wall_ns / 1e9
+        this_hour = int(now // HOUR_S) * HOUR_S
         if self._try(self.hold):
-            for began in sorted({*self._pending, present}):
+            for began in sorted({*self._pending, this_hour}):
                 self._try(partial(self._open, began))
             for unsaved in [hour for hour in self._hours.values() if not hour.is_saved]:
-                self._try(partial(self._write_hour, unsaved, moment))
-            if self._tended_day != present // DAY_S and self._try(partial(self._tend, now, moment)):
-                self._tended_day = None if self._problem else present // DAY_S
-        self._hours = {began: hour for began, hour in self._hours.items() if began == present or not hour.is_saved}
+                self._try(partial(self._write_hour, unsaved, present))
+            if self._tended_day != this_hour // DAY_S and self._try(partial(self._tend, now, present)):
+                self._tended_day = None if self._problem else this_hour // DAY_S
+        self._hours = {began: hour for began, hour in self._hours.items() if began == this_hour or not hour.is_saved}
         lost = self._give_up()
-        self._tell(moment, lost)
+        self._tell(present, lost)
 
     def close(self) -> None:
         """Let another have the directory."""
@@ -173,22 +168,22 @@ class JournalWriter:
         sync_folder(self._directory)
         return kept_as.name
 
-    def _write_hour(self, hour: _Hour, moment: Moment) -> None:
+    def _write_hour(self, hour: _Hour, present: Present) -> None:
         day = hour.whole.began // DAY_S * DAY_S
         with suppress(FileNotFoundError):
             (self._directory / name_file(day, day + DAY_S)).unlink()
             self._tended_day = None
-        self._write(hour.whole, moment)
+        self._write(hour.whole, present)
         hour.is_saved, hour.unsaved = True, 0
-        if day // DAY_S != moment.wall_ns // (DAY_S * 10**9):
+        if day // DAY_S != present.wall_ns // (DAY_S * 10**9):
             self._tended_day = None
 
-    def _write(self, snapshot: Snapshot, moment: Moment) -> None:
+    def _write(self, snapshot: Snapshot, present: Present) -> None:
         """Put a file in its place. Raises OSError, and leaves the old one there."""
         path = self._directory / name_file(snapshot.began, snapshot.ended)
         new_path = path.with_name(path.name + _NEW)
         new_path.unlink(missing_ok=True)
-        data = write_snapshot(snapshot, moment.wall_ns, moment.uptime_s)
+        data = write_snapshot(snapshot, present.wall_ns, present.now - self._began)
         descriptor = os.open(new_path, _FLAGS, OWNERS_ONLY)
         try:
             try:
@@ -203,7 +198,7 @@ class JournalWriter:
             raise
         sync_folder(self._directory)
 
-    def _tend(self, now: float, moment: Moment) -> None:
+    def _tend(self, now: float, present: Present) -> None:
         """Make the days that are over, and remove what is too old. Raises OSError where the directory cannot be read."""
         files = dict(list_files(self._directory))
         days = {began for began, ended in files.values() if ended - began == DAY_S}
@@ -213,13 +208,13 @@ class JournalWriter:
             if ended - began == HOUR_S and day not in days and now - self._keep_s < day + DAY_S <= now:
                 hours.setdefault(day, []).append(name)
         for day, names in hours.items():
-            self._try(partial(self._make_day, day, names, moment))
+            self._try(partial(self._make_day, day, names, present))
         self._try(partial(self._remove_old, now))
 
-    def _make_day(self, day: int, names: Sequence[str], moment: Moment) -> None:
+    def _make_day(self, day: int, names: Sequence[str], present: Present) -> None:
         hours = [hour for name in names if (hour := self._read(name)) is not None]
         if hours:
-            self._write(add_up(day, day + DAY_S, hours), moment)
+            self._write(add_up(day, day + DAY_S, hours), present)
 
     def _remove_old(self, now: float) -> None:
         """Remove the files of days that are over for too long, hours, days and damaged ones, and what a process left unfinished."""
@@ -241,16 +236,16 @@ class JournalWriter:
             lost += (0 if pending is None else pending.total.requests) + (0 if hour is None else hour.unsaved)
         return lost
 
-    def _tell(self, moment: Moment, lost: int) -> None:
+    def _tell(self, present: Present, lost: int) -> None:
         """Say what has changed."""
         state = self.state
         if self._problem:
-            since_ns = moment.wall_ns if state.problem is None else state.since_ns
-            self.state = state._replace(problem=self._problem, since_ns=since_ns, lost=state.lost + lost)
+            since = present.now if state.problem is None else state.since
+            self.state = state._replace(problem=self._problem, since=since, lost=state.lost + lost)
             if state.problem is None:
                 self._notes.note_journal_unwritable(self._problem)
         else:
-            self.state = state._replace(problem=None, since_ns=None, saved_ns=moment.wall_ns)
+            self.state = state._replace(problem=None, since=None, saved=present.now)
             if state.problem is not None:
                 self._notes.note_journal_writable()
         if lost:

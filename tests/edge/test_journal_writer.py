@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from sidecar.core.reckon.hours import HOURS_MAX, Hours
+from sidecar.core.reckon.moments import Present
 from sidecar.core.reckon.snapshots import DAY_S, HOUR_S, Snapshot, name_file
 from sidecar.edge.journal import list_files, read_file, read_snapshots
-from sidecar.edge.journal_writer import JournalWriter, Moment
+from sidecar.edge.journal_writer import JournalWriter
 from tests.edge.telemetry.records import make_record
 
 DAY = 20_000 * DAY_S
@@ -47,7 +48,7 @@ class Kept:
     def __init__(self, directory: Path, wall_s: float = NOON, keep_s: float = MONTH_S) -> None:
         self.notes = Notes()
         self.hours = Hours()
-        self.writer = JournalWriter(directory, keep_s, self.notes)
+        self.writer = JournalWriter(directory, keep_s, 0.0, self.notes)
         self.wall_s = wall_s
 
     def call(self, count: int = 1) -> None:
@@ -57,7 +58,7 @@ class Kept:
 
     def save(self) -> None:
         """Save what came."""
-        self.writer.save(self.hours.take(), Moment(round(self.wall_s * 1e9), 60.0))
+        self.writer.save(self.hours.take(), Present(self.wall_s - NOON, round(self.wall_s * 1e9)))
 
     def call_and_save(self, count: int = 1) -> None:
         """Both."""
@@ -90,7 +91,7 @@ def test_an_hour_grows(tmp_path: Path) -> None:
     assert count(tmp_path) == {name_hour(NOON): 5}
     assert (tmp_path / name_hour(NOON)).stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == [name_hour(NOON), "journal.lock"]
-    assert kept.writer.state.problem is None and kept.writer.state.saved_ns == NOON * 10**9 and kept.notes.told == []
+    assert kept.writer.state.problem is None and kept.writer.state.saved == 0.0 and kept.notes.told == []
 
 
 def test_nothing_is_written_where_nothing_is_new(tmp_path: Path) -> None:
@@ -139,6 +140,37 @@ def test_days_are_made_up_for_after_a_downtime(tmp_path: Path) -> None:
     assert {name: calls for name, calls in count(tmp_path).items() if name.startswith("daily")} == {
         name_day(DAY): 2, name_day(DAY + DAY_S): 3,
     }  # fmt: skip
+
+
+def test_a_day_that_could_not_be_made_is_made_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at the end of the next day: as soon as it can be."""
+    kept = Kept(tmp_path)
+    kept.call_and_save(2)
+    kept.wall_s = DAY + DAY_S
+    real = Path.replace
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.name.startswith("daily"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", fail)
+        kept.save()
+    assert kept.notes.told == [("unwritable", os.strerror(errno.ENOSPC))] and name_day(DAY) not in count(tmp_path)
+    kept.save()
+    assert count(tmp_path)[name_day(DAY)] == 2 and kept.notes.told[1:] == [("writable",)]
+
+
+def test_a_day_of_which_the_first_call_comes_late(tmp_path: Path) -> None:
+    """As a call that ended at midnight and is told a little later."""
+    kept = Kept(tmp_path, wall_s=DAY + DAY_S)
+    kept.save()
+    kept.wall_s -= 1
+    kept.call()
+    kept.wall_s += 2
+    kept.save()
+    assert count(tmp_path)[name_day(DAY)] == 1
 
 
 def test_a_day_follows_an_hour_that_changes_afterwards(tmp_path: Path) -> None:
@@ -256,11 +288,11 @@ def test_a_disk_that_takes_nothing(tmp_path: Path, disk: dict[str, int], name: s
     kept.call_and_save(2)
     disk[name] = number
     for _ in range(3):
-        kept.call_and_save(1)
         kept.wall_s += 60
+        kept.call_and_save(1)
     assert kept.notes.told == [("unwritable", os.strerror(number))]
     state = kept.writer.state
-    assert (state.problem, state.since_ns, state.saved_ns) == (os.strerror(number), NOON * 10**9, NOON * 10**9)
+    assert (state.problem, state.since, state.saved) == (os.strerror(number), 60.0, 0.0)
     kept.wall_s += HOUR_S
     kept.call_and_save(7)
     disk.clear()
@@ -268,7 +300,7 @@ def test_a_disk_that_takes_nothing(tmp_path: Path, disk: dict[str, int], name: s
     kept.save()
     assert count(tmp_path) == {name_hour(NOON): 5, name_hour(NOON + HOUR_S): 7}
     assert kept.notes.told == [("unwritable", os.strerror(number)), ("writable",)]
-    assert (kept.writer.state.problem, kept.writer.state.since_ns) == (None, None)
+    assert (kept.writer.state.problem, kept.writer.state.since) == (None, None)
 
 
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from typing import Final
 
 from sidecar import catalogue, config
 from sidecar.core.reckon.hours import Hours
+from sidecar.core.reckon.moments import Present
 from sidecar.core.reckon.snapshots import HOUR_S, Snapshot
-from sidecar.edge.journal_writer import JournalState, JournalWriter, Moment
+from sidecar.edge.journal_writer import JournalState, JournalWriter
 from sidecar.edge.tasks import spawn
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.worker import Worker
@@ -37,10 +38,9 @@ class Journal:
         self._flush = flush
         self._clock = clock
         self._log = log
-        self._began = clock.now()
         self._directory = directory
-        self._writer = JournalWriter(Path(directory).absolute(), settings.keep, self)
-        self._handed: deque[tuple[Sequence[Snapshot], Moment]] = deque()
+        self._writer = JournalWriter(Path(directory).absolute(), settings.keep, clock.now(), self)
+        self._handed: deque[tuple[Sequence[Snapshot], Present]] = deque()
         self._given = self._done = 0  # times
         self._waits_since = 0.0  # while fewer are done than given
         self._lost = 0
@@ -77,7 +77,7 @@ class Journal:
         waits_s = self._clock.now() - self._waits_since
         if self._done == self._given or waits_s < _SLOW_S:
             return state
-        return state._replace(problem=_HANGS, since_ns=self._clock.wall_ns() - round(waits_s * 1e9))
+        return state._replace(problem=_HANGS, since=self._waits_since)
 
     def note_journal_unwritable(self, problem: str) -> None:
         """Not everything is on disk from now on."""
@@ -113,7 +113,7 @@ class Journal:
         if self._done == self._given:
             self._waits_since = self._clock.now()
         self._given += 1
-        self._handed.append((self._hours.take(), Moment(self._clock.wall_ns(), self._clock.now() - self._began)))
+        self._handed.append((self._hours.take(), Present(self._clock.now(), self._clock.wall_ns())))
         self._worker.wake.set()
 
     def _run(self) -> None:
@@ -127,9 +127,9 @@ class Journal:
                 self._done += 1
         self._writer.close()
 
-    def _save(self, hours: Sequence[Snapshot], moment: Moment) -> None:
+    def _save(self, hours: Sequence[Snapshot], present: Present) -> None:
         try:
-            self._writer.save(hours, moment)
+            self._writer.save(hours, present)
         except Exception as error:  # the next may pass
             self._log.write(catalogue.JOURNAL_FAILED, directory=self._directory, problem=type(error).__name__)
 
