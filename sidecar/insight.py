@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping
 
 from sidecar.config import Settings
+from sidecar.core.reckon.health import Check
 from sidecar.core.reckon.hours import Hours
+from sidecar.core.reckon.moments import Present
 from sidecar.core.reckon.window import Window
 from sidecar.edge.inbound.admin import Change, Respond
 from sidecar.edge.inbound.api import make_history
+from sidecar.edge.inbound.health import Health
 from sidecar.edge.inbound.statistics import Statistics
 from sidecar.edge.journal_writer import JournalState
 from sidecar.edge.telemetry.guarded import Guarded
@@ -24,26 +27,32 @@ class Insight:
     """The readers of records that keep what they read, and what the admin port tells of it."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, meter: Meter, log: EventLog, describe_cache: Callable[[], Mapping[str, tuple[int, int]]]
-    ) -> None:
-        """`describe_cache`: entries and bytes of each level of the cache in this process."""
+        self, settings: Settings, clock: Clock, meter: Meter, log: EventLog, describe_cache: Callable[[], Mapping[str, tuple[int, int]]],
+        collect_health: Callable[[Present], Mapping[str, Check]],
+    ) -> None:  # fmt: skip
+        """`describe_cache`: entries and bytes of each level of the cache in this process. `collect_health`: makes every check."""
         bounds = LabelBounds(settings.limits.labels)
         window = Window(clock.now, lambda model: bounds.admit("model", model)[0])
         self._journal: Journal | None = None
         guarded = Guarded("statistics", window, meter, log, together=_COUNTED_TOGETHER)
         recent = Recent()
         statistics = Statistics(window, guarded.flush, clock, describe_cache)
+        self._health = Health(collect_health, clock)
         self.sinks: tuple[Sink, ...] = (guarded, recent)
         if settings.journal.directory is not None:
             hours = Hours(lambda model: bounds.admit("model", model)[0])
             counted = Guarded("journal", hours, meter, log, together=_COUNTED_TOGETHER)
             self._journal = Journal(settings.journal, settings.journal.directory, hours, counted.flush, clock, log)
             self.sinks = (*self.sinks, counted)
-        self.paths: Mapping[str, Respond] = {**statistics.list_paths(), **make_history(recent)}
+        self.paths: Mapping[str, Respond] = {**statistics.list_paths(), **make_history(recent), **self._health.list_paths()}
         self.changes: Mapping[str, Change] = statistics.list_changes()
 
     def start(self) -> None:
-        """Begin to keep what is to outlast this process. Raises ConfigError where the journal is another's."""
+        """Look from now on at what is not told by records, and keep what is to outlast this process.
+
+        Raises ConfigError where the journal is another's.
+        """
+        self._health.start()
         if self._journal is not None:
             self._journal.start()
 
