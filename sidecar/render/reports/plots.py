@@ -118,7 +118,7 @@ def _draw_limit(limit: Limit, scale: Scale) -> str:
     y = scale.place(limit.value)
     return (
         f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text class="limit" x="{WIDTH - RIGHT}" y="{y - 4:.1f}" text-anchor="end">{escape(limit.name)}</text>'
+        f'<text class="limit" x="{LEFT + 4}" y="{y - 4:.1f}">{escape(limit.name)}</text>'
     )
 
 
