@@ -26,8 +26,10 @@ VERSION: Final = "1.0"
 _NAMES: Final = {HOUR_S: "hourly_%Y%m%d_%H.json", DAY_S: "daily_%Y%m%d.json"}
 _NAMED: Final = {HOUR_S: re.compile(r"hourly_\d{8}_\d{2}\.json"), DAY_S: re.compile(r"daily_\d{8}\.json")}
 
-_Count = Annotated[int, msgspec.Meta(ge=0)]
-_Sum = Annotated[float, msgspec.Meta(ge=0)]
+_NUMBER_MAX: Final = 2**53  # up to it every reader of JSON has integers exactly (RFC 8259, section 6); and sums of sums stay finite
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=_NUMBER_MAX)]
+_Sum = Annotated[float, msgspec.Meta(ge=0, le=_NUMBER_MAX)]
 
 
 class Snapshot:
@@ -101,7 +103,7 @@ class _Buckets(msgspec.Struct, gc=False):
     total: _Sum
     minimum: _Sum | None
     maximum: _Sum | None
-    counts: dict[int, Annotated[int, msgspec.Meta(ge=1)]]
+    counts: dict[int, Annotated[int, msgspec.Meta(ge=1, le=_NUMBER_MAX)]]
 
 
 class _Calls(msgspec.Struct, gc=False):
