@@ -43,7 +43,7 @@ from sidecar.edge.telemetry.tracer import Tracer, start_tracing
 from sidecar.errands import Errand, ErrandClient
 from sidecar.errors import ConfigError, ConfigProblem
 from sidecar.exchange import Said
-from sidecar.insight import Insight
+from sidecar.insight import Insight, Sources
 from sidecar.pipeline import Pipeline
 from sidecar.ports import Sink
 from sidecar.switchboard import Switchboard
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from sidecar.edge.telemetry.content_writer import ContentWriter
 
 _TELEMETRY_S: Final = 3.0  # given to the collector at the end
+_LOG_S: Final = 1.0  # given to whoever reads the log at the end
 _SWITCH_S: Final = 0.0005  # the exporting thread may keep the event loop waiting for this long
 _COUNTED_TOGETHER: Final = 32  # records: counted in a row they cost half as much, and 0.2 ms at a time
 _GC_OBJECTS: Final = 50_000
@@ -103,7 +104,10 @@ class Sidecar:
             settings, source, self._places, self._clock, self._switchboard, self._economy, self._meter,
             is_ready=lambda: self._ready, data_url=lambda: self.data_url,
         )  # fmt: skip
-        self._insight = Insight(settings, self._clock, self._meter, self._log, self._economy.describe_levels, self._vitals.collect)
+        self._insight = Insight(
+            settings, self._clock, self._meter, self._log,
+            Sources(self._economy.describe_levels, self._vitals.collect, self._switchboard.routing.note_quality),
+        )  # fmt: skip
         self._vitals.describe_journal = self._insight.describe_journal
         self._memory = Memory()
         self._tracer: Tracer | None = None
@@ -234,12 +238,16 @@ async def _serve(loaded: Loaded) -> int:
     stop = watch_stop()
     sidecar = Sidecar(loaded.settings, os.environ, log, source=loaded.source)
     await sidecar.start()
-    _settle_memory()
-    log.write(catalogue.STARTED, data=sidecar.data_url, admin=sidecar.admin_url, version=__version__, config=loaded.source)
-    await stop.wait()
-    log.write(catalogue.STOPPING)
-    await sidecar.stop()
-    log.write(catalogue.STOPPED)
+    log.start()
+    try:
+        _settle_memory()
+        log.write(catalogue.STARTED, data=sidecar.data_url, admin=sidecar.admin_url, version=__version__, config=loaded.source)
+        await stop.wait()
+        log.write(catalogue.STOPPING)
+        await sidecar.stop()
+        log.write(catalogue.STOPPED)
+    finally:
+        await log.stop(_LOG_S)
     return 0
 
 
