@@ -95,6 +95,15 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Journal:
+    """The history on disk: a file for each hour and each day. On as soon as a directory is given."""
+
+    directory: str | None = None
+    keep: Duration = 30 * 86_400.0
+    interval: Duration = 60.0  # a crash loses no more than what came to pass in it
+
+
+@dataclass(frozen=True, slots=True)
 class Prices:
     file: str | None = None  # replaces the built-in price table
 
@@ -128,4 +137,5 @@ class Settings:
     tracing: Tracing = Tracing()
     prices: Prices = Prices()
     log: Log = Log()
+    journal: Journal = Journal()
     response_headers: bool = True
