@@ -26,7 +26,7 @@ from sidecar.edge.documents import read_document
 from sidecar.edge.files import read_secret
 from sidecar.edge.inbound.admin import AdminServer, has_fast_parser
 from sidecar.edge.inbound.api import make_budgets, make_changes, make_comparison
-from sidecar.edge.inbound.pages import make_pages
+from sidecar.edge.inbound.pages import make_pages, make_status_page
 from sidecar.edge.inbound.server import DataServer
 from sidecar.edge.memory import Memory
 from sidecar.edge.outbound.upstreams import Upstreams
@@ -103,7 +103,9 @@ class Sidecar:
             self._meter.resilience, Announcements(self._log), self._listening,
             spending=self._economy.spending,
         )  # fmt: skip
-        self._insight = Insight(settings, self._clock, self._meter, self._log, self._economy.describe_levels)
+        self._insight = Insight(
+            settings, self._clock, self._meter, self._log, self._economy.describe_levels, self._switchboard.routing.describe
+        )
         self._memory = Memory()
         self._tracer: Tracer | None = None
         self._writer: ContentWriter | None = None
@@ -156,7 +158,7 @@ class Sidecar:
 
     def _make_admin(self, settings: Settings) -> AdminServer:
         shown = [(route.prefix, _show_target(settings, route)) for route in settings.routes]
-        pages = make_pages(Exposition(self._meter), lambda: self._ready, shown, lambda: self.data_url)
+        pages = make_pages(Exposition(self._meter), lambda: self._ready)
         routing, probes = self._switchboard.routing, self._switchboard.probes
         told = make_comparison(settings, self._places, self._clock, routing.describe, probes.describe)
         changes = {**make_changes(settings.upstreams, self._switchboard.force), **self._insight.changes}
@@ -164,7 +166,8 @@ class Sidecar:
         if spending is not None:
             spent, halts = make_budgets(list_accounts(settings), spending.describe, spending.halt)
             told, changes = {**told, **spent}, {**changes, **halts}
-        return AdminServer({**pages, **self._insight.paths, **told}, changes, token=self._token)
+        paths = {**pages, **self._insight.paths, **told}
+        return AdminServer({**make_status_page(shown, lambda: self.data_url, paths), **paths}, changes, token=self._token)
 
     def _start_capture(self, content: Content) -> "Callable[[Said], Presentable] | None":
         """Have content written to its file, or return what makes it presentable for spans."""

@@ -17,10 +17,13 @@ async def test_a_record_is_told_by_every_path_at_once() -> None:
     """Statistics are counted in batches, but whoever asks gets them all."""
     clock = FakeClock()
     meter = Meter(Limits(), (), version="1", python="3")
-    insight = Insight(Settings(), clock, meter, EventLog("error"), dict)
+    insight = Insight(Settings(), clock, meter, EventLog("error"), dict, lambda now: [])
     for sink in insight.sinks:
         sink.observe(make_record(ended=clock.now()))
     response = await insight.paths["/api/performance"](make_mocked_request("GET", "/api/performance"))
     assert isinstance(response, web.Response) and isinstance(response.body, bytes)
     assert json.loads(response.body)["metrics"]["requestCount"] == 1
+    response = await insight.paths["/api/live"](make_mocked_request("GET", "/api/live"))
+    assert isinstance(response, web.Response) and isinstance(response.body, bytes)
+    assert [point[1] for point in json.loads(response.body)["points"]] == [1]
     assert insight.changes.keys() == {"/api/performance/reset"}
