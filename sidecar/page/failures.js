@@ -4,9 +4,9 @@ import { clock, duration, words } from '/page/format.js';
 import { draw, fillTable, find, make } from '/page/markup.js';
 
 const ROW = 20;
-// From one moment of an attempt to the next.
+// Each lasts until a moment of the attempt.
 const PHASES = [
-  ['connecting', 'started_s', 'connected_s'], ['sending', 'connected_s', 'sent_s'], ['waiting', 'sent_s', 'head_s'], ['answer', 'head_s', 'ended_s'],
+  ['connecting', 'connected_s'], ['sending', 'sent_s'], ['waiting', 'head_s'], ['answer', 'ended_s'],
 ];
 // Not failures of the service: what a limit, a budget or the provider itself would not have.
 const DECLINED = ['client_fault', 'rejected', 'rate_limited', 'refused'];
@@ -16,12 +16,12 @@ const shown = new Map();
 function listPhases(attempt, ended) {
   const phases = [];
   let from = attempt.started_s;
-  for (const [name, , end] of PHASES) {
+  for (const [name, end] of PHASES) {
     if (from === null || from >= ended) {
       break;
     }
     const to = attempt[end];
-    if (to === null && name === 'connecting' && attempt.sent_s !== null) {
+    if (name === 'connecting' && (attempt.reused || (to === null && attempt.sent_s !== null))) {
       continue;
     }
     phases.push({ name, from, to: Math.min(to ?? ended, ended) });
@@ -57,7 +57,7 @@ function tellAttempts(call) {
 
 function tellFacts(call) {
   const facts = [
-    ['Call', call.id], ['Trace', call.trace_id], ['Route', call.route], ['Pool', call.pool], ['Tenant', call.tenant],
+    ['Accepted', clock(Date.parse(call.at))], ['Call', call.id], ['Trace', call.trace_id], ['Route', call.route], ['Pool', call.pool], ['Tenant', call.tenant],
     ['Operation', call.operation], ['Error', call.error ?? call.error_type], ['Answered with', call.status],
     ['Queued for', call.queued_s ? duration(call.queued_s) : null], ['First token after', call.first_token_s === null ? null : duration(call.first_token_s)],
     ['Limit', call.limited], ['Degraded', call.degraded],
@@ -72,7 +72,7 @@ function tellCall(call) {
     : make('p', { class: 'note' }, 'No upstream was asked.'), tellFacts(call));
   return make('li', {}, make('details', {},
     make('summary', {},
-      make('time', { datetime: call.at }, clock(Date.parse(call.at))), ' ',
+      make('time', {}, clock(Date.parse(call.at) + call.ended_s * 1000)), ' ',
       make('span', { class: `pill ${DECLINED.includes(call.ending) ? 'fair' : 'poor'}` }, words(call.ending)), ' ',
       make('b', {}, call.model ?? call.operation ?? call.route ?? call.path), ' ',
       make('span', { class: 'where' }, [call.upstream ?? 'no upstream', call.attempts.length > 1 ? `${call.attempts.length} attempts` : '',

@@ -20,12 +20,14 @@ export function showGrade({ insights }) {
     make('div', {},
       make('p', { class: 'status' }, make('span', { class: 'unseen' }, letter ? `Grade ${letter}: ` : ''), letter ? insights.status : 'not graded'),
       make('ul', { class: 'reasons' }, reasons)),
-    advice.length ? make('div', { class: 'advice' }, make('h3', {}, 'What might be done'), make('ul', {}, advice)) : '',
+    make('div', { class: 'advice' }, make('h3', {}, 'What might be done'),
+      advice.length ? make('ul', {}, advice) : make('p', { class: 'note' }, 'Nothing stands out.')),
   );
   if (gradeSaid !== letter && letter) {
     say(`Grade ${letter}: ${insights.status}`);
   }
   gradeSaid = letter;
+  document.title = letter ? `${letter} · llm-sidecar` : 'llm-sidecar';
 }
 
 export function showTiles({ metrics }) {
