@@ -75,7 +75,7 @@ export class Chart {
     const ticks = chooseTicks(highest || limit || 1, whole);
     this.top = limit ? Math.min(limit, ticks.at(-1)) : ticks.at(-1);
     this.svg.replaceChildren(...this.drawGrid(ticks.filter((tick) => tick <= this.top)),
-      ...(kind === 'bars' ? this.drawBars() : series.flatMap((each) => this.drawLine(each))), this.mark = draw('g'));
+      ...(kind === 'bars' ? this.drawBars() : [...series].reverse().flatMap((each) => this.drawLine(each))), this.mark = draw('g'));
     this.choose(this.at, false);
     this.svg.setAttribute('aria-label', this.describe());
   }

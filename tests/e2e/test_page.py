@@ -46,6 +46,12 @@ def test_the_page_shows_how_calls_go(tmp_path: Path) -> None:
             assert expected in view.text
         assert [label.split(",")[0] for label in view.labels] == list(CHARTS)
         assert all("between" in label for label in view.labels)
+    assert seen.tried is not None
+    assert "went well" in seen.tried["keys"] and "failed" in seen.tried["keys"]  # what an arrow key reads from a chart
+    hidden, offline = seen.tried["hidden"], seen.tried["offline"]
+    assert (hidden["whileHidden"], hidden["state"]) == (0, "paused") and hidden["after"] > 0
+    assert offline["state"].startswith("no answer since") and "answers again" in offline["said"]
+    assert f"{side.url}/gone/" in seen.tried["plain"] and "JavaScript" in seen.tried["plain"] and "Metrics" in seen.tried["plain"]
     assert seen.shown_ms is not None and seen.shown_ms < 2000
     assert seen.said is not None and "gone: open" in seen.said
 

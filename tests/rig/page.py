@@ -44,12 +44,14 @@ class Looked(NamedTuple):
     views: dict[str, View]
     shown_ms: float | None
     said: str | None  # to those who do not see the page
+    tried: dict[str, Any] | None  # what came of keys, of another tab, of no network, of no JavaScript
 
 
 def look(folder: Path, url: str, awaited: str, trigger: Mapping[str, Any] | None = None, name: str = "page") -> Looked:
     """Look at the page in every size and scheme once a selector is there.
 
-    `trigger`: {request: {url, headers, body}, times, shown}: requests that are made then, and the selector that is waited for.
+    `trigger`: {request: {url, headers, body}, times, shown}: requests that are made then, and the selector that is waited for. Where
+    there is one, the page is tried out, too.
     """
     pictures = Path(PICTURES) if PICTURES else folder
     pictures.mkdir(parents=True, exist_ok=True)
@@ -61,4 +63,4 @@ def look(folder: Path, url: str, awaited: str, trigger: Mapping[str, Any] | None
     told = {"chromium": shutil.which("chromium"), "url": url, "awaited": awaited, "views": views, "trigger": trigger}
     place = prepare(folder) if not os.path.lexists(folder / "viewer") else folder / "viewer"
     seen = run_script(place, "page.mjs", told)
-    return Looked({each: View(**view) for each, view in seen["views"].items()}, seen.get("shown_ms"), seen.get("said"))
+    return Looked({each: View(**view) for each, view in seen["views"].items()}, seen.get("shown_ms"), seen.get("said"), seen.get("tried"))
