@@ -1,5 +1,6 @@
 // Asks for what has changed, once a second while anybody looks, and shows it.
 
+import { refreshAlerts } from '/page/alerts.js';
 import { clock } from '/page/format.js';
 import { find, say } from '/page/markup.js';
 import { showCharts } from '/page/panels.js';
@@ -79,6 +80,7 @@ async function turn() {
     const told = await ask();
     take(told);
     show(told);
+    await refreshAlerts(PATIENCE_MS);
     if (failures) {
       say('The sidecar answers again.');
     }

@@ -3,10 +3,14 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
+from aiohttp import web
 
+from sidecar.edge.inbound.api import answer
 from sidecar.simulator.traffic import Sight, Traffic, run_traffic
+from tests.rig.hour import Hour
 from tests.rig.page import View, look, needs_browser
 from tests.rig.process import find_port, run_sidecar, run_simulator
 
@@ -54,6 +58,43 @@ def test_the_page_shows_how_calls_go(tmp_path: Path) -> None:
     assert f"{side.url}/gone/" in seen.tried["plain"] and "JavaScript" in seen.tried["plain"] and "Metrics" in seen.tried["plain"]
     assert seen.shown_ms is not None and seen.shown_ms < 2000
     assert seen.said is not None and "gone: open" in seen.said
+
+
+async def test_an_hour_with_alerts(tmp_path: Path) -> None:
+    """A full hour is as light as a minute; what fires is shown with its reason, what is over beside it."""
+    past = make_alert("LlmSidecarUpstreamUnhealthy", "2026-01-01T00:05:00.000Z")
+    told = {"active": [make_alert("LlmSidecarErrorRatioHigh", None)], "past": [past]}
+    server = Hour().serve({"/api/alerts": lambda request: give(told)})
+    host, port = await server.start("127.0.0.1", 0)
+    try:
+        seen = await asyncio.to_thread(look, tmp_path, f"http://{host}:{port}/", "#alerts:not([hidden]) .alerts", name="hour")
+    finally:
+        await server.stop()
+    for view in seen.views.values():
+        check(view)
+        for expected in (
+            "LlmSidecarErrorRatioHigh · upstream up",
+            "critical",
+            "20 % of 50 calls failed",
+            "Alerts that are over",
+            "large",
+            "again in 23",
+        ):
+            assert expected in view.text
+
+
+def make_alert(name: str, ended: str | None) -> dict[str, Any]:
+    """Return an alert as the admin port tells it."""
+    return {
+        "alert": name, "severity": "critical", "level": "critical", "labels": {"upstream": "up"}, "summary": "Calls fail", "value": 0.2,
+        "reason": "20 % of 50 calls failed", "peak": 0.2, "limit": 0.15, "since": "2026-01-01T00:00:00.000Z", "firedAt": None,
+        "endedAt": ended, "runbook": "alerts/runbook.md#calls-fail",
+    }  # fmt: skip
+
+
+async def give(tree: object) -> web.Response:
+    """Answer with a tree."""
+    return answer(tree)
 
 
 def test_an_idle_sidecar_shows_no_zero(tmp_path: Path) -> None:

@@ -15,7 +15,18 @@ from sidecar.edge.inbound.admin import Respond
 from sidecar.edge.telemetry.exposition import Exposition
 
 _KINDS: Final[Mapping[str, str]] = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-_ASSETS: Final = ("page.css", "main.js", "chart.js", "panels.js", "sections.js", "failures.js", "format.js", "markup.js", "icon.svg")
+_ASSETS: Final = (
+    "page.css",
+    "main.js",
+    "chart.js",
+    "panels.js",
+    "sections.js",
+    "failures.js",
+    "alerts.js",
+    "format.js",
+    "markup.js",
+    "icon.svg",
+)
 # Kept by the browser, and asked for every time: what has changed is seen at once, what has not is not sent again.
 _KEPT: Final = "private, no-cache"
 # What there may be to read beside the page, and what it is called. Only what is there is linked.
