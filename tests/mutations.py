@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
-from sidecar.render.alerting import Alert, Group, Recording, Severity, build_rules
-from sidecar.render.cases.case import Case, render_cases
+from sidecar.render.alerting import Alert, Group, Recording, Severity, Tier, build_rules
+from sidecar.render.cases.case import Case, Check, Firing, render_cases
 from sidecar.thresholds import Links
 from tests.promql import Names, read_names
 
@@ -38,6 +38,7 @@ class Mutant(NamedTuple):
     name: str  # of the rule
     change: str
     rule: Rule
+    tier: int | None = None  # of an alert: the place of the severity that is changed, where one is
 
 
 class Suite(NamedTuple):
@@ -74,11 +75,11 @@ def mutate(suite: Suite) -> Iterator[Mutant]:
             for change, expr in mutate_expression(rule.expr):
                 yield Mutant(suite.file, rule.record, change, rule._replace(expr=expr))
         else:
-            for change, alert in _mutate_alert(rule):
-                yield Mutant(suite.file, rule.name, change, alert)
+            for change, alert, place in _mutate_alert(rule):
+                yield Mutant(suite.file, rule.name, change, alert, place)
 
 
-def _mutate_alert(alert: Alert) -> Iterator[tuple[str, Alert]]:
+def _mutate_alert(alert: Alert) -> Iterator[tuple[str, Alert, int | None]]:
     severities = [tier.severity for tier in alert.tiers]
     for place, tier in enumerate(alert.tiers):
         found = [(change, tier._replace(expr=expr)) for change, expr in mutate_expression(tier.expr)]
@@ -89,9 +90,9 @@ def _mutate_alert(alert: Alert) -> Iterator[tuple[str, Alert]]:
         ]
         found.append((f"{others[0]} in place of {tier.severity}", tier._replace(severity=others[0])))
         for change, changed in found:
-            yield f"{tier.severity}: {change}", alert._replace(tiers=(*alert.tiers[:place], changed, *alert.tiers[place + 1 :]))
+            yield f"{tier.severity}: {change}", alert._replace(tiers=(*alert.tiers[:place], changed, *alert.tiers[place + 1 :])), place
     if alert.keep:
-        yield "without keep_firing_for", alert._replace(keep="")
+        yield "without keep_firing_for", alert._replace(keep=""), None
 
 
 def _double(hold: str) -> str:
@@ -189,15 +190,10 @@ def pick_cases(suite: Suite, names: set[str]) -> list[Case]:
     found = list[Case]()
     for case in suite.cases:
         checks = tuple(check for check in case.checks if check.alert in names)
-        readings = tuple(reading for reading in case.readings if _is_read(reading.expr, names))
+        readings = tuple(reading for reading in case.readings if _read(reading.expr).selected.keys() & names)
         if checks or readings:
             found.append(case._replace(checks=checks, readings=readings))
     return found
-
-
-def _is_read(expr: str, names: set[str]) -> bool:
-    """Whether an expression reads one of the series named; one that selects by a pattern of names reads them all."""
-    return "__name__" in expr or bool(_read(expr).selected.keys() & names)
 
 
 def measure_minutes(case: Case) -> int:
@@ -213,10 +209,21 @@ def split_cases(cases: Iterable[Case]) -> list[list[Case]]:
     return [*([short] if short else []), *([case] for case in long)]
 
 
+def keep_tier(cases: Iterable[Case], tier: Tier) -> list[Case]:
+    """Return the cases of an alert without what they say of its other severities."""
+    return [case._replace(checks=tuple(check._replace(firing=_keep_firing(check, tier)) for check in case.checks)) for case in cases]
+
+
+def _keep_firing(check: Check, tier: Tier) -> tuple[Firing, ...]:
+    labels = dict(tier.labels).items()
+    return tuple(firing for firing in check.firing if firing.severity is tier.severity and labels <= firing.labels.items())
+
+
 class Trial(NamedTuple):
-    """Cases that concern one reader of a rule, as a file, and the rules that they need."""
+    """Cases of one severity of an alert, or of what is recorded, as a file, and the rules that they need."""
 
     rules: frozenset[str]
+    tier: int | None
     cases: str
     minutes: int
 
@@ -226,32 +233,56 @@ class Court:
 
     def __init__(self, suites: Iterable[Suite]) -> None:
         self._suites = {suite.file: suite for suite in suites}
-        self._list_trials: Callable[[str, str], tuple[Trial, ...]] = cache(self._find_trials)
+        self._list_trials: Callable[[str, str, int | None], tuple[Trial, ...]] = cache(self._find_trials)
 
     def list_escaped(self, mutants: Sequence[Mutant]) -> list[Mutant]:
         """Return the mutants that no case notices."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return [mutant for mutant, caught in zip(mutants, pool.map(self._is_caught, mutants), strict=True) if not caught]
 
-    def _find_trials(self, file: str, name: str) -> tuple[Trial, ...]:
+    def list_failed(self) -> list[str]:
+        """Return the rules of which a trial fails as they are: whatever is changed, such a trial would seem to notice."""
+        rules = [(suite, rule) for suite in self._suites.values() for rule in suite.list_rules()]
+        as_they_are = [Mutant(suite.file, name_rule(rule), "nothing", rule) for suite, rule in rules]
+        caught = {(mutant.file, mutant.name) for mutant in as_they_are} - {
+            (mutant.file, mutant.name) for mutant in self.list_escaped(as_they_are)
+        }
+        return sorted(name for _, name in caught)
+
+    def _find_trials(self, file: str, name: str, tier: int | None) -> tuple[Trial, ...]:
         """Return trials for each reader of a rule, the shortest first: the first that notices is enough."""
         suite = self._suites[file]
         readers, rules = list_readers(suite, name), suite.list_rules()
-        alerts = sorted(reader for reader in readers if any(isinstance(rule, Alert) and rule.name == reader for rule in rules))
-        recordings = {rule.record for rule in rules if isinstance(rule, Recording)}
-        trials = [self._make_trial(suite, {alert}, cases) for alert in alerts for cases in split_cases(pick_cases(suite, {alert}))]
-        trials += [self._make_trial(suite, recordings, cases) for cases in split_cases(pick_cases(suite, readers - set(alerts)))]
+        trials = list[Trial]()
+        for alert in (rule for rule in rules if isinstance(rule, Alert) and rule.name in readers):
+            cases = pick_cases(suite, {alert.name})
+            for place, each in enumerate(alert.tiers):
+                if tier == place if tier is not None else alert.name == name or _read(each.expr).selected.keys() & readers:
+                    told = keep_tier(cases, each)
+                    trials += [self._make_trial(suite, {alert.name}, place, some) for some in split_cases(told)]
+        recorded = readers & {rule.record for rule in rules if isinstance(rule, Recording)}
+        trials += [self._make_trial(suite, recorded, None, some) for some in split_cases(pick_cases(suite, recorded))]
         return tuple(sorted(trials, key=lambda trial: trial.minutes))
 
-    def _make_trial(self, suite: Suite, rules: set[str], cases: Sequence[Case]) -> Trial:
+    def _make_trial(self, suite: Suite, rules: set[str], tier: int | None, cases: Sequence[Case]) -> Trial:
         text = render_cases(cases, [Group("one", tuple(suite.list_rules()))], Links(), "rules.yml")
-        return Trial(frozenset(rules), text, sum(map(measure_minutes, cases)))
+        return Trial(frozenset(rules), tier, text, sum(map(measure_minutes, cases)))
 
     def _is_caught(self, mutant: Mutant) -> bool:
         rules = [mutant.rule if name_rule(rule) == mutant.name else rule for rule in self._suites[mutant.file].list_rules()]
-        return any(
-            is_failed(list_needed(rules, trial.rules), trial.cases, mutant.change) for trial in self._list_trials(mutant.file, mutant.name)
-        )
+        trials = self._list_trials(mutant.file, mutant.name, mutant.tier)
+        return any(is_failed(_trim(rules, trial), trial.cases, mutant.change) for trial in trials)
+
+
+def _trim(rules: Iterable[Rule], trial: Trial) -> list[Rule]:
+    """Return what a trial needs: one severity of its alert, and what that reads."""
+    trimmed = [
+        rule._replace(tiers=(rule.tiers[trial.tier],))
+        if trial.tier is not None and isinstance(rule, Alert) and rule.name in trial.rules
+        else rule
+        for rule in rules
+    ]
+    return list_needed(trimmed, trial.rules)
 
 
 def is_failed(rules: Sequence[Rule], cases: str, said_of_it: str = "") -> bool:

@@ -1,184 +1,284 @@
-"""alerts/: rules that load, fire when they should and not otherwise, and carry the thresholds of the table."""
+"""The alerts as they are rendered: rules that load, fire when they should and not otherwise, carry their terms, and say what to do."""
 
 import re
 import subprocess
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import pytest
 import yaml
 
 from sidecar.config import Budgets
 from sidecar.exchange import SERVICE_ERRORS
-from sidecar.thresholds import (
-    BUDGET_SPENT,
-    CACHE_HIT_RATIO,
-    ERROR_RATIO,
-    LATENCY_P95,
-    MEAN_LATENCY,
-    OUTPUT_TOKENS_PER_SECOND,
-    RATELIMIT_REMAINING,
-    THRESHOLDS,
-    TIME_TO_FIRST_TOKEN_P95,
-    Side,
-    Threshold,
-)
+from sidecar.render.alerting import Alert, Recording, Severity, Tier, list_alerts, render_rules
+from sidecar.render.cases import list_cases
+from sidecar.render.cases.case import Case, render_cases
+from sidecar.render.rules import BURN_RATE, LOW_TRAFFIC, RULES, WATCHDOG, list_files, list_heads
+from sidecar.render.rules.forms import list_limits
+from sidecar.render.rules.recordings import OFFERED
+from sidecar.render.runbook import render_runbook
+from sidecar.thresholds import BUDGET_SPENT, Side, Terms
 from tests.promql import find_unknown, list_series, read_names
+from tests.render.terms import BOTH
 from tests.rig.prometheus import PROMTOOL, needs_promtool
 
-ALERTS = Path(__file__).resolve().parent.parent / "alerts"
-BY_THRESHOLD = {
-    "LLMHighAverageLatency": MEAN_LATENCY,
-    "LLMHighLatencyP95": LATENCY_P95,
-    "LLMHighErrorRatio": ERROR_RATIO,
-    "LLMSlowFirstToken": TIME_TO_FIRST_TOKEN_P95,
-    "LLMSlowGeneration": OUTPUT_TOKENS_PER_SECOND,
-    "LLMRateLimitNearlyUsed": RATELIMIT_REMAINING,
-    "LLMLowCacheHitRatio": CACHE_HIT_RATIO,
+ALERTS: Final = Path(__file__).resolve().parent.parent / "alerts"
+FILES: Final = (RULES, BURN_RATE, WATCHDOG, LOW_TRAFFIC)
+# The threshold of each alert that has one: a field of Thresholds.
+JUDGED: Final = {
+    "LLMHighAverageLatency": "mean_latency",
+    "LLMHighLatencyP95": "latency_p95",
+    "LLMHighErrorRatio": "error_ratio",
+    "LLMUpstreamRateLimited": "rate_limited_ratio",
+    "LLMRateLimitNearlyUsed": "ratelimit_remaining",
+    "LLMToolFailing": "tool_error_ratio",
+    "LLMAnswersCut": "cut_ratio",
+    "LLMSlowFirstToken": "time_to_first_token_p95",
+    "LLMSlowGeneration": "output_tokens_per_second",
+    "LLMLowCacheHitRatio": "cache_hit_ratio",
+    "LLMTenantLimited": "tenant_limited_ratio",
+    "LLMCostSpike": "cost_spike",
+    "LLMSidecarMemoryHigh": "memory_used",
+    "LLMSidecarOverheadHigh": "overhead_p99",
+    "LLMSpansDropped": "spans_dropped_ratio",
+    "LLMLowTraffic": "requests_per_minute",
 }
+# What else the table limits: the budget's warning is the sidecar's own setting, and quality is measured by nobody yet.
+JUDGED_OTHERWISE: Final = {"budget_spent", "quality"}
+# A value that is judged where least traffic would be another name for it, or has nothing to do with traffic.
+UNGUARDED: Final = {"LLMSidecarMemoryHigh", "LLMLowTraffic"}
+# The boards that alerts lead to, and the variables that each has.
+BOARDS: Final = {
+    "llm-sidecar-overview": {"provider", "model"},
+    "llm-sidecar-latency": {"provider", "model"},
+    "llm-sidecar-cost": {"provider", "model", "tenant"},
+    "llm-sidecar-resilience": {"upstream"},
+    "llm-sidecar-cache": {"provider", "model"},
+    "llm-sidecar-sidecar": set[str](),
+}
+every_file = pytest.mark.parametrize("file", FILES)
+
+
+class Rendered(NamedTuple):
+    """Rule files and their tests in a folder, and what they were made with."""
+
+    terms: Terms
+    folder: Path
+
+    def run(self, *command: str) -> None:
+        """Run promtool over the folder. What it does not pass fails."""
+        done = subprocess.run([PROMTOOL, *command], cwd=self.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def read(self, file: str) -> dict[str, Any]:
+        """Return a rule file, as whoever loads it sees it."""
+        tree: dict[str, Any] = yaml.safe_load((self.folder / file).read_text(encoding="utf-8"))
+        return tree
+
+
+@pytest.fixture(scope="module", params=BOTH.values(), ids=BOTH.keys())
+def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+    """Every rule file with its tests, made with the terms by default, and with others."""
+    terms: Terms = request.param
+    folder = tmp_path_factory.mktemp("alerts")
+    for file, groups in list_files(terms).items():
+        (folder / file).write_text(render_rules(groups, terms.links, list_heads(terms)[file]), encoding="utf-8")
+        (folder / name_tests(file)).write_text(render_cases(list_cases(terms)[file], groups, terms.links, file), encoding="utf-8")
+    return Rendered(terms, folder)
+
+
+def name_tests(file: str) -> str:
+    """Return the name of a rule file's tests."""
+    return file.replace(".yml", ".tests.yml")
 
 
 @cache
-def rules() -> list[dict[str, Any]]:
-    """Every rule, in order."""
-    groups = yaml.safe_load((ALERTS / "rules.yml").read_text(encoding="utf-8"))["groups"]
-    return [rule for group in groups for rule in group["rules"]]
+def alerts(terms: Terms) -> list[Alert]:
+    """Return the alerts of all files."""
+    return [alert for groups in list_files(terms).values() for alert in list_alerts(groups)]
 
 
-def alerts() -> list[dict[str, Any]]:
-    """The alerting rules."""
-    return [rule for rule in rules() if "alert" in rule]
+@cache
+def cases(terms: Terms) -> list[Case]:
+    """Return the cases of all files."""
+    return [case for found in list_cases(terms).values() for case in found]
 
 
-def recorded() -> set[str]:
-    """Names that recording rules make."""
-    return {rule["record"] for rule in rules() if "record" in rule}
+def rules(terms: Terms, file: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the name and the expressions of each rule of a file, in order; a recording's name has colons."""
+    for group in list_files(terms)[file]:
+        for rule in group.rules:
+            yield (rule.record, [rule.expr]) if isinstance(rule, Recording) else (rule.name, [tier.expr for tier in rule.tiers])
 
 
-def compared(expression: str) -> tuple[str, float]:
-    """Return the first comparison of an alert: its operator and the number."""
-    found = re.search(r"([<>=]=?)\s*([0-9.]+)", expression)
-    assert found is not None, expression
+def find_alert(terms: Terms, name: str) -> Alert:
+    """Return an alert by its name."""
+    return next(alert for alert in alerts(terms) if alert.name == name)
+
+
+def compared(tier: Tier) -> tuple[str, float]:
+    """Return the first comparison of an alert with something: its operator and the number."""
+    found = next(found for found in re.finditer(r"([<>]=?)\s*([0-9.]+)", tier.expr) if found[2] != "0")
     return found[1], float(found[2])
 
 
-def is_apart(series: dict[str, str], alert: dict[str, str]) -> bool:
-    """Whether a series cannot have made an alert: they differ in a label that both have."""
-    return any(series.get(name, value) != value for name, value in alert.items())
-
-
 @needs_promtool
-def test_rules_load() -> None:
+@every_file
+def test_rules_load(rendered: Rendered, file: str) -> None:
     """Prometheus takes the rules, its lints included."""
-    done = subprocess.run(
-        [PROMTOOL, "check", "rules", "--lint-fatal", "rules.yml"], cwd=ALERTS, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    rendered.run("check", "rules", "--lint-fatal", file)
 
 
 @needs_promtool
-def test_rules_fire_when_they_should_and_not_otherwise() -> None:
-    """Each case of tests.yml comes out as written."""
-    done = subprocess.run([PROMTOOL, "test", "rules", "tests.yml"], cwd=ALERTS, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+@every_file
+def test_rules_fire_when_they_should_and_not_otherwise(rendered: Rendered, file: str) -> None:
+    """Each case comes out as written."""
+    rendered.run("test", "rules", name_tests(file))
 
 
-def test_each_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
-    """For each alert and severity there is a firing case, and for each alert series that must leave it silent."""
-    firing: set[tuple[str, str]] = set()
-    silent: set[str] = set()
-    for case in yaml.safe_load((ALERTS / "tests.yml").read_text(encoding="utf-8"))["tests"]:
-        given = [dict(re.findall(r'(\w+)="([^"]*)"', series["series"])) for series in case["input_series"]]
-        for check in case["alert_rule_test"]:
-            expected = [alert["exp_labels"] for alert in check["exp_alerts"]]
-            firing |= {(check["alertname"], labels["severity"]) for labels in expected}
-            if any(all(is_apart(series, labels) for labels in expected) for series in given):
-                silent.add(check["alertname"])
-    assert {(alert["alert"], alert["labels"]["severity"]) for alert in alerts()} == firing
-    assert {alert["alert"] for alert in alerts()} == silent
+@needs_promtool
+def test_queries_of_articles_parse(rendered: Rendered) -> None:
+    """Prometheus takes each query of the runbook as it stands."""
+    queries = [query for alert in alerts(rendered.terms) for query in alert.article.queries]
+    recorded = [{"record": f"query:{place}", "expr": query} for place, query in enumerate(queries)]
+    (rendered.folder / "queries.yml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": recorded}]}), encoding="utf-8")
+    rendered.run("check", "rules", "queries.yml")
 
 
-def test_every_name_is_known() -> None:
-    """Rules use only metrics and labels of the catalogue, or what earlier rules recorded."""
+@pytest.mark.parametrize("terms", BOTH.values(), ids=BOTH.keys())
+def test_each_alert_has_cases_that_fire_and_that_do_not(terms: Terms) -> None:
+    """Each alert fires at each of its severities, is silent at some time, and is silent about something that it might have fired about."""
+    firing, silent = set[tuple[str, Severity]](), set[str]()
+    for case in cases(terms):
+        for check in case.checks:
+            firing |= {(check.alert, fired.severity) for fired in check.firing}
+            if not check.firing:
+                silent.add(check.alert)
+    always = {"LLMWatchdog"}
+    assert firing == {(alert.name, tier.severity) for alert in alerts(terms) for tier in alert.tiers}
+    assert silent >= {alert.name for alert in alerts(terms)} - always
+
+
+def test_names_of_cases_are_sentences() -> None:
+    """A case says what it shows, and no other says the same."""
+    names = [case.name for case in cases(Terms())]
+    assert [name for name in names if not re.fullmatch(r"[A-Z].*\.", name) or " " not in name] == []
+    assert len(set(names)) == len(names)
+
+
+@every_file
+def test_every_name_is_known(file: str) -> None:
+    """Rules use only metrics and labels of the catalogue, or what was recorded before; queries only those of the catalogue."""
     made: dict[str, set[str]] = {}
-    for rule in rules():
-        assert find_unknown(rule["expr"], made) == [], rule.get("alert") or rule["record"]
-        if "record" in rule:
-            known = list_series() | made
-            made[rule["record"]] = set().union(*(known[name] for name in read_names(rule["expr"]).selected))
+    for name, expressions in rules(Terms(), file):
+        for expression in expressions:
+            assert find_unknown(expression, made) == [], name
+            if ":" in name:
+                known = list_series() | made
+                made[name] = set[str]().union(*(known.get(read, set()) for read in read_names(expression).selected))
+    for alert in alerts(Terms()):
+        assert [unknown for query in alert.article.queries for unknown in find_unknown(query)] == [], alert.name
 
 
-def test_every_recorded_series_is_used() -> None:
-    """Nothing is recorded that no other rule reads."""
-    assert recorded() - {name for rule in rules() for name in read_names(rule["expr"]).selected} == set()
+@every_file
+def test_every_recorded_series_is_used(file: str) -> None:
+    """Nothing is recorded that no other rule reads, but for what is offered to others."""
+    found = list(rules(Terms(), file))
+    read = {name for _, expressions in found for expression in expressions for name in read_names(expression).selected}
+    assert {name for name, _ in found if ":" in name} - read - OFFERED == set()
 
 
-@pytest.mark.parametrize(("name", "threshold"), BY_THRESHOLD.items())
-def test_alerts_have_the_thresholds_of_the_table(name: str, threshold: Threshold) -> None:
+@pytest.mark.parametrize("terms", BOTH.values(), ids=BOTH.keys())
+@pytest.mark.parametrize(("name", "field"), JUDGED.items())
+def test_alerts_have_the_thresholds_of_the_table(terms: Terms, name: str, field: str) -> None:
     """An alert exists for exactly the severities of its threshold, with its numbers, on its bad side."""
-    found = {alert["labels"]["severity"]: compared(alert["expr"]) for alert in alerts() if alert["alert"] == name}
+    threshold = getattr(terms.thresholds, field)
     sign = ">" if threshold.bad is Side.ABOVE else "<"
-    limits = {"info": threshold.info, "warning": threshold.warning, "critical": threshold.critical}
-    assert found == {severity: (sign, limit) for severity, limit in limits.items() if limit is not None}
+    found = {tier.severity: compared(tier) for tier in find_alert(terms, name).tiers}
+    assert found == {severity: (sign, limit) for severity, limit in list_limits(threshold).items()}
 
 
-def test_every_threshold_has_an_alert() -> None:
-    """What the table calls a warning is one, unless it is opt-in."""
-    graded = {threshold for threshold in THRESHOLDS if (threshold.info, threshold.warning, threshold.critical) != (None, None, None)}
-    assert {threshold for threshold in graded if not threshold.opt_in} == set(BY_THRESHOLD.values())
+@pytest.mark.parametrize("terms", BOTH.values(), ids=BOTH.keys())
+def test_every_threshold_has_an_alert(terms: Terms) -> None:
+    """What the table calls a warning is one."""
+    limited = {field for field, threshold in terms.thresholds._asdict().items() if list_limits(threshold)}
+    assert limited == {*JUDGED.values()} | JUDGED_OTHERWISE
 
 
-def test_shared_numbers_of_other_alerts() -> None:
-    """Refusals by provider or limits warn at the error ratio that warns, cut answers where grade A ends, tools where calls are critical."""
-    others = {alert["alert"]: compared(alert["expr"]) for alert in alerts()}
-    assert ERROR_RATIO.grades is not None
-    assert others["LLMUpstreamRateLimited"] == (">", ERROR_RATIO.warning)
-    assert others["LLMTenantLimited"] == (">", ERROR_RATIO.warning)
-    assert others["LLMToolFailing"] == (">", ERROR_RATIO.critical)
-    assert others["LLMAnswersCut"] == (">", ERROR_RATIO.grades[0])
+@pytest.mark.parametrize("terms", BOTH.values(), ids=BOTH.keys())
+def test_a_limit_that_is_told_is_the_one_that_is_compared(terms: Terms) -> None:
+    """Descriptions name the limit of their severity wherever they name one."""
+    for alert in alerts(terms):
+        assert ("{limit}" in alert.description) == any(tier.limit for tier in alert.tiers), alert.name
+        for tier in alert.tiers:
+            assert "{limit}" not in alert.description or tier.limit, alert.name
 
 
-def test_what_is_told_of_a_budget_is_what_the_table_says() -> None:
-    """It is spent where it is critical; it is warned of where the setting says so, by default where the table does."""
-    (spent,) = [alert["expr"] for alert in alerts() if alert["alert"] == "LLMBudgetSpent"]
-    assert re.findall(r"\) >= (\S+)\nor", spent) == [f"{BUDGET_SPENT.critical:g}"]
+@pytest.mark.parametrize("terms", BOTH.values(), ids=BOTH.keys())
+def test_what_is_told_of_a_budget_is_what_the_table_says(terms: Terms) -> None:
+    """It is spent where it is critical; it is warned of where the sidecar's setting says so, by default where the table does."""
+    (tier,) = find_alert(terms, "LLMBudgetSpent").tiers
+    assert re.findall(r"\) >= (\S+)\nor", tier.expr) == [f"{terms.thresholds.budget_spent.critical:g}"]
     assert Budgets().soft == BUDGET_SPENT.warning
 
 
 def test_errors_are_the_errors_of_the_service() -> None:
-    """The error ratio counts the endings that the code counts."""
-    told = [set(match.split("|")) for rule in rules() for match in re.findall(r'ending=~"([^"]*)"', rule["expr"])]
-    assert told == [set(map(str, SERVICE_ERRORS))]
+    """Wherever errors are counted, they are the endings that the code counts."""
+    found = [
+        set(match.split("|"))
+        for file in FILES
+        for _, expressions in rules(Terms(), file)
+        for expression in expressions
+        for match in re.findall(r'ending=~"([^"]*)"', expression)
+    ]
+    assert len(found) == 2
+    assert all(endings == set(map(str, SERVICE_ERRORS)) for endings in found)
 
 
-def test_alerts_on_traffic_ask_for_a_least_number_of_calls() -> None:
-    """One failed call out of one is no alert: ratios, means and quantiles have a guard."""
-    judged = [alert for alert in alerts() if re.search(r"ratio_|:mean|:p\d", alert["expr"])]
-    assert len(judged) == 16
-    assert [
-        alert["alert"] for alert in judged if not re.search(r"\nand (?:ignoring \(kind\) )?job\S+ (?:\* \d+ )?>= \d+$", alert["expr"])
-    ] == []
+@pytest.mark.parametrize("terms", BOTH.values(), ids=BOTH.keys())
+def test_alerts_on_traffic_ask_for_a_least_number_of_calls(terms: Terms) -> None:
+    """One failed call out of one is no alert: ratios, means and quantiles have a guard, and it is one of the terms."""
+    judged = [alert for alert in alerts(terms) if alert.name in JUDGED and alert.name not in UNGUARDED]
+    assert len(judged) == 14
+    least = {f"{number:g}" for number in terms.traffic}
+    for alert in judged:
+        for tier in alert.tiers:
+            (_, _, guard) = tier.expr.rpartition("\nand ")
+            found = re.search(r">= (\S+)$", guard)
+            assert found is not None and found[1] in least, alert.name
 
 
-def test_alerts_say_what_to_do() -> None:
-    """Each alert has a summary of one sentence, a description that names the job, and a heading of its own in the runbook."""
-    text = (ALERTS / "runbook.md").read_text(encoding="utf-8")
-    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
-    for alert in alerts():
-        notes = alert["annotations"]
-        assert re.fullmatch(r"[^{}]+\.", notes["summary"]), alert["alert"]
-        assert "{{ $labels.job }}" in notes["description"], alert["alert"]
-        assert notes["runbook_url"] == f"alerts/runbook.md#{alert['alert'].lower()}"
-        assert alert["labels"].keys() == {"severity"} and alert["labels"]["severity"] in {"info", "warning", "critical"}
-    assert sorted(headings) == sorted({alert["alert"] for alert in alerts()})
-    for section in text.split("\n## ")[1:]:
-        assert re.findall(r"^\*\*(\w+)\.\*\*", section, re.MULTILINE) == ["Meaning", "Impact", "Diagnosis", "Mitigation"], section[:40]
+@every_file
+def test_rules_say_what_to_do(rendered: Rendered, file: str) -> None:
+    """Each has a summary of one sentence, a description that names the job, a heading in the runbook and a board with its variables."""
+    links = rendered.terms.links
+    for rule in (rule for group in rendered.read(file)["groups"] for rule in group["rules"] if "alert" in rule):
+        notes, name = rule["annotations"], rule["alert"]
+        assert re.fullmatch(r"[A-Z][^{}]+\.", notes["summary"]), name
+        assert "{limit}" not in notes["description"] and re.search(r"[.)]$", notes["description"]), name
+        assert notes["runbook_url"] == f"{links.runbook}#{name.lower()}"
+        board, _, query = notes["dashboard_url"].removeprefix(f"{links.dashboards}/d/").partition("?")
+        assert {*re.findall(r"var-(\w+)=", query)} <= BOARDS[board] | {"job", "instance"}, name
+        assert rule["labels"]["severity"] in {*map(str, Severity)}
+        assert rule["labels"].keys() <= {"severity", "long", "short"}, name
 
 
-def test_panels_of_the_runbook_exist() -> None:
-    """Panels that the runbook names by their titles are on a board."""
-    board = "".join(file.read_text(encoding="utf-8") for file in (ALERTS.parent / "dashboards").glob("*.json"))
-    named = re.findall(r'"([A-Z][^"]+)"', re.sub(r"\s+", " ", (ALERTS / "runbook.md").read_text(encoding="utf-8")))
-    assert len(named) > 10
-    assert [title for title in named if f'"title": "{title}"' not in board] == []
+def test_alerts_name_whose_they_are() -> None:
+    """A description names the job, where the alert knows one."""
+    nameless = {"LLMWatchdog"}
+    assert {alert.name for alert in alerts(Terms()) if "{{ $labels.job }}" not in alert.description} == nameless
+
+
+@pytest.mark.parametrize("terms", BOTH.values(), ids=BOTH.keys())
+def test_articles_are_written_out(terms: Terms) -> None:
+    """Each alert has a heading of its own in the runbook, all four parts under it, and queries to begin with."""
+    files = list_files(terms)
+    runbook = render_runbook(files[RULES], {file: files[file] for file in FILES[1:]}, terms)
+    headings = re.findall(r"^## (LLM.+)$", runbook, re.MULTILINE)
+    assert sorted(headings) == sorted({alert.name for alert in alerts(terms)})
+    for alert in alerts(terms):
+        article = alert.article
+        assert all((article.meaning, article.impact, article.diagnosis, article.mitigation)), alert.name
+        assert article.queries or alert.name == "LLMWatchdog", alert.name

@@ -174,7 +174,7 @@ def test_prometheus_counts_what_callers_saw(everything: Everything) -> None:
         'sum(llm_sidecar_requests_total{job="front",route="openai"})'
         ' - sum(llm_sidecar_websocket_session_duration_seconds_count{job="front"})'
     )
-    assert everything.count(asked) == len(everything.sights) > 300
+    assert everything.count(asked) == len(everything.sights) > 0
     for metric in ("tokens", "cost_usd"):
         assert everything.count(f'llm_sidecar_{metric}_total{{source="estimated"}}') > 0, metric
 

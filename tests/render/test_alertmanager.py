@@ -26,15 +26,14 @@ SECRET_NAMES: Final = re.compile(r"^(?:.*(?:password|secret|token|credentials|ro
 _MATCHER: Final = re.compile(r'^(\w+) (=|!=|=~|!~) "([^"]*)"$')
 
 
-# Of files that are there by choice, and the heartbeat that clusters have already.
-OPTIONAL: Final = {("LLMErrorBudgetBurn", "critical"), ("LLMWatchdog", "none"), ("Watchdog", "none")}
+OTHERS: Final = {("Watchdog", "none")}  # the heartbeat that many clusters have already
 
 
 def list_alerts() -> list[tuple[str, str]]:
-    """Return name and severity of every shipped alert, and of those that need not be there."""
+    """Return name and severity of every shipped alert, and of those of others that the routes know."""
     files = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(ALERTS.glob("*.yml"))]
     rules = [rule for tree in files for group in tree.get("groups", ()) for rule in group["rules"] if "alert" in rule]
-    return sorted({(rule["alert"], rule["labels"]["severity"]) for rule in rules} | OPTIONAL)
+    return sorted({(rule["alert"], rule["labels"]["severity"]) for rule in rules} | OTHERS)
 
 
 def list_routes(route: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -113,7 +113,7 @@ class Regulars:
                 {"prefix": "/kept-tools/", "upstream": "tools", "kind": "tool", "cache": "4s"},
             ],
             "tenants": {"names": list(TENANTS)},
-            "limits": {"labels": 12, "rates": {"tenants": {"eager": {"requests": {"per_minute": 10}}}}},
+            "limits": {"labels": 6, "rates": {"tenants": {"eager": {"requests": {"per_minute": 10}}}}},
             "budgets": {
                 "file": str(self._folder / f"{name}.ledger"), "sync": "50ms", "unpriced": UNPRICED_USD,
                 "tenants": {"frugal": {"day": 0.3}, "near": {"day": 1.0}}, "all": {"month": 1000.0},

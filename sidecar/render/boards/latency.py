@@ -191,7 +191,7 @@ def _rank_models(thresholds: Thresholds) -> Panel:
             Column("p50", measure(0.5), "s", 2), Column("p95", measure(0.95), "s", 2, latency), Column("p99", measure(0.99), "s", 2),
             Column("First token, p95", _WHOLE.quantile(0.95, _FIRST_TOKEN, by=by), "s", 2, first),
             Column("Gap, p95", rename(_WHOLE.quantile(0.95, _GAPS, by=NAMED)), "s", 3),
-            Column("Generation speed", _WHOLE.quantile(0.5, _SPEED, by=by), "suffix:tok/s", 0, speed),
+            Column("Speed", _WHOLE.quantile(0.5, _SPEED, by=by), "suffix:tok/s", 0, speed),
         ),
         height=10,
     )  # fmt: skip

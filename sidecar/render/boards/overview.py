@@ -265,7 +265,7 @@ def _rank_models(thresholds: Thresholds) -> Panel:
             Column("Error ratio", error_ratio(_WHOLE, by), "percentunit", 2, grade_colors(thresholds.error_ratio)),
             Column("Latency, p95", rename(_WHOLE.quantile(0.95, OPERATION, by=NAMED)), "s", 2, grade_colors(thresholds.latency_p95)),
             Column("First token, p95", _WHOLE.quantile(0.95, _FIRST_TOKEN, by=by), "s", 2, band_colors(thresholds.time_to_first_token_p95)),
-            Column("Generation speed", _WHOLE.quantile(0.5, _SPEED, by=by), "suffix:tok/s", 0, speed),
+            Column("Speed", _WHOLE.quantile(0.5, _SPEED, by=by), "suffix:tok/s", 0, speed),
             Column("Tokens", tokens, "short"),
             Column("Cost", cost, "currencyUSD", 2),
         ),

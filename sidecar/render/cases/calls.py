@@ -6,7 +6,7 @@ from typing import Final
 from sidecar.catalogue import HTTP_EDGES
 from sidecar.exchange import SERVICE_ERRORS, Ending
 from sidecar.render.alerting import Severity
-from sidecar.render.cases.case import Case
+from sidecar.render.cases.case import Case, Check
 from sidecar.render.cases.judged import Judged, judge
 from sidecar.render.cases.series import Series, Subject, grow, grow_histogram, just_enough, list_near, name_series, spread, watch
 from sidecar.render.figures import print_duration, print_percentage
@@ -27,6 +27,7 @@ def list_cases(terms: Terms) -> tuple[Case, ...]:
         _check_errors(terms),
         _check_whose_errors(terms),
         *_judge_rate_limited(terms),
+        _check_whose_calls(terms),
         *_judge_tools(terms),
         _check_tool_errors(terms),
     )
@@ -61,6 +62,15 @@ def _draw_mean(labels: Mapping[str, str], value: float, per_minute: float, until
 
 def _draw_p95(labels: Mapping[str, str], value: float, per_minute: float, until: int | None = None) -> tuple[Series, ...]:
     return grow_histogram(_DURATION, {**_HTTP, **labels}, spread(HTTP_EDGES, 0.95, value), per_minute, until)
+
+
+def _check_whose_calls(terms: Terms) -> Case:
+    """Another application may have metrics of the same names, which the conventions gave them: its calls are not ours to judge."""
+    slow = 2 * max(terms.thresholds.mean_latency.limits + terms.thresholds.latency_p95.limits)
+    labels, per_minute = {"job": "other", "http_route": "/", **_HTTP}, float(terms.traffic.timed_calls)
+    series = (*_draw_mean(labels, slow, per_minute)[1:], *_draw_p95(labels, slow, per_minute))
+    checks = tuple(Check("40m", name) for name in ("LLMHighAverageLatency", "LLMHighLatencyP95"))
+    return Case("Slow calls of an application that is no sidecar are nobody's alarm.", series, checks, foreign=True)
 
 
 def _judge_errors(terms: Terms) -> tuple[Case, ...]:

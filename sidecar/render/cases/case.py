@@ -14,6 +14,10 @@ from sidecar.render.yaml_text import dump_yaml
 from sidecar.thresholds import Links
 
 _ACTION: Final = re.compile(r"\{\{\s*(.*?)\s*\}\}")
+# Of a metric that is not ours alone: the labels of its target.
+_SHARED_NAME: Final = re.compile(r'(?:http_server|gen_ai)_\w+\{(job="[^"]*",instance="[^"]*")')
+_BUILD: Final = "llm_sidecar_build_info"
+_ALL_THE_TIME: Final = "1x5000"
 _LABEL: Final = re.compile(r"(urlquery )?\$labels\.(\w+)")
 
 
@@ -49,6 +53,7 @@ class Case(NamedTuple):
     checks: tuple[Check, ...]
     interval: str = "1m"
     readings: tuple[Reading, ...] = ()
+    foreign: bool = False  # another application's: no sidecar is there
 
 
 def render_cases(cases: Sequence[Case], groups: Sequence[Group], links: Links, rule_file: str) -> str:
@@ -80,12 +85,20 @@ def _build_case(case: Case, alerts: Mapping[str, Alert], links: Links) -> dict[s
     found: dict[str, Any] = {
         "name": case.name,
         "interval": case.interval,
-        "input_series": [{"series": series, "values": values} for series, values in case.series],
+        "input_series": [{"series": series, "values": values} for series, values in (*case.series, *_list_sidecars(case))],
         "alert_rule_test": [_build_check(check, alerts[check.alert], links) for check in case.checks],
     }
     if case.readings:
         found["promql_expr_test"] = [_build_reading(reading) for reading in case.readings]
     return found
+
+
+def _list_sidecars(case: Case) -> list[tuple[str, str]]:
+    """Return what tells the targets of a case to be sidecars, where it has metrics that others may have as well."""
+    if case.foreign or any(series.startswith(_BUILD) for series, _ in case.series):
+        return []
+    targets = dict.fromkeys(found[1] for series, _ in case.series if (found := _SHARED_NAME.match(series)))
+    return [(f'{_BUILD}{{{target},version="1",python="3"}}', _ALL_THE_TIME) for target in targets]
 
 
 def _build_check(check: Check, alert: Alert, links: Links) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Paces come in order: the limit of each is lower than that of the one before, its
 fail just beyond one limit are told by that pace first, and by those after it only much later.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -11,16 +12,18 @@ from sidecar.exchange import SERVICE_ERRORS, Ending
 from sidecar.render.cases.case import Case, Check, Firing, Reading
 from sidecar.render.cases.series import NEAR, Phase, Series, climb, just_enough, name_series, too_few
 from sidecar.render.figures import print_percentage
-from sidecar.render.rules.objective import RATIO, Pace, allow_errors, list_paces, print_window
+from sidecar.render.rules.objective import RATIO, Pace, allow_errors, list_paces
 from sidecar.thresholds import Terms
 
 _ALERT: Final = "LLMErrorBudgetBurn"
 _REQUESTS: Final = "llm_sidecar_requests_total"
 _MANY: Final = 3  # times what a short window needs, per minute
-# Calm before an outage, in shorter windows: the longer one knows of it, the shorter does not. No more than that, for it takes its time.
-_CALM: Final = 1.25
-# An outage that is over while the longer window still remembers it: minutes of it, and minutes until the short window has forgotten.
-_OUTAGES: Final = {5: (8, 14), 30: (20, 45), 120: (70, 165), 360: (200, 460)}
+# Minutes without an outage, by the shorter window: the longer one knows of them, the shorter does not.
+_CALMS: Final = {5: 8, 30: 120, 120: 240, 360: 480}
+_ALWAYS: Final = 0.9  # of the limit: what fails without an outage
+# An outage that is over while the longer window still remembers it: minutes of it, and the minute at which the short window has
+# forgotten, before the pace after this one tells.
+_OUTAGES: Final = {5: (8, 14), 30: (20, 57), 120: (50, 177), 360: (60, 428)}
 _FIRST_MIN: Final = 6  # minutes until a rate over 5 minutes is one of 5 minutes
 _TIMES: Final = 2.8  # the limit: less than that of the pace before
 
@@ -73,24 +76,29 @@ def _check_limit(terms: Terms, pace: Pace) -> Case:
 
 
 def _check_short_outage(terms: Terms, pace: Pace) -> Case:
-    """A short window alone would tell of it: it is beyond its limit for longer than the hold."""
-    calm = max(30, int(_CALM * pace.short_min))
-    # Minutes of failures: more than the shorter window allows, and less than those that the longer one knows of.
-    failed = allow_errors(terms, pace) * (pace.short_min + calm) / 2
-    minutes = max(5, int(failed) + 1)
-    series = _draw("app", _MANY * terms.traffic.calls, (0, calm), (failed / minutes, minutes), (0, pace.short_min))
-    told = calm + minutes + pace.hold_min
-    name = f"An outage after {print_window(calm)} without failures that is short of what {pace.long} allow is not told."
-    return Case(name, tuple(series), (Check(f"{told}m", _ALERT),))
+    """A short window alone would tell of it: it is beyond its limit for longer than the hold, the longer one never."""
+    limit, calm = allow_errors(terms, pace), _CALMS[pace.short_min]
+    # Minutes of failures at the limit, on top of what always fails: not enough for the longer window to be beyond its limit.
+    more = min(0.4 * pace.short_min, 0.9 * (1 - _ALWAYS) * calm)
+    minutes = max(2, math.ceil(more * limit / (1 - _ALWAYS * limit)))
+    outage = (limit * (_ALWAYS + more / minutes), minutes)
+    # A window of 5 minutes knows of an outage at once; the rates that longer ones are made of a little later.
+    told = calm + minutes + pace.hold_min + (_FIRST_MIN if pace.short_min > 5 else 0)
+    series = _draw("app", _MANY * terms.traffic.calls, (limit * _ALWAYS, calm), outage, (limit * _ALWAYS, pace.short_min))
+    # Of those after it both windows are beyond their lower limits. The first minutes weigh less: 5 of them as much as 3.
+    share = limit * (_ALWAYS + more / (told - 2))
+    later = [each for each in list_paces(terms) if each.short_min > pace.short_min and each.hold_min + _FIRST_MIN <= told]
+    name = f"An outage that {pace.short} are full of and {pace.long} are not is not told."
+    return Case(name, tuple(series), (Check(f"{told}m", _ALERT, tuple(_fire(each, "app", share) for each in later)),))
 
 
 def _check_end(terms: Terms, pace: Pace) -> Case:
     """A longer window alone would go on telling of it."""
     outage, over = _OUTAGES[pace.short_min]
-    share = min(1.0, _TIMES * allow_errors(terms, pace))
-    series = _draw("app", _MANY * terms.traffic.calls, (share, outage), (0, over))
+    limit = allow_errors(terms, pace)
+    shares = (min(1.0, _TIMES * limit), outage), ((1 - NEAR) * limit, over - outage)
     name = f"An outage that {pace.short} have nothing of is over, though {pace.long} remember it."
-    return Case(name, tuple(series), (Check(f"{over}m", _ALERT),))
+    return Case(name, tuple(_draw("app", _MANY * terms.traffic.calls, *shares)), (Check(f"{over}m", _ALERT),))
 
 
 def _check_traffic(terms: Terms, pace: Pace) -> Case:
@@ -125,6 +133,6 @@ def _check_endings(terms: Terms, pace: Pace) -> Case:
 def _check_idle(terms: Terms, paces: Sequence[Pace]) -> Case:
     """A ratio of nothing would be no number, and look like a value."""
     series = (*_draw("app", _MANY * terms.traffic.calls, (1, 10)), *_draw("idle", 0, (1, 10)))
-    windows = {window for pace in paces for window in (pace.long, pace.short)}
-    reading = Reading("8m", f'count by (job) ({{__name__=~"{RATIO}.*"}})', (('{job="app"}', len(windows)),))
-    return Case("Where there were no calls, there is no share of them that failed.", series, (), readings=(reading,))
+    windows = dict.fromkeys(window for pace in paces for window in (pace.long, pace.short))
+    readings = tuple(Reading("8m", f"{RATIO}{window}", ((f'{RATIO}{window}{{job="app"}}', 1.0),)) for window in windows)
+    return Case("Where there were no calls, there is no share of them that failed.", series, (), readings=readings)

@@ -22,6 +22,11 @@ def sum_over_target(inner: str, *labels: str) -> str:
     return f"sum without ({', '.join((TARGET, *labels))}) (\n  {inner}\n)"
 
 
+def of_sidecars(vector: str) -> str:
+    """Return what a vector has of targets that are sidecars: other applications have metrics of the conventions' names, too."""
+    return f"{vector}\n  and on (job, instance) llm_sidecar_build_info"
+
+
 def list_limits(threshold: Threshold) -> dict[Severity, float]:
     """Return the limits that a threshold has, the lightest severity first."""
     limits = {Severity.INFO: threshold.info, Severity.WARNING: threshold.warning, Severity.CRITICAL: threshold.critical}

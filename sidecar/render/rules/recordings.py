@@ -10,14 +10,14 @@ from typing import Final
 from sidecar.exchange import SERVICE_ERRORS
 from sidecar.render.alerting import TARGET, Recording
 from sidecar.render.figures import write_number
-from sidecar.render.rules.forms import list_bands, sum_over_target
+from sidecar.render.rules.forms import list_bands, of_sidecars, sum_over_target
 from sidecar.thresholds import FAILING_ERROR_RATIO, Terms
 
 _CALL: Final = ("provider", "model", "ending")
 _HTTP: Final = ("http_request_method", "http_response_status_code", "url_scheme", "error_type")
 _ERRORS: Final = "|".join(sorted(SERVICE_ERRORS))
-_HTTP_COUNT: Final = "rate(http_server_request_duration_seconds_count[5m])"
-_HTTP_SUM: Final = "rate(http_server_request_duration_seconds_sum[5m])"
+_HTTP_COUNT: Final = of_sidecars("rate(http_server_request_duration_seconds_count[5m])")
+_HTTP_SUM: Final = of_sidecars("rate(http_server_request_duration_seconds_sum[5m])")
 _FIRST_TOKEN: Final = "llm_sidecar_time_to_first_token_seconds"
 _TOKENS_PER_SECOND: Final = "llm_sidecar_output_tokens_per_second"
 
@@ -120,9 +120,9 @@ def _record_upstreams() -> tuple[Recording, ...]:
 
 
 def _record_tools() -> tuple[Recording, ...]:
-    failed = sum_over_target('rate(gen_ai_execute_tool_duration_seconds_count{error_type!~"|4.."}[5m])', "error_type")
+    failed = sum_over_target(of_sidecars('rate(gen_ai_execute_tool_duration_seconds_count{error_type!~"|4.."}[5m])'), "error_type")
     return (
-        Recording(TOOL_CALLS, sum_over_target("rate(gen_ai_execute_tool_duration_seconds_count[5m])", "error_type")),
+        Recording(TOOL_CALLS, sum_over_target(of_sidecars("rate(gen_ai_execute_tool_duration_seconds_count[5m])"), "error_type")),
         Recording(TOOL_ERROR_RATIO, f"(\n{_indent(failed)}\n  or 0 * {TOOL_CALLS}\n)\n/ ({TOOL_CALLS} > 0)"),
     )
 
@@ -131,16 +131,16 @@ def _record_latency() -> tuple[Recording, ...]:
     return (
         Recording(HTTP_CALLS, sum_over_target(_HTTP_COUNT, *_HTTP)),
         Recording(HTTP_MEAN, f"{sum_over_target(_HTTP_SUM, *_HTTP)}\n/ ({HTTP_CALLS} > 0)"),
-        Recording(HTTP_P95, _quantile(0.95, "http_server_request_duration_seconds", *_HTTP)),
+        Recording(HTTP_P95, _quantile(0.95, of_sidecars("rate(http_server_request_duration_seconds_bucket[5m])"), *_HTTP)),
     )
 
 
 def _record_streams() -> tuple[Recording, ...]:
     return (
         Recording(FIRST_TOKEN_STREAMS, sum_over_target(f"rate({_FIRST_TOKEN}_count[5m])")),
-        Recording(FIRST_TOKEN_P95, _quantile(0.95, _FIRST_TOKEN)),
+        Recording(FIRST_TOKEN_P95, _quantile(0.95, f"rate({_FIRST_TOKEN}_bucket[5m])")),
         Recording(SPEED_STREAMS, sum_over_target(f"rate({_TOKENS_PER_SECOND}_count[5m])")),
-        Recording(SPEED_MEDIAN, _quantile(0.5, _TOKENS_PER_SECOND)),
+        Recording(SPEED_MEDIAN, _quantile(0.5, f"rate({_TOKENS_PER_SECOND}_bucket[5m])")),
     )
 
 
@@ -180,8 +180,8 @@ def _record_grade(terms: Terms) -> tuple[Recording, ...]:
     return Recording(JOB_ERROR_RATIO, calls_ratio), Recording(_JOB_MEAN, mean), Recording(GRADE, grade)
 
 
-def _quantile(q: float, histogram: str, *labels: str) -> str:
-    inner = sum_over_target(f"rate({histogram}_bucket[5m])", *labels)
+def _quantile(q: float, buckets: str, *labels: str) -> str:
+    inner = sum_over_target(buckets, *labels)
     return f"histogram_quantile({q:g},\n{_indent(inner)}\n)"
 
 

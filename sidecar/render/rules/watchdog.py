@@ -26,7 +26,7 @@ def list_rules(terms: Terms) -> tuple[Alert, ...]:
                 "Where it is silent: whether Prometheus runs, has loaded the rules (`/rules`) and reaches Alertmanager (`/status`); "
                 "whether Alertmanager runs and its receiver takes messages (`alertmanager_notifications_failed_total`).",
                 "Mend what does not work. Send it to a service that raises the alarm when it stays away: nothing that it watches can.",
-                ('ALERTS{alertname="LLMWatchdog"}',),
+                ('count by (alertname, severity) (ALERTS{alertstate="firing"})',),
             ),
         ),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sidecar.render.alerting import Alert, Article, Group, Severity, Tier, render_rules
+from sidecar.render.alerting import Alert, Article, Group, Severity, Tier, build_rules, render_rules
 from sidecar.render.cases.case import Case, Check, Firing, Reading, expand, render_cases
 from sidecar.render.figures import print_duration
 from sidecar.thresholds import Links
@@ -79,6 +79,19 @@ def test_expected_annotations_are_the_alerts_own() -> None:
             "dashboard_url": "https://grafana.example/d/llm-sidecar-overview?var-job=a+b%26c&var-model=",
         }
         for summary, limit in (("Late.", "3s"), ("Very late.", "1m 30s"))
+    ]
+
+
+def test_tiers_of_one_severity_are_told_apart_by_their_labels() -> None:
+    """The limit that is expected is that of the tier with the labels that fire."""
+    tiers = tuple(Tier(Severity.WARNING, "late", "", "Late.", limit, (("long", limit),)) for limit in ("1h", "6h"))
+    group = Group("late", (ALERT._replace(tiers=tiers),))
+    case = CASE._replace(checks=(Check("10m", "LLMLate", (Firing(Severity.WARNING, LABELS | {"long": "6h"}, "9s"),)),), readings=())
+    (expected,) = yaml.safe_load(render_cases([case], [group], LINKS, "rules.yml"))["tests"][0]["alert_rule_test"][0]["exp_alerts"]
+    assert expected["exp_labels"] == LABELS | {"long": "6h", "severity": "warning"}
+    assert expected["exp_annotations"]["description"].endswith("above the limit of 6h.")
+    assert [rule["labels"] for rule in build_rules([group], LINKS)["groups"][0]["rules"]] == [
+        {"severity": "warning", "long": limit} for limit in ("1h", "6h")
     ]
 
 
