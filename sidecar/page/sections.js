@@ -47,11 +47,13 @@ export function showTiles({ metrics }) {
 }
 
 function tellBreaker(upstream) {
+  if (upstream.forced.includes('disabled')) {
+    return make('span', { class: 'pill calm' }, 'off');
+  }
   const [tone, name] = BREAKERS[upstream.breaker];
   const groups = Object.entries(upstream.groups).filter(([group]) => group !== 'default').map(([group, state]) => `${group} ${words(state)}`);
   const notes = [
-    upstream.retry_after_s && !upstream.forced.length ? `again in ${duration(upstream.retry_after_s)}` : '',
-    upstream.forced.length ? `held ${upstream.forced.join(', ')} by an operator` : '', ...groups,
+    upstream.forced.length ? 'held so by an operator' : upstream.retry_after_s ? `again in ${duration(upstream.retry_after_s)}` : '', ...groups,
   ].filter(Boolean);
   return [make('span', { class: `pill ${tone}` }, name), notes.length ? make('small', {}, ` ${notes.join(' · ')}`) : ''];
 }
@@ -74,7 +76,7 @@ export function showUpstreams(upstreams, summary) {
   const measured = (read) => ({ name }) => read(summary?.upstreams[name] ?? {});
   fillTable(find('upstreams'), 'Upstreams, with the last hour of each', [
     ['Name', ({ name, pools }) => [name, pools.length ? make('small', {}, ` in ${pools.join(', ')}`) : '']],
-    ['Health', tellHealth],
+    ['Health', tellHealth, 'whole'],
     ['Breaker', tellBreaker],
     ['In use', ({ in_use: used, concurrency }) => `${used} of ${count(concurrency)}`, 'number wide'],
     ['Requests', measured((each) => count(each.requestCount)), 'number'],

@@ -66,7 +66,7 @@ class Hour:
             id=f"{self._draw.getrandbits(64):016x}", accepted=began, accepted_ns=self.wall_ns() - round(took_s * 1e9), ended=now,
             ending=Ending.CUT if is_failing else Ending.COMPLETED, upstream="second" if is_failing else "first",
             attempts=(first, last), asked=Asked(model=self._draw.choice(("large", "small")), stream=True), cost=Cost(0.002, "table"),
-            usage=Usage(100, 0, 0, round(took_s * 40), 0), 
+            usage=Usage(100, 0, 0, round(took_s * 40), 0),
             seen=make_seen(first_chunk=first_token, first_token=first_token, last_chunk=now),
         )  # fmt: skip
         self.window.observe(record)

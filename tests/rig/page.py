@@ -30,7 +30,7 @@ class View(NamedTuple):
     wide: bool  # it has to be scrolled sideways
     text: str
     labels: list[str]  # of the charts
-    bytes: int  # of all answers, unpacked
+    bytes: int  # that came over the network
 
     @property
     def barriers(self) -> list[dict[str, Any]]:

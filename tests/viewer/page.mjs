@@ -24,15 +24,17 @@ async function open(browser, told, view) {
   page.on('console', (message) => ['error', 'warning'].includes(message.type()) && seen.console.push(message.text()));
   page.on('pageerror', (error) => seen.console.push(String(error)));
   page.on('request', (request) => request.url().startsWith(told.url) || seen.foreign.push(request.url()));
-  page.on('response', async (response) => { seen.bytes += (await response.body().catch(() => '')).length; });
+  const session = await context.newCDPSession(page);
+  session.on('Network.loadingFinished', ({ encodedDataLength }) => { seen.bytes += encodedDataLength; });
+  await session.send('Network.enable');
   await page.goto(told.url);
   await page.waitForSelector(told.awaited, { timeout: PATIENCE_MS });
   await page.waitForTimeout(SETTLE_MS);
-  return { page, seen, context };
+  return { page, seen, context, session };
 }
 
 async function look(browser, told, view) {
-  const { page, seen, context } = await open(browser, told, view);
+  const { page, seen, context, session } = await open(browser, told, view);
   const details = page.locator('#failures-list details').first();
   if (await details.count()) {
     await details.locator('summary').click();
@@ -44,7 +46,6 @@ async function look(browser, told, view) {
     await page.screenshot({ path: view.picture, fullPage: true, animations: 'disabled' });
   }
   // By the debugging protocol: the page's own policy allows no foreign script.
-  const session = await context.newCDPSession(page);
   const run = async (expression) => (await session.send('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true })).result.value;
   await run(`${await readFile(AXE, 'utf8')};0`);
   const axe = await run('axe.run(document).then((found) => found.violations.map(({id, impact, nodes}) => ({id, impact, nodes: nodes.map((node) => node.html)})))');
