@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from sidecar.config import Settings
 from sidecar.core.admit.budgets import Accounts
+from sidecar.core.reckon.checks import LedgerView, SharedView
 from sidecar.edge.files import read_encryption_key, read_secret
 from sidecar.edge.tasks import spawn
 from sidecar.edge.telemetry.account_announcements import AccountAnnouncements
@@ -151,6 +152,14 @@ class Economy:
         """Return entries and bytes of each level of the cache in this process; nothing where there is none."""
         levels = self._levels
         return {} if levels is None else {level: (levels.entries[level], levels.bytes[level]) for level in levels.entries}
+
+    def describe_shared(self) -> SharedView | None:
+        """Return how the place stands that sidecars share; None where there is none."""
+        return None if self._shared is None else SharedView(self._shared.is_up, self._shared.problem)
+
+    def describe_ledger(self) -> LedgerView | None:
+        """Return whether what is spent is written down; None where it need not be."""
+        return None if self._ledger is None else LedgerView(self._ledger.problem)
 
     def _reach_shared(self, draw: Callable[[], float]) -> Shared:
         from sidecar.edge.shared.shared import Shared

@@ -33,7 +33,7 @@ _KEPT: Final = "private, no-cache"
 _LINKS: Final[Mapping[str, str]] = {
     "/metrics": "Metrics", "/health": "Health report", "/-/healthy": "Liveness", "/-/ready": "Readiness", "/api/performance": "Performance",
     "/api/alerts": "Alerts", "/api/trends": "Trends", "/api/upstreams": "Upstreams", "/api/decisions": "Decisions",
-    "/api/budgets": "Budgets", "/debug/exchanges": "Last calls", "/debug/metrics": "Process",
+    "/api/budgets": "Budgets", "/api/events": "Events", "/debug/exchanges": "Last calls", "/debug/metrics": "Process",
 }  # fmt: skip
 
 
