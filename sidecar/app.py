@@ -104,11 +104,7 @@ class Sidecar:
             settings, source, self._places, self._clock, self._switchboard, self._economy, self._meter,
             is_ready=lambda: self._ready, data_url=lambda: self.data_url,
         )  # fmt: skip
-        routing = self._switchboard.routing
-        self._insight = Insight(
-            settings, self._clock, self._meter, self._log,
-            Sources(self._economy.describe_levels, self._vitals.collect, routing.note_quality, routing.describe),
-        )  # fmt: skip
+        self._insight = Insight(settings, self._clock, self._meter, self._log, self._name_sources())
         self._vitals.describe_journal = self._insight.describe_journal
         self._memory = Memory()
         self._tracer: Tracer | None = None
@@ -118,6 +114,10 @@ class Sidecar:
         self._ready = False
         self.data_url = ""
         self.admin_url = ""
+
+    def _name_sources(self) -> Sources:
+        routing = self._switchboard.routing
+        return Sources(self._economy.describe_levels, self._vitals.collect, routing.note_quality, routing.describe)
 
     async def start(self) -> None:
         """Open both ports. Nothing is half-started: what was opened is closed again on failure."""
