@@ -26,7 +26,7 @@ from sidecar.edge.documents import read_document
 from sidecar.edge.files import read_keys, read_token
 from sidecar.edge.inbound.admin import AdminServer, has_fast_parser
 from sidecar.edge.inbound.api import make_budgets, make_changes, make_comparison
-from sidecar.edge.inbound.pages import make_pages
+from sidecar.edge.inbound.pages import make_pages, make_status_page
 from sidecar.edge.inbound.server import DataServer
 from sidecar.edge.memory import Memory
 from sidecar.edge.outbound.upstreams import Upstreams
@@ -104,10 +104,7 @@ class Sidecar:
             settings, source, self._places, self._clock, self._switchboard, self._economy, self._meter,
             is_ready=lambda: self._ready, data_url=lambda: self.data_url,
         )  # fmt: skip
-        self._insight = Insight(
-            settings, self._clock, self._meter, self._log,
-            Sources(self._economy.describe_levels, self._vitals.collect, self._switchboard.routing.note_quality),
-        )  # fmt: skip
+        self._insight = Insight(settings, self._clock, self._meter, self._log, self._name_sources())
         self._vitals.describe_journal = self._insight.describe_journal
         self._memory = Memory()
         self._tracer: Tracer | None = None
@@ -117,6 +114,10 @@ class Sidecar:
         self._ready = False
         self.data_url = ""
         self.admin_url = ""
+
+    def _name_sources(self) -> Sources:
+        routing = self._switchboard.routing
+        return Sources(self._economy.describe_levels, self._vitals.collect, routing.note_quality, routing.describe)
 
     async def start(self) -> None:
         """Open both ports. Nothing is half-started: what was opened is closed again on failure."""
@@ -164,7 +165,7 @@ class Sidecar:
 
     def _make_admin(self, settings: Settings) -> AdminServer:
         shown = [(route.prefix, _show_target(settings, route)) for route in settings.routes]
-        pages = make_pages(Exposition(self._meter), lambda: self._ready, shown, lambda: self.data_url)
+        pages = make_pages(Exposition(self._meter), lambda: self._ready)
         routing, probes = self._switchboard.routing, self._switchboard.probes
         told = make_comparison(settings, self._places, self._clock, routing.describe, probes.describe)
         changes = {**make_changes(settings.upstreams, self._switchboard.force), **self._insight.changes}
@@ -172,7 +173,8 @@ class Sidecar:
         if spending is not None:
             spent, halts = make_budgets(list_accounts(settings), spending.describe, spending.halt)
             told, changes = {**told, **spent}, {**changes, **halts}
-        return AdminServer({**pages, **self._insight.paths, **told}, changes, token=self._token)
+        paths = {**pages, **self._insight.paths, **told}
+        return AdminServer({**make_status_page(shown, lambda: self.data_url, paths), **paths}, changes, token=self._token)
 
     def _start_capture(self, content: Content) -> "Callable[[Said], Presentable] | None":
         """Have content written to its file, or return what makes it presentable for spans."""

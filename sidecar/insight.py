@@ -1,10 +1,11 @@
 """What a sidecar knows of its own calls without anybody scraping it: statistics of the last hour, the last calls, what is told of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from sidecar.config import Calls, Settings
+from sidecar.core.choose.views import UpstreamView
 from sidecar.core.reckon.feedback import Answers
 from sidecar.core.reckon.health import Check
 from sidecar.core.reckon.hours import Hours
@@ -14,6 +15,7 @@ from sidecar.edge.inbound.admin import Change, Respond
 from sidecar.edge.inbound.api import make_history
 from sidecar.edge.inbound.feedback import make_events, make_feedback
 from sidecar.edge.inbound.health import Health
+from sidecar.edge.inbound.live import Live
 from sidecar.edge.inbound.log_level import make_log_level
 from sidecar.edge.inbound.statistics import Statistics
 from sidecar.edge.inbound.trends import Trends
@@ -37,6 +39,7 @@ class Sources(NamedTuple):
     describe_cache: Callable[[], Mapping[str, tuple[int, int]]]  # entries and bytes of each level in this process
     collect_health: Callable[[Present], Mapping[str, Check]]  # every check
     rate: Callable[[str, float, float], None]  # an upstream, how good one of its answers was, when that was said
+    describe_upstreams: Callable[[float], Sequence[UpstreamView]]  # all of them, at a moment
 
 
 class Insight:
@@ -52,6 +55,8 @@ class Insight:
         directory = settings.journal.directory
         past = None if directory is None else Past(Path(directory).absolute(), clock)
         trends = Trends(settings, window, guarded.flush, clock, past)
+        pools = {name: pool.upstreams for name, pool in settings.pools.items()}
+        live = Live(window, guarded.flush, statistics.show, recent, clock, sources.describe_upstreams, pools, sources.describe_cache)
         self._health = Health(sources.collect_health, clock)
         self._journal: Journal | None = None
         sinks: list[Sink] = [guarded, recent, answered]
@@ -66,7 +71,8 @@ class Insight:
         events, noted = make_events(clock, meter, log)
         self.sinks: tuple[Sink, ...] = tuple(sinks)
         self.paths: Mapping[str, Respond] = {
-            **statistics.list_paths(), **self._health.list_paths(), **trends.list_paths(), **make_history(recent), **told, **events,
+            **statistics.list_paths(), **live.list_paths(), **self._health.list_paths(), **trends.list_paths(), **make_history(recent),
+            **told, **events,
         }  # fmt: skip
         self.changes: Mapping[str, Change] = {
             **statistics.list_changes(), **changed, **noted, **make_feedback(answers, answered.flush, clock, meter, sources.rate),

@@ -240,14 +240,17 @@ class Court:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return [mutant for mutant, caught in zip(mutants, pool.map(self._is_caught, mutants), strict=True) if not caught]
 
-    def list_failed(self) -> list[str]:
-        """Return the rules of which a trial fails as they are: whatever is changed, such a trial would seem to notice."""
-        rules = [(suite, rule) for suite in self._suites.values() for rule in suite.list_rules()]
-        as_they_are = [Mutant(suite.file, name_rule(rule), "nothing", rule) for suite, rule in rules]
-        caught = {(mutant.file, mutant.name) for mutant in as_they_are} - {
-            (mutant.file, mutant.name) for mutant in self.list_escaped(as_they_are)
+    def list_failed(self) -> list[Trial]:
+        """Return the trials that rules fail as they are: whatever is changed, such a trial would seem to notice."""
+        trials = {
+            (trial, suite.file): suite.list_rules()
+            for suite in self._suites.values()
+            for rule in suite.list_rules()
+            for trial in self._list_trials(suite.file, name_rule(rule), None)
         }
-        return sorted(name for _, name in caught)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            failed = pool.map(lambda each: is_failed(_trim(each[1], each[0][0]), each[0][0].cases), trials.items())
+            return [trial for (trial, _), fails in zip(trials, failed, strict=True) if fails]
 
     def _find_trials(self, file: str, name: str, tier: int | None) -> tuple[Trial, ...]:
         """Return trials for each reader of a rule, the shortest first: the first that notices is enough."""

@@ -14,7 +14,7 @@ from sidecar.insight import Insight, Sources
 from tests.edge.outbound.doubles import FakeClock
 from tests.edge.telemetry.records import make_record
 
-SOURCES = Sources(dict, lambda present: {}, lambda *said: None)
+SOURCES = Sources(dict, lambda present: {}, lambda *said: None, lambda now: [])
 
 
 async def test_a_record_is_told_by_every_path_at_once() -> None:
@@ -27,6 +27,9 @@ async def test_a_record_is_told_by_every_path_at_once() -> None:
     response = await insight.paths["/api/performance"](make_mocked_request("GET", "/api/performance"))
     assert isinstance(response, web.Response) and isinstance(response.body, bytes)
     assert json.loads(response.body)["metrics"]["requestCount"] == 1
+    response = await insight.paths["/api/live"](make_mocked_request("GET", "/api/live"))
+    assert isinstance(response, web.Response) and isinstance(response.body, bytes)
+    assert [point[1] for point in json.loads(response.body)["points"]] == [1]
     assert {"/health", "/api/trends"} <= insight.paths.keys()
     assert insight.changes.keys() == {"/api/performance/reset", "/-/log-level", "/api/events", "/api/feedback"}
 

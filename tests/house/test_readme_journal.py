@@ -12,7 +12,7 @@ from sidecar.edge.files import load
 from tests.house.source import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PART = README[README.index("### The journal") : README.index("\n## When an upstream fails")]
+PART = README[README.index("### The journal") : README.index("\n### A report")]
 SPANS = re.findall(r"`([^`\n]+)`", PART)
 
 

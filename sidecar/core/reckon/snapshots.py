@@ -6,7 +6,7 @@ alone a file is read again, and so the hours of a day add up to the day without 
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -22,12 +22,14 @@ DAY_S: Final = 86_400
 WHOSE_MAX: Final = 500  # in one snapshot; calls of further providers and models are added up as other
 OTHER: Final = "other"
 NOBODY: Final = "none"
-_VERSION: Final = "1.0"
+VERSION: Final = "1.0"
 _NAMES: Final = {HOUR_S: "hourly_%Y%m%d_%H.json", DAY_S: "daily_%Y%m%d.json"}
 _NAMED: Final = {HOUR_S: re.compile(r"hourly_\d{8}_\d{2}\.json"), DAY_S: re.compile(r"daily_\d{8}\.json")}
 
-_Count = Annotated[int, msgspec.Meta(ge=0)]
-_Sum = Annotated[float, msgspec.Meta(ge=0)]
+_NUMBER_MAX: Final = 2**53  # up to it every reader of JSON has integers exactly (RFC 8259, section 6); and sums of sums stay finite
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=_NUMBER_MAX)]
+_Sum = Annotated[float, msgspec.Meta(ge=0, le=_NUMBER_MAX)]
 
 
 class Snapshot:
@@ -101,7 +103,7 @@ class _Buckets(msgspec.Struct, gc=False):
     total: _Sum
     minimum: _Sum | None
     maximum: _Sum | None
-    counts: dict[int, Annotated[int, msgspec.Meta(ge=1)]]
+    counts: dict[int, Annotated[int, msgspec.Meta(ge=1, le=_NUMBER_MAX)]]
 
 
 class _Calls(msgspec.Struct, gc=False):
@@ -136,24 +138,17 @@ def write_snapshot(snapshot: Snapshot, saved_ns: int, uptime_s: float) -> bytes:
     """Return the file's content. `saved_ns`: now, since the epoch; `uptime_s`: for how long the sidecar runs."""
     total = snapshot.total
     seconds = int(uptime_s)
+    tokens = {whose: tally.input_tokens + tally.output_tokens for whose, tally in sorted(snapshot.calls.items()) if tally.usages}
+    told = show_tally(total)
     shown: dict[str, Any] = {
-        "version": _VERSION,
+        "version": VERSION,
         "saved_at": show_wall(saved_ns),
         "uptime_seconds": seconds,
         "uptime_formatted": f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}",
-        "began": _show_moment(snapshot.began),
-        "ended": _show_moment(snapshot.ended),
-        "requests": total.requests,
-        "response_times": _show_sketch(total.durations, 1000),
-        "time_to_first_token": _show_sketch(total.first_tokens, 1000),
-        "tokens_per_second": _show_sketch(total.speeds, 1),
-        "errors": {
-            "total": total.errors,
-            "by_ending": {ending: count for ending, count in sorted(total.endings.items()) if ending in SERVICE_ERRORS},
-        },
-        "cache": {"hits": total.hits, "misses": total.lookups - total.hits, "hit_rate": total.hit_ratio},
-        "cost_usd": round(total.cost_usd, 9) if total.costs else None,
-        "token_usage": _show_tokens(total, snapshot.calls),
+        "began": show_second(snapshot.began),
+        "ended": show_second(snapshot.ended),
+        **told,
+        "token_usage": {**told["token_usage"], "by_model": tokens},
         "sketch_error": ERROR,
         "calls": {whose: _pack(tally) for whose, tally in sorted(snapshot.calls.items())},
     }
@@ -166,7 +161,7 @@ def read_snapshot(data: bytes) -> Snapshot:
         file = _decode(data)
     except (msgspec.DecodeError, RecursionError, OverflowError):
         raise ValueError("not the JSON of a journal's file") from None
-    if file.version.partition(".")[0] != _VERSION.partition(".")[0]:
+    if file.version.partition(".")[0] != VERSION.partition(".")[0]:
         raise ValueError("of a version that is not known")
     if not math.isclose(file.sketch_error, ERROR):
         raise ValueError("with sketches of another error")
@@ -180,8 +175,31 @@ def read_snapshot(data: bytes) -> Snapshot:
     return snapshot
 
 
-def _show_moment(moment: int) -> str:
+def show_second(moment: int) -> str:
+    """Return seconds since the epoch as date and time."""
     return (datetime.fromtimestamp(0, UTC) + timedelta(seconds=moment)).isoformat().replace("+00:00", "Z")
+
+
+def show_tally(tally: Tally) -> dict[str, Any]:
+    """Return what some calls come to, rounded: milliseconds, null for what was not measured."""
+    known = bool(tally.usages)
+    return {
+        "requests": tally.requests,
+        "response_times": _show_sketch(tally.durations, 1000),
+        "time_to_first_token": _show_sketch(tally.first_tokens, 1000),
+        "tokens_per_second": _show_sketch(tally.speeds, 1),
+        "errors": {
+            "total": tally.errors,
+            "by_ending": {ending: count for ending, count in sorted(tally.endings.items()) if ending in SERVICE_ERRORS},
+        },
+        "cache": {"hits": tally.hits, "misses": tally.lookups - tally.hits, "hit_rate": tally.hit_ratio},
+        "cost_usd": round(tally.cost_usd, 9) if tally.costs else None,
+        "token_usage": {
+            "total_tokens": tally.input_tokens + tally.output_tokens if known else None,
+            "prompt_tokens": tally.input_tokens if known else None,
+            "completion_tokens": tally.output_tokens if known else None,
+        },
+    }
 
 
 def _show_sketch(sketch: Sketch, unit: float) -> dict[str, float | int | None]:
@@ -191,16 +209,6 @@ def _show_sketch(sketch: Sketch, unit: float) -> dict[str, float | int | None]:
     found = {"avg": sketch.mean, "min": bounds[0], "max": bounds[1], "p50": p50, "p95": p95, "p99": p99}
     shown: dict[str, float | int | None] = {name: None if value is None else round(value * unit, 3) for name, value in found.items()}
     return {**shown, "count": sketch.count}
-
-
-def _show_tokens(total: Tally, calls: Mapping[str, Tally]) -> dict[str, Any]:
-    known = bool(total.usages)
-    return {
-        "total_tokens": total.input_tokens + total.output_tokens if known else None,
-        "prompt_tokens": total.input_tokens if known else None,
-        "completion_tokens": total.output_tokens if known else None,
-        "by_model": {whose: tally.input_tokens + tally.output_tokens for whose, tally in sorted(calls.items()) if tally.usages},
-    }
 
 
 def _pack(tally: Tally) -> _Calls:

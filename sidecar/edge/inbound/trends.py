@@ -28,7 +28,7 @@ _LATELY: Final = {_MINUTE_S: 900.0, float(HOUR_S): 86_400.0}  # by the length of
 
 
 class _Live(NamedTuple):
-    """The last hour. `minutes`: those that are over, by their number on the monotonic clock."""
+    """The last hour. Minutes have the numbers that they have on the monotonic clock."""
 
     minutes: dict[int, Tally]
     upstreams: dict[str, Tally]
@@ -56,7 +56,7 @@ class Trends:
             hours = [] if self._past is None else await self._past.read()
             self._flush()
             present = Present(self._clock.now(), self._clock.wall_ns())
-            live = await self._add_up(present.now)
+            live = await self._add_up()
             span = self._list_minutes(present.now)
             moments = await self._read_minutes(live, span, present)
             shown = {
@@ -71,18 +71,16 @@ class Trends:
         """Return the numbers of the minutes that are over and of which the window tells wholly."""
         return range(int((now - self._window.span_s()) // _MINUTE_S) + 1, int(now // _MINUTE_S))
 
-    async def _add_up(self, now: float) -> _Live:
+    async def _add_up(self) -> _Live:
         live = _Live({}, {}, {})
-        is_over = self._list_minutes(now)
         added = 0
         for step in list(self._window.steps()):
             number = int(step.number * STEP_S // _MINUTE_S)
             for who, tally in list(step.tallies.items()):
                 live.upstreams.setdefault(who.upstream, Tally()).merge(tally)
-                if number in is_over:
-                    live.minutes.setdefault(number, Tally()).merge(tally)
-                    busy_s = live.busy_s.setdefault(who.upstream, {})
-                    busy_s[number] = busy_s.get(number, 0.0) + tally.durations.total
+                live.minutes.setdefault(number, Tally()).merge(tally)
+                busy_s = live.busy_s.setdefault(who.upstream, {})
+                busy_s[number] = busy_s.get(number, 0.0) + tally.durations.total
                 added += 1
                 if added % _ADDED_TOGETHER == 0:
                     await asyncio.sleep(0)

@@ -6,7 +6,6 @@ from typing import Final, NamedTuple, Protocol
 from sidecar.render.alerting import Severity
 from sidecar.render.cases.case import Case
 from sidecar.render.cases.series import Series, Subject, just_enough, list_near, list_passed, too_few, watch
-from sidecar.render.rules.forms import list_limits
 from sidecar.thresholds import Threshold
 
 # Labels of two sidecars of one job, with one that is no matter of the sidecars' own.
@@ -82,5 +81,5 @@ def _expect(judged: Judged, labels: Mapping[str, str], value: float) -> Subject:
 
 
 def _worst(threshold: Threshold) -> float:
-    """Return a value beyond all limits."""
-    return next(value for _, value in reversed(list_near(threshold)) if len(list_passed(threshold, value)) == len(list_limits(threshold)))
+    """Return a value beyond all limits that there can be one beyond."""
+    return max((value for _, value in list_near(threshold)), key=lambda value: len(list_passed(threshold, value)))

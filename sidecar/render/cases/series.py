@@ -77,9 +77,13 @@ def spread(edges: Sequence[float], q: float, value: float, inside: float = 0.02)
     The share `inside` of all values lies in the bucket that holds `value`, evenly as histogram_quantile assumes; the rest below and above.
     """
     above = next(place for place, edge in enumerate(edges) if edge >= value)
-    low, high = (edges[above - 1] if above else 0.0), edges[above]
+    high = edges[above]
+    if not above:
+        # No bucket is below that could hold the rest; as near to `value` as it can be.
+        return ((high, min(1.0, q * high / value)),)
+    low = edges[above - 1]
     below = q - inside * (value - low) / (high - low)
-    return *(((low, below),) if above else ()), (high, below + inside)
+    return (low, below), (high, below + inside)
 
 
 def list_edges_around(edges: Sequence[float], limit: float) -> tuple[float, float, float]:
@@ -111,10 +115,11 @@ def list_near(threshold: Threshold) -> tuple[tuple[str, float], ...]:
 
 def _list_near(threshold: Threshold, severity: Severity, limit: float) -> Iterable[tuple[str, float]]:
     sign = 1 if threshold.bad is Side.ABOVE else -1
-    others = [other for other in list_limits(threshold).values() if other != limit]
-    ends = [*others, 1.0] if threshold.unit == "1" and sign > 0 else others
-    near = min((NEAR * limit, *(abs(end - limit) / 2 for end in ends)))
-    yield f"beyond-{severity}", limit + _settle(limit, sign * near)
+    near = min((NEAR * limit, *(abs(other - limit) / 2 for other in list_limits(threshold).values() if other != limit)))
+    # A share is at most 1: there is nothing beyond all of them.
+    beyond = min(near, (1 - limit) / 2) if threshold.unit == "1" and sign > 0 and limit <= 1 else near
+    if beyond:
+        yield f"beyond-{severity}", limit + _settle(limit, sign * beyond)
     yield f"short-of-{severity}", limit + _settle(limit, -sign * near)
 
 

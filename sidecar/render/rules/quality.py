@@ -39,8 +39,8 @@ def list_rules(terms: Terms) -> tuple[Alert, ...]:
                 "minutes.",
                 "Whoever uses the application gets answers that are of little use.",
                 '"Quality by model" shows since when, and whether others are rated as low: then it is the application, or who rates. One '
-                "model alone: a new version of it (`gen_ai_response_model`), a change of the prompt, answers that are cut short "
-                "(`finish_reasons` of its spans). `GET /api/upstreams` tells what of it counts in balancing.",
+                "model alone: a new version of it (`gen_ai.response.model`), a change of the prompt, answers that are cut short "
+                "(`gen_ai.response.finish_reasons`). `GET /api/upstreams` tells what of it counts in balancing.",
                 "Send calls to another model or upstream: pools with the strategy `performance` do so by themselves. Where a prompt has "
                 "changed, change it back.",
                 (

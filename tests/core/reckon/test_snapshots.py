@@ -150,7 +150,8 @@ BUCKET = {"total": 1.0, "minimum": 1.0, "maximum": 1.0, "counts": {"1": 1}}
         damage_calls(usages=3), damage_calls(cost_usd=-1.0), damage_calls(durations={**BUCKET, "counts": {"1": 3}}),
         damage_calls(durations={**BUCKET, "counts": {str(BUCKETS): 1}}), damage_calls(durations={**BUCKET, "counts": {"-1": 1}}),
         damage_calls(durations={**BUCKET, "counts": {"1": 0}}), damage_calls(durations={**BUCKET, "minimum": 2.0}),
-        damage_calls(durations={**BUCKET, "minimum": None}),
+        damage_calls(durations={**BUCKET, "minimum": None}), damage_calls(input_tokens=10**400), damage_calls(cost_usd=1e300),
+        damage_calls(durations={**BUCKET, "total": 1e300}),
     ],
 )  # fmt: skip
 def test_what_is_no_snapshot_is_told_apart(data: bytes) -> None:
