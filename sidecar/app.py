@@ -103,7 +103,10 @@ class Sidecar:
             self._meter.resilience, Announcements(self._log), self._listening,
             spending=self._economy.spending,
         )  # fmt: skip
-        self._insight = Insight(settings, self._clock, self._meter, self._log, self._economy.describe_levels)
+        self._insight = Insight(
+            settings, self._clock, self._meter, self._log, self._economy.describe_levels, self._switchboard.routing.describe,
+            self._economy.describe_spending, self._random.random,
+        )  # fmt: skip
         self._memory = Memory()
         self._tracer: Tracer | None = None
         self._writer: ContentWriter | None = None
@@ -142,6 +145,7 @@ class Sidecar:
             self._admin = self._make_admin(settings)
             self.admin_url = await _listen(self._admin.start, settings.admin.listen, "admin.listen")
             await economy.start()
+            self._insight.start()
         except BaseException:
             await self.stop(grace_s=0)
             raise
@@ -183,6 +187,7 @@ class Sidecar:
         """Stop taking calls, let those in progress end within `grace_s` seconds, then end everything."""
         self._ready = False
         await self._economy.quieten()
+        await self._insight.stop()
         if self._data is not None:
             await self._data.stop(self._settings.timeouts.shutdown if grace_s is None else grace_s)
         await self._switchboard.probes.stop()

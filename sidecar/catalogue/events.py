@@ -39,10 +39,16 @@ WARMING_LINE: Final = LogEvent("warming_line_skipped", "warning", "A line of war
 WARMED: Final = LogEvent(
     "warming_ended", "info", "All prompts of warming.file were asked once; llm_sidecar_cache_warmed_total tells with what success."
 )
+ALERT_FIRED: Final = LogEvent("alert_fired", "warning", "Something is beyond its threshold, and has been for long enough.")
+ALERT_RESOLVED: Final = LogEvent("alert_resolved", "info", "What was beyond its threshold is no more.")
+ALERTS_UNJUDGED: Final = LogEvent("alerts_not_judged", "error", "The sidecar's own fault kept it from judging its alerts.", 60.0)
+WEBHOOK_FAILED: Final = LogEvent(
+    "alert_webhook_failed", "warning", "A message of an alert did not reach the address in alerts.webhook_file.", 60.0
+)
 LIBRARY: Final = LogEvent("library", "warning", "What a library logged.", 60.0)
 LOG_EVENTS: Final = (
     STARTED, STOPPING, STOPPED, EXCHANGE_FAILED, OBSERVER_FAILED, SINK_FAILED, SPAN_EXPORT_FAILED, SPANS_LOST, CONTENT_LOST,
     BREAKER_OPENED, BREAKER_HALF_OPENED, BREAKER_CLOSED, FOUND_UNHEALTHY, FOUND_HEALTHY, SHARED_AWAY, SHARED_BACK,
     LEDGER_REPLAYED, LEDGER_DAMAGED, LEDGER_FAILED, LEDGER_WRITABLE, BUDGET_WARNED, BUDGET_EXHAUSTED, SPENDING_HALTED, SPENDING_RESUMED,
-    WARMING_LINE, WARMED, LIBRARY,
+    WARMING_LINE, WARMED, ALERT_FIRED, ALERT_RESOLVED, ALERTS_UNJUDGED, WEBHOOK_FAILED, LIBRARY,
 )  # fmt: skip

@@ -86,6 +86,14 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Alerts:
+    """Whom the sidecar tells of its own alerts. Both files are secrets: the address of a webhook is often its only key."""
+
+    webhook_file: str | None = None  # the URL in it gets messages in the form of Alertmanager's webhooks
+    token_file: str | None = None  # sent along as a bearer token
+
+
+@dataclass(frozen=True, slots=True)
 class Prices:
     file: str | None = None  # replaces the built-in price table
 
@@ -119,4 +127,5 @@ class Settings:
     tracing: Tracing = Tracing()
     prices: Prices = Prices()
     log: Log = Log()
+    alerts: Alerts = Alerts()
     response_headers: bool = True

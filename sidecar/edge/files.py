@@ -8,6 +8,7 @@ from typing import Final
 from sidecar.config import Capture, Settings
 from sidecar.core.settings.environment import FILE_VARIABLE
 from sidecar.core.settings.resolution import Loaded, resolve
+from sidecar.core.settings.shapes import is_webhook_url
 from sidecar.core.settings.tree import Document
 from sidecar.edge.documents import parse_value, read_document
 from sidecar.errors import ConfigProblem
@@ -36,6 +37,7 @@ def find_unreadable(settings: Settings) -> list[ConfigProblem]:
 def _find_unreadable_secrets(settings: Settings) -> Iterator[ConfigProblem]:
     secrets = {f"upstreams.{name}.api_key_file": upstream.api_key_file for name, upstream in settings.upstreams.items()}
     secrets["admin.token_file"] = settings.admin.token_file
+    secrets["alerts.token_file"] = settings.alerts.token_file
     secrets["redis.password_file"] = settings.redis.password_file
     if settings.features.warming:
         secrets["warming.key_file"] = settings.warming.key_file
@@ -45,6 +47,11 @@ def _find_unreadable_secrets(settings: Settings) -> Iterator[ConfigProblem]:
                 read_secret(file)
             except ValueError as error:
                 yield ConfigProblem(path, str(error), "a readable file with one line in it")
+    if settings.alerts.webhook_file is not None:
+        try:
+            read_webhook_url(settings.alerts.webhook_file)
+        except ValueError as error:
+            yield ConfigProblem("alerts.webhook_file", str(error), "a readable file with an http or https URL in it")
     if settings.redis.encryption_key_file is not None:
         try:
             read_encryption_key(settings.redis.encryption_key_file)
@@ -83,6 +90,14 @@ def read_encryption_key(path: str) -> bytes:
     if len(key) != _ENCRYPTION_KEY_BYTES:
         raise ValueError(f"a file with {len(key)} bytes in it")
     return key
+
+
+def read_webhook_url(path: str) -> str:
+    """Return the URL that a secret's file holds. Raises ValueError as `read_secret` does."""
+    url = read_secret(path)
+    if not is_webhook_url(url):
+        raise ValueError("a file without a URL in it that can be sent to")
+    return url
 
 
 def read_secret(path: str) -> str:
