@@ -47,6 +47,7 @@ class Insight:
         statistics = Statistics(window, guarded.flush, clock, describe_cache)
         self._describe_upstreams = describe_upstreams
         self._describe_spending = describe_spending
+        self._has_cache = settings.features.cache
         self._memory = Memory()
         webhook = make_webhook(settings.alerts, log, draw)
         self._evaluation = Evaluation(window, guarded.flush, self._situate, clock, log, Terms(), webhook)
@@ -67,7 +68,7 @@ class Insight:
         balances, stopped = self._describe_spending()
         used, limit = self._memory.read_rss(), self._memory.read_limit()
         memory_used = None if used is None or not limit else used / limit
-        return Situation(lately, self._describe_upstreams(now), balances, stopped, memory_used)
+        return Situation(lately, self._describe_upstreams(now), balances, stopped, self._has_cache, memory_used)
 
 
 def make_webhook(alerts: Alerts, log: EventLog, draw: Callable[[], float]) -> Webhook | None:

@@ -62,6 +62,7 @@ class Situation(NamedTuple):
     upstreams: Sequence[UpstreamView] = ()
     balances: Sequence[Balance] = ()
     stopped: frozenset[str] = frozenset()  # whose spending an operator has stopped
+    has_cache: bool = False  # else calls that only share one answer look for none that is kept
     memory_used: float | None = None  # of what the process may take, 0 to 1; None: not known
 
 
@@ -72,7 +73,7 @@ def judge(situation: Situation, terms: Terms) -> Iterator[Finding]:
         yield from _judge_calls(upstream, calls, terms)
     for model, streams in lately.models.items():
         yield from _judge_streams(model, streams, terms)
-    if lately.lookups >= terms.traffic.cache_lookups:
+    if situation.has_cache and lately.lookups >= terms.traffic.cache_lookups:
         ratio = lately.hits / lately.lookups
         text = f"{_share(ratio)} of {lately.lookups} answers that were looked for in the last 30 minutes were kept"
         yield from _compare(HIT_RATIO, terms.thresholds.cache_hit_ratio, ratio, (), text, _share)
