@@ -128,8 +128,14 @@ class Alarms:
         return Turns(fired, ended)
 
     def active(self) -> list[Alarm]:
-        """Return what fires, the gravest first and then the oldest; not what a graver severity of the same stands for."""
-        firing = {key: alarm for key, alarm in self._alarms.items() if alarm.fired is not None}
+        """Return what fires, the gravest first and then the oldest.
+
+        Not what a graver severity of the same stands for, nor what nobody was told of before its condition was gone.
+        """
+        firing = {
+            key: alarm for key, alarm in self._alarms.items()
+            if alarm.fired is not None and (alarm.is_told or alarm.gone_since is None)
+        }  # fmt: skip
         shown = [
             alarm for (name, labels, severity), alarm in firing.items()
             if not any((name, labels, graver) in firing for graver in LEVELS if _RANKS[graver] > _RANKS[severity])
