@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from sidecar.config import Settings
 from sidecar.core.admit.budgets import Accounts
+from sidecar.core.reckon.checks import LedgerView, SharedView
 from sidecar.edge.files import read_encryption_key, read_secret
 from sidecar.edge.tasks import spawn
 from sidecar.edge.telemetry.account_announcements import AccountAnnouncements
@@ -156,6 +157,14 @@ class Economy:
     def describe_spending(self) -> tuple[Sequence[Balance], frozenset[str]]:
         """Return all budgets and whose spending is stopped; nothing where there are none."""
         return ((), frozenset()) if self.spending is None else self.spending.describe()
+
+    def describe_shared(self) -> SharedView | None:
+        """Return how the place stands that sidecars share; None where there is none."""
+        return None if self._shared is None else SharedView(self._shared.is_up, self._shared.problem)
+
+    def describe_ledger(self) -> LedgerView | None:
+        """Return whether what is spent is written down; None where it need not be."""
+        return None if self._ledger is None else LedgerView(self._ledger.problem)
 
     def _reach_shared(self, draw: Callable[[], float]) -> Shared:
         from sidecar.edge.shared.shared import Shared

@@ -190,15 +190,10 @@ def pick_cases(suite: Suite, names: set[str]) -> list[Case]:
     found = list[Case]()
     for case in suite.cases:
         checks = tuple(check for check in case.checks if check.alert in names)
-        readings = tuple(reading for reading in case.readings if _is_read(reading.expr, names))
+        readings = tuple(reading for reading in case.readings if _read(reading.expr).selected.keys() & names)
         if checks or readings:
             found.append(case._replace(checks=checks, readings=readings))
     return found
-
-
-def _is_read(expr: str, names: set[str]) -> bool:
-    """Whether an expression reads one of the series named; one that selects by a pattern of names reads them all."""
-    return "__name__" in expr or bool(_read(expr).selected.keys() & names)
 
 
 def measure_minutes(case: Case) -> int:
@@ -245,6 +240,15 @@ class Court:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return [mutant for mutant, caught in zip(mutants, pool.map(self._is_caught, mutants), strict=True) if not caught]
 
+    def list_failed(self) -> list[str]:
+        """Return the rules of which a trial fails as they are: whatever is changed, such a trial would seem to notice."""
+        rules = [(suite, rule) for suite in self._suites.values() for rule in suite.list_rules()]
+        as_they_are = [Mutant(suite.file, name_rule(rule), "nothing", rule) for suite, rule in rules]
+        caught = {(mutant.file, mutant.name) for mutant in as_they_are} - {
+            (mutant.file, mutant.name) for mutant in self.list_escaped(as_they_are)
+        }
+        return sorted(name for _, name in caught)
+
     def _find_trials(self, file: str, name: str, tier: int | None) -> tuple[Trial, ...]:
         """Return trials for each reader of a rule, the shortest first: the first that notices is enough."""
         suite = self._suites[file]
@@ -256,8 +260,8 @@ class Court:
                 if tier == place if tier is not None else alert.name == name or _read(each.expr).selected.keys() & readers:
                     told = keep_tier(cases, each)
                     trials += [self._make_trial(suite, {alert.name}, place, some) for some in split_cases(told)]
-        recordings = {rule.record for rule in rules if isinstance(rule, Recording)}
-        trials += [self._make_trial(suite, recordings, None, some) for some in split_cases(pick_cases(suite, readers & recordings))]
+        recorded = readers & {rule.record for rule in rules if isinstance(rule, Recording)}
+        trials += [self._make_trial(suite, recorded, None, some) for some in split_cases(pick_cases(suite, recorded))]
         return tuple(sorted(trials, key=lambda trial: trial.minutes))
 
     def _make_trial(self, suite: Suite, rules: set[str], tier: int | None, cases: Sequence[Case]) -> Trial:

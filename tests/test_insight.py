@@ -10,23 +10,26 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from sidecar.config import Alerts, Limits, Settings
+from sidecar.config import Alerts, Journal, Limits, Settings
 from sidecar.core.admit.spending_sums import Balance
+from sidecar.edge.evaluation import Surroundings
+from sidecar.edge.journal import read_snapshots
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.errors import ConfigError
 from sidecar.exchange import Ending
-from sidecar.insight import Insight, make_webhook
+from sidecar.insight import Insight
 from sidecar.ports import Clock
 from tests.edge.outbound.doubles import FakeClock
 from tests.edge.telemetry.records import make_record
 from tests.edge.virtual import VirtualLoop, virtually
 
 
-def make(settings: Settings, clock: Clock, used: tuple[Balance, ...] = ()) -> Insight:
+def make(settings: Settings, clock: Clock, balances: tuple[Balance, ...] = ()) -> Insight:
     """Return the readers of a sidecar that has nothing else."""
     meter = Meter(Limits(), (), version="1", python="3")
-    return Insight(settings, clock, meter, EventLog("error"), dict, lambda now: (), lambda: (used, frozenset()), random.random)
+    surroundings = Surroundings(lambda now: (), lambda: (balances, frozenset()), has_cache=False)
+    return Insight(settings, clock, meter, EventLog("error"), dict, lambda present: {}, surroundings, random.random)
 
 
 async def ask(insight: Insight, path: str) -> Any:
@@ -43,6 +46,7 @@ async def test_a_record_is_told_by_every_path_at_once() -> None:
     for sink in insight.sinks:
         sink.observe(make_record(ended=clock.now()))
     assert (await ask(insight, "/api/performance"))["metrics"]["requestCount"] == 1
+    assert "/health" in insight.paths
     assert insight.changes.keys() == {"/api/performance/reset"}
 
 
@@ -67,17 +71,27 @@ async def test_alerts_are_judged_from_the_start_to_the_end() -> None:
     assert await ask(insight, "/api/alerts") == told
 
 
-def test_a_webhook_is_there_where_its_file_is(tmp_path: Path) -> None:
-    """A file that is not there, or without an address in it, stops the start, and is not quoted."""
-    log = EventLog("error")
-    assert make_webhook(Alerts(), log, random.random) is None
-    file, token = tmp_path / "url", tmp_path / "hunter2"
-    file.write_text("https://hooks.test/x")
-    assert make_webhook(Alerts(str(file)), log, random.random) is not None
-    with pytest.raises(ConfigError, match=r"alerts\.token_file") as raised:
-        make_webhook(Alerts(str(file), str(token)), log, random.random)
-    assert "hunter2" not in str(raised.value)
-    file.write_text("hunter2")
+async def test_the_journal_is_there_where_it_has_a_directory(tmp_path: Path) -> None:
+    """It has every call that was told, at the latest when the sidecar stops; without a directory there is none."""
+    clock = FakeClock()
+    without = make(Settings(), clock)
+    without.start()
+    assert without.describe_journal() is None
+    await without.stop()
+    insight = make(Settings(journal=Journal(directory=str(tmp_path))), clock)
+    insight.start()
+    for sink in insight.sinks:
+        sink.observe(make_record())
+    await insight.stop()
+    state = insight.describe_journal()
+    assert state is not None and (state.problem, state.saved) == (None, clock.now())
+    snapshots, _ = read_snapshots(tmp_path, 0)
+    assert {whose: tally.requests for snapshot in snapshots for whose, tally in snapshot.calls.items()} == {"openai/gpt-4o": 1}
+
+
+def test_a_webhook_needs_its_files(tmp_path: Path) -> None:
+    """A file without an address in it stops the start, and is not quoted."""
+    (tmp_path / "url").write_text("hunter2")
     with pytest.raises(ConfigError, match=r"alerts\.webhook_file") as raised:
-        make_webhook(Alerts(str(file)), log, random.random)
+        make(Settings(alerts=Alerts(str(tmp_path / "url"))), FakeClock())
     assert "hunter2" not in str(raised.value)

@@ -45,10 +45,17 @@ ALERTS_UNJUDGED: Final = LogEvent("alerts_not_judged", "error", "The sidecar's o
 WEBHOOK_FAILED: Final = LogEvent(
     "alert_webhook_failed", "warning", "A message of an alert did not reach the address in alerts.webhook_file.", 60.0
 )
+JOURNAL_FAILED: Final = LogEvent(
+    "journal_failed", "warning", "The journal cannot be written; calls go on, and are kept in memory for it, for two days at most.", 60.0
+)
+JOURNAL_WRITABLE: Final = LogEvent("journal_written_again", "info", "The journal is on disk again, and what was missed as well.", 60.0)
+JOURNAL_DAMAGED: Final = LogEvent("journal_damaged", "warning", "A file of the journal cannot be read; it is kept aside.")
+JOURNAL_LOST: Final = LogEvent("journal_lost", "error", "Calls will never be in the journal: it could not be written for too long.", 60.0)
 LIBRARY: Final = LogEvent("library", "warning", "What a library logged.", 60.0)
 LOG_EVENTS: Final = (
     STARTED, STOPPING, STOPPED, EXCHANGE_FAILED, OBSERVER_FAILED, SINK_FAILED, SPAN_EXPORT_FAILED, SPANS_LOST, CONTENT_LOST,
     BREAKER_OPENED, BREAKER_HALF_OPENED, BREAKER_CLOSED, FOUND_UNHEALTHY, FOUND_HEALTHY, SHARED_AWAY, SHARED_BACK,
     LEDGER_REPLAYED, LEDGER_DAMAGED, LEDGER_FAILED, LEDGER_WRITABLE, BUDGET_WARNED, BUDGET_EXHAUSTED, SPENDING_HALTED, SPENDING_RESUMED,
-    WARMING_LINE, WARMED, ALERT_FIRED, ALERT_RESOLVED, ALERTS_UNJUDGED, WEBHOOK_FAILED, LIBRARY,
+    WARMING_LINE, WARMED, JOURNAL_FAILED, JOURNAL_WRITABLE, JOURNAL_DAMAGED, JOURNAL_LOST, ALERT_FIRED, ALERT_RESOLVED,
+    ALERTS_UNJUDGED, WEBHOOK_FAILED, LIBRARY,
 )  # fmt: skip

@@ -186,7 +186,7 @@ CONTENT_WITHHELD: Final = Metric(
 )  # fmt: skip
 SINK_FAILURES: Final = Metric(
     "llm_sidecar_sink_failures_total", Kind.COUNTER, "Exchange records that a reader failed to take.", "",
-    (_closed("sink", "metrics", "statistics", "traces", "content"),),
+    (_closed("sink", "metrics", "statistics", "journal", "traces", "content"),),
 )  # fmt: skip
 LOOP_LAG: Final = Metric(
     "llm_sidecar_event_loop_lag_seconds", Kind.HISTOGRAM, "How late the event loop woke a sampling timer.", "seconds", (), LAG_EDGES

@@ -94,6 +94,15 @@ class Alerts:
 
 
 @dataclass(frozen=True, slots=True)
+class Journal:
+    """The history on disk: a file for each hour and each day. On as soon as a directory is given."""
+
+    directory: str | None = None
+    keep: Duration = 30 * 86_400.0
+    interval: Duration = 60.0  # a crash loses no more than what came to pass in it
+
+
+@dataclass(frozen=True, slots=True)
 class Prices:
     file: str | None = None  # replaces the built-in price table
 
@@ -128,4 +137,5 @@ class Settings:
     prices: Prices = Prices()
     log: Log = Log()
     alerts: Alerts = Alerts()
+    journal: Journal = Journal()
     response_headers: bool = True

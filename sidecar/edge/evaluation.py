@@ -2,18 +2,21 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
 
 from sidecar import catalogue
+from sidecar.core.admit.spending_sums import Balance
+from sidecar.core.choose.views import UpstreamView
 from sidecar.core.reckon.alarm_messages import RECEIVER, list_messages
 from sidecar.core.reckon.alarm_rules import Situation, judge
 from sidecar.core.reckon.alarms import Alarm, Alarms
 from sidecar.core.reckon.lately import Lately
 from sidecar.core.reckon.moments import Present
 from sidecar.core.reckon.window import Window
+from sidecar.edge.memory import Memory
 from sidecar.edge.tasks import spawn
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.webhook import Webhook
@@ -22,6 +25,26 @@ from sidecar.thresholds import Terms
 
 INTERVAL_S: Final = 15.0
 _ADDED_TOGETHER: Final = 8  # tallies added up in a row before calls get their turn on the event loop: less than 0.5 ms
+
+
+class Surroundings:
+    """How things stand beside the calls. `describe_spending`: all budgets, and whose spending is stopped."""
+
+    def __init__(
+        self, describe_upstreams: Callable[[float], Sequence[UpstreamView]],
+        describe_spending: Callable[[], tuple[Sequence[Balance], frozenset[str]]], has_cache: bool,
+    ) -> None:  # fmt: skip
+        self._describe_upstreams = describe_upstreams
+        self._describe_spending = describe_spending
+        self._has_cache = has_cache
+        self._memory = Memory()
+
+    def situate(self, lately: Lately, now: float) -> Situation:
+        """Return the last minutes with how things stand now."""
+        balances, stopped = self._describe_spending()
+        used, limit = self._memory.read_rss(), self._memory.read_limit()
+        memory_used = None if used is None or not limit else used / limit
+        return Situation(lately, self._describe_upstreams(now), balances, stopped, self._has_cache, memory_used)
 
 
 class Evaluation:

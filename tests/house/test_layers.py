@@ -48,6 +48,7 @@ COMPOSITION = {
     "sidecar.economy",
     "sidecar.insight",
     "sidecar.switchboard",
+    "sidecar.vitals",
     "sidecar.demo",
     "sidecar.__main__",
 }
@@ -68,9 +69,10 @@ LAW = {
 IMPORTERS_OF_COMPOSITION = {
     "sidecar.app": {"sidecar.cli", "sidecar.demo"},
     "sidecar.demo": {"sidecar.cli"},
-    "sidecar.economy": {"sidecar.app"},
+    "sidecar.economy": {"sidecar.app", "sidecar.vitals"},
     "sidecar.insight": {"sidecar.app"},
-    "sidecar.switchboard": {"sidecar.app"},
+    "sidecar.switchboard": {"sidecar.app", "sidecar.vitals"},
+    "sidecar.vitals": {"sidecar.app"},
     "sidecar.cli": {"sidecar.__main__"},
     "sidecar.__main__": set(),
 }

@@ -15,7 +15,7 @@ from tests.core.reckon.findings import make_finding, make_present
 from tests.house.source import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PART = README[README.index("### Alerts without Prometheus") : README.index("\n## When an upstream fails")]
+PART = README[README.index("### Alerts without Prometheus") :].split("\n\n##")[0]
 FLAT = re.sub(r"\s+", " ", PART)
 
 

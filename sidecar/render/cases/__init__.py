@@ -8,6 +8,7 @@ from sidecar.render.cases import (
     losses,
     objective,
     outages,
+    quantiles,
     recordings,
     reuse,
     streams,
@@ -22,7 +23,7 @@ from sidecar.thresholds import Terms
 
 def list_cases(terms: Terms) -> dict[str, tuple[Case, ...]]:
     """Return the cases of each rule file, by the file's name."""
-    modules = (recordings, calls, streams, upstreams, outages, reuse, accounts, costs, itself, losses)
+    modules = (recordings, calls, streams, quantiles, upstreams, outages, reuse, accounts, costs, itself, losses)
     return {
         RULES: tuple(case for module in modules for case in module.list_cases(terms)),
         BURN_RATE: objective.list_cases(terms),

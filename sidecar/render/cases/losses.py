@@ -68,19 +68,29 @@ def _check_observation() -> Case:
         grow(name_series(_SINK, "observer", sink="metrics"), 0),
         grow(name_series(_OBSERVER, "observer"), 1, 30),
         grow(name_series(_OBSERVER, "observer", "b:9464"), 1, 30),
+        grow(name_series(_SINK, "seldom", sink="metrics"), 0.05, 30),
+        grow(name_series(_OBSERVER, "seldom"), 0),
         stand(name_series(_SINK, "before", sink="metrics"), 3),
         stand(name_series(_OBSERVER, "before"), 4),
     )
     alert = "LLMObservationFailing"
-    sink, observer = Firing(_WARNING, {"job": "sink"}, "30"), Firing(_WARNING, {"job": "observer"}, "30")
-    early = (sink._replace(value="2"), observer._replace(value="2"))
-    checks = (Check("0m", alert), Check("1m", alert, early), Check("20m", alert, (sink, observer)), Check("46m", alert))
+
+    def tell(**values: float) -> tuple[Firing, ...]:
+        return tuple(Firing(_WARNING, {"job": job}, print_number(value)) for job, value in values.items())
+
+    checks = (
+        Check("0m", alert),
+        Check("1m", alert, tell(sink=2, observer=2, seldom=0.05)),
+        Check("20m", alert, tell(sink=30, observer=30, seldom=0.75)),
+        Check("46m", alert),
+    )
     return Case("Calls that are not wholly measured are told at once, and for a quarter of an hour.", series, checks)
 
 
 def _check_overflow() -> Case:
-    labels = {"job": "app", "label": "model"}
+    model, tool = {"job": "app", "label": "model"}, {"job": "app", "label": "tool"}
     series = (
+        grow(name_series(_OVERFLOW, label="tool"), 0.01, 90, 160),
         grow(name_series(_OVERFLOW, label="model"), 1, 90, 160),
         grow(name_series(_OVERFLOW, label="model", instance="b:9464"), 1, 90, 160),
         grow(name_series(_OVERFLOW, label="error_type"), 0, minutes=160),
@@ -89,8 +99,8 @@ def _check_overflow() -> Case:
     alert = "LLMLabelOverflow"
     checks = (
         Check("0m", alert),
-        Check("1m", alert, (Firing(_INFO, labels, "2"),)),
-        Check("80m", alert, (Firing(_INFO, labels, "120"),)),
+        Check("1m", alert, (Firing(_INFO, model, "2"), Firing(_INFO, tool, print_number(0.01)))),
+        Check("80m", alert, (Firing(_INFO, model, "120"), Firing(_INFO, tool, print_number(0.6)))),
         Check("152m", alert),
     )
     return Case("A bound on labels that was reached is told at once, by its name, and for an hour.", series, checks)

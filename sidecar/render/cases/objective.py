@@ -133,6 +133,6 @@ def _check_endings(terms: Terms, pace: Pace) -> Case:
 def _check_idle(terms: Terms, paces: Sequence[Pace]) -> Case:
     """A ratio of nothing would be no number, and look like a value."""
     series = (*_draw("app", _MANY * terms.traffic.calls, (1, 10)), *_draw("idle", 0, (1, 10)))
-    windows = {window for pace in paces for window in (pace.long, pace.short)}
-    reading = Reading("8m", f'count by (job) ({{__name__=~"{RATIO}.*"}})', (('{job="app"}', len(windows)),))
-    return Case("Where there were no calls, there is no share of them that failed.", series, (), readings=(reading,))
+    windows = dict.fromkeys(window for pace in paces for window in (pace.long, pace.short))
+    readings = tuple(Reading("8m", f"{RATIO}{window}", ((f'{RATIO}{window}{{job="app"}}', 1.0),)) for window in windows)
+    return Case("Where there were no calls, there is no share of them that failed.", series, (), readings=readings)

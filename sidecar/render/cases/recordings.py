@@ -1,5 +1,6 @@
 """Cases of what is recorded for readers that are no alerts: the grade, and that nothing is no number."""
 
+import re
 from typing import Final
 
 from sidecar.exchange import Ending
@@ -11,6 +12,7 @@ from sidecar.render.rules.forms import list_bands
 from sidecar.thresholds import FAILING_ERROR_RATIO, Terms
 
 _DURATION: Final = "http_server_request_duration_seconds"
+_DIVIDED: Final = re.compile(r":(?:ratio|mean)")
 # What is divided by: of these nothing is counted, and NaN would look like a value.
 _IDLE: Final[tuple[tuple[str, dict[str, str]], ...]] = (
     (f"{_DURATION}_count", {"http_route": "/chat"}),
@@ -29,7 +31,7 @@ _TOOL: Final = "gen_ai_execute_tool_duration_seconds_count"
 
 def list_cases(terms: Terms) -> tuple[Case, ...]:
     """Return the cases."""
-    return _check_grade(terms), _check_idle()
+    return _check_grade(terms), _check_idle(terms)
 
 
 def _draw_job(job: str, latency_s: float, errors: float, calls: float = 1.0) -> tuple[Series, ...]:
@@ -68,20 +70,24 @@ def _check_grade(terms: Terms) -> Case:
     return Case(name, tuple(series), (), readings=(Reading("30m", recordings.GRADE, tuple(samples)),))
 
 
-def _check_idle() -> Case:
-    """Where nothing was called there is no ratio, where nothing failed it is 0."""
+def _check_idle(terms: Terms) -> Case:
+    """Where nothing was called there is no ratio, where nothing failed it is 0; it takes no more than a part of a call for one."""
     series = list[Series]()
-    for job, per_minute in (("idle", 0.0), ("well", 5.0)):
-        series += draw_calls({"job": job, "route": "chat"}, {Ending.COMPLETED: per_minute})
-        series.append(grow(name_series(_TOOL, job=job, gen_ai_tool_name="search", error_type=""), per_minute))
-    failed = {Ending.RESET: 0.0, Ending.CUT: 0.0, Ending.RATE_LIMITED: 0.0}
-    series += draw_calls({"job": "idle", "route": "chat"}, failed)
-    series += [grow(name_series(metric, job="idle", **labels), 0.0) for metric, labels in _IDLE]
-    zeros = (
-        (f'{recordings.ERROR_RATIO}{{job="well",route="chat"}}', 0.0),
-        (f'{recordings.JOB_ERROR_RATIO}{{job="well"}}', 0.0),
-        (f'{recordings.TOOL_ERROR_RATIO}{{job="well",gen_ai_tool_name="search"}}', 0.0),
+    for job, calls in (("idle", 0.0), ("well", 5.0), ("seldom", 0.01)):
+        series += draw_calls({"job": job, "route": "chat"}, {Ending.COMPLETED: calls})
+        series.append(grow(name_series(_TOOL, job=job, gen_ai_tool_name="search", error_type=""), calls))
+    for job, calls in (("idle", 0.0), ("seldom", 0.01)):
+        series += draw_calls({"job": job, "route": "chat"}, {Ending.RESET: calls, Ending.CUT: calls, Ending.RATE_LIMITED: calls})
+        series += [grow(name_series(metric, job=job, **labels), calls) for metric, labels in _IDLE]
+    zeros = {
+        recordings.ERROR_RATIO: f'{recordings.ERROR_RATIO}{{job="well",route="chat"}}',
+        recordings.JOB_ERROR_RATIO: f'{recordings.JOB_ERROR_RATIO}{{job="well"}}',
+        recordings.TOOL_ERROR_RATIO: f'{recordings.TOOL_ERROR_RATIO}{{job="well",gen_ai_tool_name="search"}}',
+    }
+    divided = [rule.record for rule in recordings.list_recordings(terms) if _DIVIDED.search(rule.record)]
+    readings = (
+        *(Reading("45m", f'{record}{{job="idle"}}') for record in divided),
+        *(Reading("45m", f'count({record}{{job="seldom"}})', (("{}", 1.0),)) for record in divided),
+        *(Reading("45m", f'{record}{{job="well"}}', ((sample, 0.0),)) for record, sample in zeros.items()),
     )
-    every = '{__name__=~"job.*:(ratio|mean).*"'
-    readings = (Reading("45m", f'{every},job="idle"}}'), Reading("45m", f'{every},job="well"}}', zeros))
     return Case("What nobody called has no ratio, and what never failed has one of 0.", tuple(series), (), readings=readings)

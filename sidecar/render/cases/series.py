@@ -82,6 +82,12 @@ def spread(edges: Sequence[float], q: float, value: float, inside: float = 0.02)
     return *(((low, below),) if above else ()), (high, below + inside)
 
 
+def list_edges_around(edges: Sequence[float], limit: float) -> tuple[float, float, float]:
+    """Return the edges below and above a limit, which is an edge, and the limit between them."""
+    place = edges.index(limit)
+    return (edges[place - 1] if place else 0.0), limit, edges[place + 1]
+
+
 def just_enough(count: float, minutes: int = 5) -> float:
     """Return hardly more than the least number of events within some minutes; a minute less of it is not enough."""
     return count + min(0.5, count / (4 * minutes))
