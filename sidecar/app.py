@@ -23,7 +23,6 @@ from sidecar.economy import Economy
 from sidecar.edge import loop as event_loop
 from sidecar.edge.clock import SystemClock
 from sidecar.edge.documents import read_document
-from sidecar.edge.evaluation import Surroundings
 from sidecar.edge.files import read_keys, read_token
 from sidecar.edge.inbound.admin import AdminServer, has_fast_parser
 from sidecar.edge.inbound.api import make_budgets, make_changes, make_comparison
@@ -44,7 +43,7 @@ from sidecar.edge.telemetry.tracer import Tracer, start_tracing
 from sidecar.errands import Errand, ErrandClient
 from sidecar.errors import ConfigError, ConfigProblem
 from sidecar.exchange import Said
-from sidecar.insight import Insight
+from sidecar.insight import Insight, Sources
 from sidecar.pipeline import Pipeline
 from sidecar.ports import Sink
 from sidecar.switchboard import Switchboard
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from sidecar.edge.telemetry.content_writer import ContentWriter
 
 _TELEMETRY_S: Final = 3.0  # given to the collector at the end
+_LOG_S: Final = 1.0  # given to whoever reads the log at the end
 _SWITCH_S: Final = 0.0005  # the exporting thread may keep the event loop waiting for this long
 _COUNTED_TOGETHER: Final = 32  # records: counted in a row they cost half as much, and 0.2 ms at a time
 _GC_OBJECTS: Final = 50_000
@@ -104,11 +104,7 @@ class Sidecar:
             settings, source, self._places, self._clock, self._switchboard, self._economy, self._meter,
             is_ready=lambda: self._ready, data_url=lambda: self.data_url,
         )  # fmt: skip
-        surroundings = Surroundings(self._switchboard.routing.describe, self._economy.describe_spending, settings.features.cache)
-        self._insight = Insight(
-            settings, self._clock, self._meter, self._log, self._economy.describe_levels, self._vitals.collect, surroundings,
-            self._random.random,
-        )  # fmt: skip
+        self._insight = Insight(settings, self._clock, self._meter, self._log, self._list_sources())
         self._vitals.describe_journal = self._insight.describe_journal
         self._memory = Memory()
         self._tracer: Tracer | None = None
@@ -162,6 +158,13 @@ class Sidecar:
         self._switchboard.probes.start()
         self._meter.note_reload(successful=True, at_s=self._clock.wall_ns() / 1e9)
         self._ready = True
+
+    def _list_sources(self) -> Sources:
+        routing, economy = self._switchboard.routing, self._economy
+        return Sources(
+            economy.describe_levels, self._vitals.collect, routing.note_quality, routing.describe, economy.describe_spending,
+            self._random.random,
+        )  # fmt: skip
 
     def _make_admin(self, settings: Settings) -> AdminServer:
         shown = [(route.prefix, _show_target(settings, route)) for route in settings.routes]
@@ -239,12 +242,16 @@ async def _serve(loaded: Loaded) -> int:
     stop = watch_stop()
     sidecar = Sidecar(loaded.settings, os.environ, log, source=loaded.source)
     await sidecar.start()
-    _settle_memory()
-    log.write(catalogue.STARTED, data=sidecar.data_url, admin=sidecar.admin_url, version=__version__, config=loaded.source)
-    await stop.wait()
-    log.write(catalogue.STOPPING)
-    await sidecar.stop()
-    log.write(catalogue.STOPPED)
+    log.start()
+    try:
+        _settle_memory()
+        log.write(catalogue.STARTED, data=sidecar.data_url, admin=sidecar.admin_url, version=__version__, config=loaded.source)
+        await stop.wait()
+        log.write(catalogue.STOPPING)
+        await sidecar.stop()
+        log.write(catalogue.STOPPED)
+    finally:
+        await log.stop(_LOG_S)
     return 0
 
 

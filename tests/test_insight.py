@@ -12,13 +12,13 @@ from aiohttp.test_utils import make_mocked_request
 
 from sidecar.config import Alerts, Journal, Limits, Settings
 from sidecar.core.admit.spending_sums import Balance
-from sidecar.edge.evaluation import Surroundings
 from sidecar.edge.journal import read_snapshots
+from sidecar.edge.tasks import end_all
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.errors import ConfigError
 from sidecar.exchange import Ending
-from sidecar.insight import Insight
+from sidecar.insight import Insight, Sources
 from sidecar.ports import Clock
 from tests.edge.outbound.doubles import FakeClock
 from tests.edge.telemetry.records import make_record
@@ -28,8 +28,10 @@ from tests.edge.virtual import VirtualLoop, virtually
 def make(settings: Settings, clock: Clock, balances: tuple[Balance, ...] = ()) -> Insight:
     """Return the readers of a sidecar that has nothing else."""
     meter = Meter(Limits(), (), version="1", python="3")
-    surroundings = Surroundings(lambda now: (), lambda: (balances, frozenset()), has_cache=False)
-    return Insight(settings, clock, meter, EventLog("error"), dict, lambda present: {}, surroundings, random.random)
+    sources = Sources(
+        dict, lambda present: {}, lambda *said: None, lambda now: (), lambda: (balances, frozenset()), random.random
+    )  # fmt: skip
+    return Insight(settings, clock, meter, EventLog("error"), sources)
 
 
 async def ask(insight: Insight, path: str) -> Any:
@@ -47,7 +49,7 @@ async def test_a_record_is_told_by_every_path_at_once() -> None:
         sink.observe(make_record(ended=clock.now()))
     assert (await ask(insight, "/api/performance"))["metrics"]["requestCount"] == 1
     assert "/health" in insight.paths
-    assert insight.changes.keys() == {"/api/performance/reset"}
+    assert insight.changes.keys() == {"/api/performance/reset", "/-/log-level", "/api/events", "/api/feedback"}
 
 
 @virtually
@@ -69,6 +71,7 @@ async def test_alerts_are_judged_from_the_start_to_the_end() -> None:
     ]  # fmt: skip
     await asyncio.sleep(3600)
     assert await ask(insight, "/api/alerts") == told
+    await end_all(1.0)
 
 
 async def test_the_journal_is_there_where_it_has_a_directory(tmp_path: Path) -> None:

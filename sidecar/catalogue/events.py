@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from sidecar.catalogue.calls import CALL_ENDED, CALL_FAILED, LINES_LOST
 from sidecar.catalogue.kinds import LogEvent
 
 STARTED: Final = LogEvent("started", "info", "Both ports are open.")
@@ -51,11 +52,12 @@ JOURNAL_FAILED: Final = LogEvent(
 JOURNAL_WRITABLE: Final = LogEvent("journal_written_again", "info", "The journal is on disk again, and what was missed as well.", 60.0)
 JOURNAL_DAMAGED: Final = LogEvent("journal_damaged", "warning", "A file of the journal cannot be read; it is kept aside.")
 JOURNAL_LOST: Final = LogEvent("journal_lost", "error", "Calls will never be in the journal: it could not be written for too long.", 60.0)
+APPLICATION_EVENT: Final = LogEvent("application_event", "info", "An application told of an event (POST /api/events).", 1.0)
 LIBRARY: Final = LogEvent("library", "warning", "What a library logged.", 60.0)
 LOG_EVENTS: Final = (
     STARTED, STOPPING, STOPPED, EXCHANGE_FAILED, OBSERVER_FAILED, SINK_FAILED, SPAN_EXPORT_FAILED, SPANS_LOST, CONTENT_LOST,
     BREAKER_OPENED, BREAKER_HALF_OPENED, BREAKER_CLOSED, FOUND_UNHEALTHY, FOUND_HEALTHY, SHARED_AWAY, SHARED_BACK,
     LEDGER_REPLAYED, LEDGER_DAMAGED, LEDGER_FAILED, LEDGER_WRITABLE, BUDGET_WARNED, BUDGET_EXHAUSTED, SPENDING_HALTED, SPENDING_RESUMED,
-    WARMING_LINE, WARMED, JOURNAL_FAILED, JOURNAL_WRITABLE, JOURNAL_DAMAGED, JOURNAL_LOST, ALERT_FIRED, ALERT_RESOLVED,
-    ALERTS_UNJUDGED, WEBHOOK_FAILED, LIBRARY,
+    WARMING_LINE, WARMED, JOURNAL_FAILED, JOURNAL_WRITABLE, JOURNAL_DAMAGED, JOURNAL_LOST, CALL_ENDED, CALL_FAILED, LINES_LOST,
+    APPLICATION_EVENT, ALERT_FIRED, ALERT_RESOLVED, ALERTS_UNJUDGED, WEBHOOK_FAILED, LIBRARY,
 )  # fmt: skip

@@ -79,9 +79,18 @@ class Tracing:
     propagate: bool = True  # send traceparent to upstreams
 
 
+class Calls(StrEnum):
+    """Which calls have a line in the log."""
+
+    OFF = "off"
+    FAILED = "failed"
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class Log:
     level: str = "info"
+    calls: Calls = Calls.FAILED
     format: str = "auto"  # auto: text on a terminal, JSON otherwise
 
 

@@ -19,7 +19,7 @@ from sidecar.core.reckon.snapshots import Snapshot, add_up
 from sidecar.edge.journal import read_snapshots
 from sidecar.simulator.sight import Sight
 from sidecar.simulator.traffic import Traffic, run_traffic
-from tests.rig.payers import Paid, compose_chat, list_events, pay, read_costs
+from tests.rig.payers import Paid, compose_chat, get_json, list_events, pay, read_costs
 from tests.rig.process import ROOT, Program, find_port, run_sidecar, run_simulator, write_config
 
 IS_DEEP: Final = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
@@ -131,12 +131,14 @@ async def test_kill_9_amid_traffic(tmp_path: Path, provider: str) -> None:
 
 @pytest.mark.parametrize("directory", ["/proc/journal", "/sys/journal", "/dev/null/journal"])
 async def test_a_directory_that_cannot_be_written_costs_no_call(tmp_path: Path, provider: str, directory: str) -> None:
-    """One line in the log, and answers as ever."""
+    """One line in the log, a check of health that is not well, and answers as ever."""
     journal = {"directory": directory, "interval": "100ms"}
     with run_sidecar(tmp_path, provider, journal=journal, log=JSON_LOG) as side:
         for _ in range(20):
             assert (await pay(side.url, "unwritable", compose_chat("unwritable", tokens=4))).is_answered
             await asyncio.sleep(0.02)
+        health = await get_json(side.admin_url, "/health")
+        assert health["checks"]["journal"]["status"] == "degraded" and health["status"] != "unhealthy"
         assert side.program.stop() == 0
         (event,) = list_events(side.program.output, "journal_failed")
     assert event["level"] == "warning" and event["directory"] == directory and event["problem"]

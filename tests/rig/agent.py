@@ -42,6 +42,18 @@ async def run_agent(url: str, tools_port: int, duration_s: float) -> None:
             await asyncio.sleep(_PAUSE_S)
 
 
+async def rate(url: str, admin_url: str, duration_s: float) -> None:
+    """Rate an answer after the other, and tell of what else happens, to the sidecar at `url` and `admin_url`."""
+    deadline_s = time.monotonic() + duration_s
+    async with httpx.AsyncClient(timeout=10) as http:
+        while time.monotonic() < deadline_s:
+            answered = await http.post(f"{url}/openai/v1/chat/completions", json=_CHAT)
+            said = {"request_id": answered.headers["x-sidecar-request-id"], "quality": 0.5}
+            await http.post(f"{admin_url}/api/feedback", json=said)
+            await http.post(f"{admin_url}/api/events", json={"name": "asked"})
+            await asyncio.sleep(_PAUSE_S)
+
+
 async def _work(http: httpx.AsyncClient) -> None:
     """One round: a call that succeeds, one that fails, a batch of both, and an answer out of the provider's cache."""
     for tool in ("echo", "fail"):

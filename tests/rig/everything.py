@@ -19,7 +19,7 @@ import yaml
 from sidecar.simulator.sight import Sight
 from sidecar.simulator.traffic import Traffic, run_traffic
 from tests.edge.telemetry.receiver import Receiver, receive
-from tests.rig.agent import list_routes, run_agent
+from tests.rig.agent import list_routes, rate, run_agent
 from tests.rig.pools import Scrape
 from tests.rig.process import RunningSidecar, find_port, run_sidecar, run_simulator
 from tests.rig.prometheus import Prometheus, scraping_jobs
@@ -169,6 +169,7 @@ class _Play:
         async with asyncio.TaskGroup() as group:
             group.create_task(run_traffic(traffic, self._sights.append, stop))
             group.create_task(run_agent(front, self._tools_port, lasts_s))
+            group.create_task(rate(front, sides["front"].admin_url, lasts_s))
             group.create_task(self._regulars.call_on([sides[name].url for name in REGULARS], lasts_s))
             group.create_task(self._be_troubled(REGULARS[1]))
             raging = await self._watch(STORM_S)

@@ -40,7 +40,7 @@ def has_fast_parser() -> bool:
 
 
 class AdminServer:
-    """Serves `paths`: path → answer to GET and HEAD, and `changes`: path → what a POST does.
+    """Serves `paths`: path → answer to GET and HEAD, and `changes`: path → what a POST or a PUT does.
 
     A change of `PATH/ACTION` is also made by `GET PATH?action=ACTION`, for those who can do no more than open an address.
     Who may change something is told by `core.identify.operators`; `token` is what `admin.token_file` holds.
@@ -74,13 +74,13 @@ class AdminServer:
             response = await self._change(request, action)
         elif respond is not None and request.method in ("GET", "HEAD"):
             response = await respond(request)
-        elif change is not None and request.method == "POST":
+        elif change is not None and request.method in ("POST", "PUT"):
             response = await self._change(request, change)
         elif respond is None and change is None:
             response = web.Response(status=404, text="404: not found\n" + "".join(f"{path}\n" for path in (*self._paths, *self._changes)))
         else:
-            allowed = [*(("GET", "HEAD") if respond is not None else ()), *(("POST",) if change is not None else ())]
-            text = f"405: only {' and '.join(allowed)}\n"
+            allowed = [*(("GET", "HEAD") if respond is not None else ()), *(("POST", "PUT") if change is not None else ())]
+            text = f"405: only {', '.join(allowed)}\n"
             response = web.Response(status=405, text=text, headers={"Allow": ", ".join(allowed)})
         response.headers.update(_HEADERS)
         return response

@@ -96,21 +96,23 @@ async def test_a_page_that_breaks_tells_nothing_of_it(caplog: pytest.LogCaptureF
 
 
 async def test_programs_of_this_machine_change_things() -> None:
-    """By POST with JSON; reading the same path, or another method, is refused with the right one."""
+    """By POST or PUT with JSON; reading the same path, or another method, is refused with the right one."""
     switch = Switch()
     async with serving({"/switch": switch.change, "/hello": switch.change}) as client:
         response = await client.post("/switch", content=b"{}", headers=JSON)
         assert (response.status_code, response.text) == (200, "changed")
         assert response.headers["Cache-Control"] == "private, no-store"
-        for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):
+        for method in ("GET", "HEAD", "PATCH", "DELETE", "OPTIONS"):
             refused = await client.request(method, "/switch", headers=JSON)
-            assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
+            assert (refused.status_code, refused.headers["Allow"]) == (405, "POST, PUT")
             assert not any(name.startswith("access-control") for name in refused.headers)
-        assert (await client.put("/hello", headers=JSON)).headers["Allow"] == "GET, HEAD, POST"
+        assert (await client.delete("/hello", headers=JSON)).headers["Allow"] == "GET, HEAD, POST, PUT"
         assert (await client.get("/hello")).text == "hello "
         assert (await client.post("/hello", content=b"2", headers=JSON)).status_code == 200
+        assert (await client.put("/hello", content=b"3", headers=JSON)).status_code == 200
+        assert (await client.put("/switch", content=b"4", headers=JSON | {"Origin": "http://evil.test"})).status_code == 403
         assert "/switch\n" in (await client.get("/other")).text
-    assert switch.bodies == [b"{}", b"2"]
+    assert switch.bodies == [b"{}", b"2", b"3"]
 
 
 @pytest.mark.parametrize(
