@@ -54,7 +54,7 @@ async def receive(receiver: Receiver, token: str | None = None) -> AsyncIterator
     server = web.Server(receiver.handle, access_log=None)
     listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
-    webhook = Webhook(f"http://127.0.0.1:{port}/hooks/{SECRET}%2Fx?sig={SECRET}", token, EventLog("info"), lambda: 0.5)
+    webhook = Webhook(f"http://127.0.0.1:{port}/hooks/{SECRET}%2F%7Ex?sig={SECRET}", token, EventLog("info"), lambda: 0.5)
     webhook.start()
     try:
         yield webhook
@@ -81,7 +81,7 @@ async def test_messages_arrive_in_order_with_the_token() -> None:
         webhook.put(b"{}")
         await until_settled(webhook)
         assert (webhook.sent, webhook.lost) == (4, 0)
-    path = f"/hooks/{SECRET}%2Fx?sig={SECRET}"
+    path = f"/hooks/{SECRET}%2F%7Ex?sig={SECRET}"
     assert receiver.seen[0] == ("POST", path, "Bearer tok", b'{"number":0}')
     assert [body for *_, body in receiver.seen] == [b'{"number":0}', b'{"number":1}', b'{"number":2}', b"{}"]
 
@@ -129,6 +129,7 @@ async def test_nobody_listens(lines: list[logging.LogRecord]) -> None:
     await until_settled(webhook)
     await webhook.stop()
     assert (webhook.sent, webhook.lost) == (0, 1) and SECRET not in str([record.__dict__ for record in lines])
+    assert {record.__dict__["sidecar_fields"]["reason"] for record in lines} == {"ClientConnectorError"}
 
 
 async def test_the_queue_is_bounded(lines: list[logging.LogRecord]) -> None:
