@@ -52,7 +52,7 @@ class Insight:
 
     def __init__(self, settings: Settings, clock: Clock, meter: Meter, log: EventLog, sources: Sources) -> None:
         bounds = LabelBounds(settings.limits.labels)
-        window = Window(clock.now, lambda model: bounds.admit("model", model)[0])
+        window = Window(clock.now, lambda model: bounds.admit("model", model)[0], looks_up=settings.features.cache)
         guarded = Guarded("statistics", window, meter, log, together=_COUNTED_TOGETHER)
         answers, recent = Answers(), Recent()
         answered = Guarded("feedback", answers, meter, log, together=_COUNTED_TOGETHER)
@@ -69,7 +69,7 @@ class Insight:
         if settings.log.calls is not Calls.OFF:
             sinks.append(Guarded("lines", CallLines(settings.log.calls, log), meter, log))
         if settings.journal.directory is not None:
-            hours = Hours(lambda model: bounds.admit("model", model)[0])
+            hours = Hours(lambda model: bounds.admit("model", model)[0], looks_up=settings.features.cache)
             counted = Guarded("journal", hours, meter, log, together=_COUNTED_TOGETHER)
             self._journal = Journal(settings.journal, settings.journal.directory, hours, counted.flush, clock, log)
             sinks.append(counted)
