@@ -116,8 +116,11 @@ class Sidecar:
         self.admin_url = ""
 
     def _name_sources(self) -> Sources:
-        routing = self._switchboard.routing
-        return Sources(self._economy.describe_levels, self._vitals.collect, routing.note_quality, routing.describe)
+        routing, economy = self._switchboard.routing, self._economy
+        return Sources(
+            economy.describe_levels, self._vitals.collect, routing.note_quality, routing.describe, economy.describe_spending,
+            self._random.random,
+        )  # fmt: skip
 
     async def start(self) -> None:
         """Open both ports. Nothing is half-started: what was opened is closed again on failure."""

@@ -6,7 +6,7 @@ Everything here is off until it is asked for, and what is off is not even loaded
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -26,6 +26,7 @@ from sidecar.warming import FILE_BYTES_MAX, Warming
 
 if TYPE_CHECKING:
     from sidecar.attempts import Attempts
+    from sidecar.core.admit.spending_sums import Balance
     from sidecar.core.choose.places import Place
     from sidecar.core.identify.router import Router
     from sidecar.core.observe.overhearing import Listening
@@ -152,6 +153,10 @@ class Economy:
         """Return entries and bytes of each level of the cache in this process; nothing where there is none."""
         levels = self._levels
         return {} if levels is None else {level: (levels.entries[level], levels.bytes[level]) for level in levels.entries}
+
+    def describe_spending(self) -> tuple[Sequence[Balance], frozenset[str]]:
+        """Return all budgets and whose spending is stopped; nothing where there are none."""
+        return ((), frozenset()) if self.spending is None else self.spending.describe()
 
     def describe_shared(self) -> SharedView | None:
         """Return how the place stands that sidecars share; None where there is none."""

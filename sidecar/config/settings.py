@@ -95,6 +95,14 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Alerts:
+    """Whom the sidecar tells of its own alerts. Both files are secrets: the address of a webhook is often its only key."""
+
+    webhook_file: str | None = None  # the URL in it gets messages in the form of Alertmanager's webhooks
+    token_file: str | None = None  # sent along as a bearer token
+
+
+@dataclass(frozen=True, slots=True)
 class Journal:
     """The history on disk: a file for each hour and each day. On as soon as a directory is given."""
 
@@ -137,5 +145,6 @@ class Settings:
     tracing: Tracing = Tracing()
     prices: Prices = Prices()
     log: Log = Log()
+    alerts: Alerts = Alerts()
     journal: Journal = Journal()
     response_headers: bool = True

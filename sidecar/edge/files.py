@@ -1,13 +1,14 @@
 """Files that settings come from or point at."""
 
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from sidecar.config import Capture, Settings
+from sidecar.config import Alerts, Capture, Settings
 from sidecar.core.settings.environment import FILE_VARIABLE
 from sidecar.core.settings.resolution import Loaded, resolve
+from sidecar.core.settings.shapes import is_webhook_url
 from sidecar.core.settings.tree import Document
 from sidecar.edge.documents import parse_value, read_document
 from sidecar.errors import ConfigError, ConfigProblem
@@ -45,6 +46,7 @@ def read_stamp(path: str) -> tuple[int, int, int] | None:
 def _find_unreadable_secrets(settings: Settings) -> Iterator[ConfigProblem]:
     secrets = {f"upstreams.{name}.api_key_file": upstream.api_key_file for name, upstream in settings.upstreams.items()}
     secrets["admin.token_file"] = settings.admin.token_file
+    secrets["alerts.token_file"] = settings.alerts.token_file
     secrets["redis.password_file"] = settings.redis.password_file
     if settings.features.warming:
         secrets["warming.key_file"] = settings.warming.key_file
@@ -54,6 +56,11 @@ def _find_unreadable_secrets(settings: Settings) -> Iterator[ConfigProblem]:
                 read_secret(file)
             except ValueError as error:
                 yield ConfigProblem(path, str(error), "a readable file with one line in it")
+    if settings.alerts.webhook_file is not None:
+        try:
+            read_webhook_url(settings.alerts.webhook_file)
+        except ValueError as error:
+            yield ConfigProblem("alerts.webhook_file", str(error), "a readable file with an http or https URL in it")
     if settings.redis.encryption_key_file is not None:
         try:
             read_encryption_key(settings.redis.encryption_key_file)
@@ -94,6 +101,14 @@ def read_encryption_key(path: str) -> bytes:
     return key
 
 
+def read_webhook_url(path: str) -> str:
+    """Return the URL that a secret's file holds. Raises ValueError as `read_secret` does."""
+    url = read_secret(path)
+    if not is_webhook_url(url):
+        raise ValueError("a file without a URL in it that can be sent to")
+    return url
+
+
 def read_secret(path: str) -> str:
     """Return the one line of a secret's file, without white space around it.
 
@@ -124,8 +139,16 @@ def read_token(settings: Settings) -> str | None:
     return None if file is None else _read_line(file, "admin.token_file")
 
 
-def _read_line(file: str, setting: str) -> str:
+def read_webhook(alerts: Alerts) -> tuple[str, str | None] | None:
+    """Return the address that alerts are sent to and what is sent along, if there is such a thing. Raises ConfigError."""
+    if alerts.webhook_file is None:
+        return None
+    url = _read_line(alerts.webhook_file, "alerts.webhook_file", read_webhook_url)
+    return url, None if alerts.token_file is None else _read_line(alerts.token_file, "alerts.token_file")
+
+
+def _read_line(file: str, setting: str, read: Callable[[str], str] | None = None) -> str:
     try:
-        return read_secret(file)
+        return (read or read_secret)(file)
     except ValueError as error:
         raise ConfigError("start", [ConfigProblem(setting, str(error), "a readable file with one line")]) from None

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config import Admin, Budgets, Capture, Content, Features, Prices, Redis, Settings, Upstream, Warming
+from sidecar.config import Admin, Alerts, Budgets, Capture, Content, Features, Prices, Redis, Settings, Upstream, Warming
 from sidecar.core.settings.explanation import describe
-from sidecar.edge.files import find_unreadable, load, read_encryption_key, read_keys, read_secret, read_stamp, read_token
+from sidecar.edge.files import find_unreadable, load, read_encryption_key, read_keys, read_secret, read_stamp, read_token, read_webhook
 from sidecar.errors import ConfigError
 
 DATA = Path(__file__).parent.parent / "data" / "config"
@@ -144,6 +144,28 @@ def test_files_of_redis_and_warming_are_tried_where_they_are_used(tmp_path: Path
     ]
     assert "hunter2" not in str(problems)
     assert find_unreadable(Settings(warming=warming)) == []
+
+
+def test_files_of_alerts_are_tried(tmp_path: Path) -> None:
+    """A webhook's address is a secret, and must be one that something can be sent to."""
+    file = tmp_path / "hunter2"
+    alerts = Alerts(webhook_file=str(file), token_file=str(tmp_path / "none"))
+    file.write_text("hooks.test/hunter2")
+    problems = find_unreadable(Settings(alerts=alerts))
+    assert [(problem.path, problem.found) for problem in problems] == [
+        ("alerts.token_file", "a file that cannot be read (No such file or directory)"),
+        ("alerts.webhook_file", "a file without a URL in it that can be sent to"),
+    ]
+    assert "hunter2" not in str(problems)
+    file.write_text("https://hooks.test/hunter2?sig=x\n")
+    assert find_unreadable(Settings(alerts=Alerts(webhook_file=str(file)))) == []
+    assert read_webhook(Alerts(webhook_file=str(file))) == ("https://hooks.test/hunter2?sig=x", None)
+    assert read_webhook(Alerts()) is None
+    with pytest.raises(ConfigError, match=r"alerts\.token_file") as raised:
+        read_webhook(alerts)
+    assert "hunter2" not in str(raised.value)
+    (tmp_path / "none").write_text("token")
+    assert read_webhook(alerts) == ("https://hooks.test/hunter2?sig=x", "token")
 
 
 @pytest.mark.parametrize("text", ["hunter2 hunter2", "hunter2-", "aHVudGVyMg==", b64encode(bytes(33)).decode(), ""])

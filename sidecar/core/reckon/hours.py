@@ -17,9 +17,10 @@ class Hours:
     each call is in one hour.
     """
 
-    def __init__(self, admit_model: Callable[[str], str] = lambda model: model) -> None:
-        """`admit_model`: the name under which a model is counted."""
+    def __init__(self, admit_model: Callable[[str], str] = lambda model: model, *, looks_up: bool = True) -> None:
+        """`admit_model`: the name under which a model is counted. `looks_up`: whether answers are kept, so that one can be found."""
         self._admit_model = admit_model
+        self._looks_up = looks_up
         self._hours: dict[int, Snapshot] = {}
 
     def observe(self, record: Record) -> None:
@@ -28,7 +29,7 @@ class Hours:
         hour = self._hours.get(number)
         if hour is None:
             hour = self._hours[number] = Snapshot(number * HOUR_S, (number + 1) * HOUR_S)
-        hour.find(name_whose(record.provider, self._admit_model(record.asked.model or ""))).add(record)
+        hour.find(name_whose(record.provider, self._admit_model(record.asked.model or ""))).add(record, looks_up=self._looks_up)
 
     def take(self) -> Sequence[Snapshot]:
         """Return what came since it was last asked, the oldest hour first, and forget it."""

@@ -47,8 +47,8 @@ class Tally:
         self.first_tokens = Sketch()  # seconds
         self.speeds = Sketch()  # output tokens per second
 
-    def add(self, record: Record) -> None:
-        """Take note of one call, by the rules by which metrics count."""
+    def add(self, record: Record, *, looks_up: bool = True) -> None:
+        """Take note of one call, by the rules by which metrics count. `looks_up`: whether answers are kept, so that one can be found."""
         ending, status, session = record.ending, record.cache, record.session
         self.requests += 1
         self.endings[ending] = self.endings.get(ending, 0) + 1
@@ -57,7 +57,7 @@ class Tally:
         is_told = False
         if status is not None:
             is_told = status in _TOLD
-            if status in _LOOKED_FOR and record.origin == catalogue.CALLER:
+            if looks_up and status in _LOOKED_FOR and record.origin == catalogue.CALLER:
                 self.lookups += 1
                 self.hits += status == catalogue.HIT
         if not record.endless and (is_told or record.upstream):

@@ -39,9 +39,13 @@ class Window:
     A step's place follows from the time alone: edges stay where they are however irregularly calls come.
     """
 
-    def __init__(self, now: Callable[[], float], admit_model: Callable[[str], str] = lambda model: model) -> None:
-        """`now`: seconds on the clock by which records are dated. `admit_model`: the name under which a model is counted."""
+    def __init__(self, now: Callable[[], float], admit_model: Callable[[str], str] = lambda model: model, *, looks_up: bool = True) -> None:
+        """`now`: seconds on the clock by which records are dated. `admit_model`: the name under which a model is counted.
+
+        `looks_up`: whether answers are kept, so that one can be found.
+        """
         self._now = now
+        self._looks_up = looks_up
         self._admit_model = admit_model
         self._steps: deque[Step] = deque()
         self._tallies = 0
@@ -54,7 +58,7 @@ class Window:
         tally = tallies.get(who)
         if tally is None:
             tally = self._add_tally(tallies, who)
-        tally.add(record)
+        tally.add(record, looks_up=self._looks_up)
 
     def reset(self) -> None:
         """Forget everything: what is told begins now."""

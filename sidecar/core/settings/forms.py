@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from sidecar.config import (
     Admin,
+    Alerts,
     Balancing,
     Batches,
     Breaker,
@@ -174,6 +175,8 @@ FORMS: Final[Mapping[tuple[type, str], Form]] = {
     (Redis, "encryption_key_file"): Form("the path of a file that holds 32 bytes in base64", is_text),
     (Pattern, "name"): NAME,
     (Pattern, "pattern"): Form("a regular expression that does not match an empty text", is_pattern),
+    (Alerts, "webhook_file"): _FILE,
+    (Alerts, "token_file"): _FILE,
     (Log, "level"): _one_of("debug", "info", "warning", "error"),
     (Log, "format"): _one_of("auto", "text", "json"),
     (Journal, "directory"): Form("the path of a directory for this sidecar alone", is_text),

@@ -60,6 +60,13 @@ def test_the_cache_is_judged_by_what_was_looked_for() -> None:
     assert (tally.lookups, tally.hits, tally.hit_ratio) == (4, 2, 0.5)
 
 
+def test_where_nothing_is_kept_nothing_is_looked_for() -> None:
+    """Calls may be shared without a cache: the first of them found nothing, and there was nothing to find."""
+    tally = Tally()
+    tally.add(make_record(cache="miss"), looks_up=False)
+    assert (tally.requests, tally.lookups, tally.hit_ratio) == (1, 0, None)
+
+
 def test_tallies_add_up() -> None:
     """Two of half the calls are one of all."""
     records = [make_streamed(), make_record(ending=Ending.CUT, cost=None), make_record(cache="hit"), make_record(cache="miss")]
