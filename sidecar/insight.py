@@ -1,6 +1,7 @@
 """What a sidecar knows of its own calls without anybody scraping it: statistics of the last hour, the last calls, what is told of them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from sidecar.config import Calls, Settings
@@ -21,7 +22,9 @@ from sidecar.edge.inbound.health import Health
 from sidecar.edge.inbound.live import Live
 from sidecar.edge.inbound.log_level import make_log_level
 from sidecar.edge.inbound.statistics import Statistics
+from sidecar.edge.inbound.trends import Trends
 from sidecar.edge.journal_writer import JournalState
+from sidecar.edge.past import Past
 from sidecar.edge.telemetry.call_lines import CallLines
 from sidecar.edge.telemetry.guarded import Guarded
 from sidecar.edge.telemetry.journal import Journal
@@ -57,6 +60,9 @@ class Insight:
         answers, recent = Answers(), Recent()
         answered = Guarded("feedback", answers, meter, log, together=_COUNTED_TOGETHER)
         statistics = Statistics(window, guarded.flush, clock, sources.describe_cache)
+        directory = settings.journal.directory
+        past = None if directory is None else Past(Path(directory).absolute(), clock)
+        trends = Trends(settings, window, guarded.flush, clock, past)
         pools = {name: pool.upstreams for name, pool in settings.pools.items()}
         live = Live(window, guarded.flush, statistics.show, recent, clock, sources.describe_upstreams, pools, sources.describe_cache)
         self._health = Health(sources.collect_health, clock)
@@ -77,8 +83,8 @@ class Insight:
         events, noted = make_events(clock, meter, log)
         self.sinks: tuple[Sink, ...] = tuple(sinks)
         self.paths: Mapping[str, Respond] = {
-            **statistics.list_paths(), **live.list_paths(), **self._health.list_paths(), **make_history(recent), **told, **events,
-            **make_alerts(self._evaluation.alarms, Terms().links, webhook),
+            **statistics.list_paths(), **live.list_paths(), **self._health.list_paths(), **trends.list_paths(), **make_history(recent),
+            **told, **events, **make_alerts(self._evaluation.alarms, Terms().links, webhook),
         }  # fmt: skip
         self.changes: Mapping[str, Change] = {
             **statistics.list_changes(), **changed, **noted, **make_feedback(answers, answered.flush, clock, meter, sources.rate),

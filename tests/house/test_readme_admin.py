@@ -1,19 +1,32 @@
 """What README.md says of the admin port is so."""
 
+import asyncio
+import json
 import re
+
+from aiohttp.test_utils import make_mocked_request
 
 from sidecar.config import Force, Settings
 from sidecar.core.choose.forcing import read_force
 from sidecar.core.choose.places import NOWHERE
 from sidecar.core.choose.views import BreakerView, UpstreamView
+from sidecar.core.reckon.anomalies import SCORE_MIN
+from sidecar.core.reckon.capacity import FORESIGHT
 from sidecar.core.reckon.exchanges import show_choice, show_exchange
 from sidecar.core.reckon.health import Check, Since, Status, show_health
 from sidecar.core.reckon.moments import Present
+from sidecar.core.reckon.outlook import show_trend
+from sidecar.core.reckon.signals import SIGNALS
+from sidecar.core.reckon.trends import CHANGE_MIN, CONFIDENCE_MIN, DECLINING, IMPROVING, SEASONAL_S, STABLE, find_trend
 from sidecar.core.reckon.upstreams import show_upstream
+from sidecar.core.reckon.window import Window
 from sidecar.decision import Candidate, Decision
 from sidecar.edge.inbound.api import make_changes, make_comparison, make_history
 from sidecar.edge.inbound.health import INTERVAL_S
+from sidecar.edge.inbound.trends import Trends
+from sidecar.edge.past import DAYS, Past
 from sidecar.edge.telemetry.recent import CALLS_MAX, DECISIONS_MAX, FAILED_MAX, ORDINARY_PER_S, Recent
+from sidecar.thresholds import Side
 from tests.edge.outbound.doubles import FakeClock
 from tests.edge.telemetry.records import make_record
 from tests.house.source import ROOT
@@ -60,3 +73,21 @@ def test_the_admin_port_is_as_told() -> None:
     assert {force.value for force in Force} <= set(re.findall(r"`(\w+)`", part))
     assert read_force(re.findall(r"-d '([^']+)'", part)[0].encode()) is Force.OPEN
     assert f"`probes.interval` ({Settings().probes.interval:.0f} s)" in part
+
+
+def test_trends_are_as_told() -> None:
+    """Every member and direction that is named is there, and the numbers are the ones in force."""
+    (row,) = re.findall(r"^\| `GET /api/trends` \|(.*)\|$", README, re.MULTILINE)
+    window = Window(lambda: 0.0)
+    respond = Trends(Settings(), window, lambda: None, FakeClock(), Past(ROOT / "nowhere", FakeClock())).list_paths()["/api/trends"]
+    response = asyncio.run(respond(make_mocked_request("GET", "/api/trends")))
+    assert isinstance(response.body, bytes)
+    told = json.loads(response.body)
+    trend = find_trend([(float(place), 0.0) for place in range(20)], Side.ABOVE)
+    named = {*told, *told["live"], *(show_trend(trend, SIGNALS[0]) or ()), IMPROVING, DECLINING, STABLE}
+    assert set(re.findall(r"`(\w+)`", row)) <= named
+    assert f"the journal's last {DAYS} days" in row
+    assert f"{CONFIDENCE_MIN:.0%} sure".replace("%", " %") in FLAT and f"by {CHANGE_MIN:.0%} or more".replace("%", " %") in FLAT
+    assert SEASONAL_S == 2 * 86_400 and "where there are two days" in FLAT
+    assert SCORE_MIN == 5 and "five robust deviations away" in FLAT
+    assert FORESIGHT == 4 and "than four times as far as is looked back" in FLAT
