@@ -8,6 +8,7 @@ local rules = {
   burnRate: importstr 'burn-rate.yml',
   watchdog: importstr 'watchdog.yml',
   lowTraffic: importstr 'low-traffic.yml',
+  lowQuality: importstr 'low-quality.yml',
 };
 local hasAlerts(group) = std.length([rule for rule in group.rules if std.objectHas(rule, 'alert')]) > 0;
 {
@@ -20,6 +21,7 @@ local hasAlerts(group) = std.length([rule for rule in group.rules if std.objectH
     burnRate: false,
     watchdog: false,
     lowTraffic: false,
+    lowQuality: false,
   },
 
   local config = self._config,

@@ -23,20 +23,19 @@ from sidecar.economy import Economy
 from sidecar.edge import loop as event_loop
 from sidecar.edge.clock import SystemClock
 from sidecar.edge.documents import read_document
-from sidecar.edge.files import read_secret
+from sidecar.edge.files import read_keys, read_token
 from sidecar.edge.inbound.admin import AdminServer, has_fast_parser
 from sidecar.edge.inbound.api import make_budgets, make_changes, make_comparison
-from sidecar.edge.inbound.pages import make_pages
+from sidecar.edge.inbound.pages import make_pages, make_status_page
 from sidecar.edge.inbound.server import DataServer
 from sidecar.edge.memory import Memory
 from sidecar.edge.outbound.upstreams import Upstreams
 from sidecar.edge.signals import watch_stop
-from sidecar.edge.tasks import end_all, spawn
+from sidecar.edge.tasks import end_all
 from sidecar.edge.telemetry.announcements import Announcements
 from sidecar.edge.telemetry.complaints import Complaints
 from sidecar.edge.telemetry.exposition import Exposition
 from sidecar.edge.telemetry.guarded import Guarded
-from sidecar.edge.telemetry.lag import sample_lag
 from sidecar.edge.telemetry.logs import EventLog, set_up
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.edge.telemetry.otlp import read_ratio
@@ -44,16 +43,18 @@ from sidecar.edge.telemetry.tracer import Tracer, start_tracing
 from sidecar.errands import Errand, ErrandClient
 from sidecar.errors import ConfigError, ConfigProblem
 from sidecar.exchange import Said
-from sidecar.insight import Insight
+from sidecar.insight import Insight, Sources
 from sidecar.pipeline import Pipeline
 from sidecar.ports import Sink
 from sidecar.switchboard import Switchboard
+from sidecar.vitals import Vitals
 
 if TYPE_CHECKING:
     from sidecar.core.observe.contents.contract import Content as Presentable
     from sidecar.edge.telemetry.content_writer import ContentWriter
 
 _TELEMETRY_S: Final = 3.0  # given to the collector at the end
+_LOG_S: Final = 1.0  # given to whoever reads the log at the end
 _SWITCH_S: Final = 0.0005  # the exporting thread may keep the event loop waiting for this long
 _COUNTED_TOGETHER: Final = 32  # records: counted in a row they cost half as much, and 0.2 ms at a time
 _GC_OBJECTS: Final = 50_000
@@ -63,11 +64,12 @@ _REQUEST_ID_BITS: Final = 64
 class Sidecar:
     """One sidecar. Raises ConfigError where settings name files or ports that cannot be used.
 
-    `sinks`: further readers of its records, which must not raise.
+    `sinks`: further readers of its records, which must not raise. `source`: where settings came from.
     """
 
     def __init__(
-        self, settings: Settings, environ: Mapping[str, str], log: EventLog | None = None, *, sinks: Sequence[Sink] = ()
+        self, settings: Settings, environ: Mapping[str, str], log: EventLog | None = None,
+        *, sinks: Sequence[Sink] = (), source: str = "a program",
     ) -> None:  # fmt: skip
         self._settings = replace(settings, tracing=replace(settings.tracing, ratio=read_ratio(settings.tracing, environ)))
         self._environ = environ
@@ -75,22 +77,17 @@ class Sidecar:
         self._log = log or EventLog(settings.log.level)
         self._clock = SystemClock()
         self._random = random.Random(os.urandom(32))
-        self._places = read_places(settings.upstreams, _read_keys(settings))
-        self._token = None if settings.admin.token_file is None else _read_token(settings.admin.token_file)
+        self._places = read_places(settings.upstreams, read_keys(settings))
+        self._token = read_token(settings)
         self._prices = load_prices(settings)
         self._meter = Meter(settings.limits, settings.upstreams, version=__version__, python=platform.python_version())
         for part in (self._meter.resilience, self._meter.reuse, self._meter.accounts):
             part.prepare(settings)
         self._router = Router(settings.routes, settings.pools)
         self._upstreams = Upstreams(
-            settings.upstreams,
-            self._places,
-            settings.dns,
-            self._clock,
-            environ,
-            head_bytes_max=settings.limits.head,
+            settings.upstreams, self._places, settings.dns, self._clock, environ, head_bytes_max=settings.limits.head,
             draw=self._random.random,
-        )
+        )  # fmt: skip
         listening = read_listening(settings)
         self._listening = listening if listening.is_on else None
         self._economy = Economy(
@@ -103,7 +100,12 @@ class Sidecar:
             self._meter.resilience, Announcements(self._log), self._listening,
             spending=self._economy.spending,
         )  # fmt: skip
-        self._insight = Insight(settings, self._clock, self._meter, self._log, self._economy.describe_levels)
+        self._vitals = Vitals(
+            settings, source, self._places, self._clock, self._switchboard, self._economy, self._meter,
+            is_ready=lambda: self._ready, data_url=lambda: self.data_url,
+        )  # fmt: skip
+        self._insight = Insight(settings, self._clock, self._meter, self._log, self._name_sources())
+        self._vitals.describe_journal = self._insight.describe_journal
         self._memory = Memory()
         self._tracer: Tracer | None = None
         self._writer: ContentWriter | None = None
@@ -113,6 +115,13 @@ class Sidecar:
         self.data_url = ""
         self.admin_url = ""
 
+    def _name_sources(self) -> Sources:
+        routing, economy = self._switchboard.routing, self._economy
+        return Sources(
+            economy.describe_levels, self._vitals.collect, routing.note_quality, routing.describe, economy.describe_spending,
+            self._random.random,
+        )  # fmt: skip
+
     async def start(self) -> None:
         """Open both ports. Nothing is half-started: what was opened is closed again on failure."""
         settings = self._settings
@@ -121,7 +130,9 @@ class Sidecar:
             compose = None
             if settings.content.capture is not Capture.OFF:
                 compose = self._start_capture(settings.content)
-            self._tracer = start_tracing(settings, prefixes, self._environ, self._meter, self._log, __version__, compose)
+            self._tracer = self._vitals.tracer = start_tracing(
+                settings, prefixes, self._environ, self._meter, self._log, __version__, compose
+            )
             self._meter.families.create_routes(prefixes)
             metrics = Guarded("metrics", self._meter, self._meter, self._log, together=_COUNTED_TOGETHER)
             self._meter.before_scrape(metrics.flush)
@@ -142,6 +153,8 @@ class Sidecar:
             self._admin = self._make_admin(settings)
             self.admin_url = await _listen(self._admin.start, settings.admin.listen, "admin.listen")
             await economy.start()
+            self._vitals.start()
+            self._insight.start()
         except BaseException:
             await self.stop(grace_s=0)
             raise
@@ -151,12 +164,11 @@ class Sidecar:
         self._meter.before_scrape(self._economy.refresh)
         self._switchboard.probes.start()
         self._meter.note_reload(successful=True, at_s=self._clock.wall_ns() / 1e9)
-        spawn(sample_lag(self._meter.loop_lag), name="event loop lag")
         self._ready = True
 
     def _make_admin(self, settings: Settings) -> AdminServer:
         shown = [(route.prefix, _show_target(settings, route)) for route in settings.routes]
-        pages = make_pages(Exposition(self._meter), lambda: self._ready, shown, lambda: self.data_url)
+        pages = make_pages(Exposition(self._meter), lambda: self._ready)
         routing, probes = self._switchboard.routing, self._switchboard.probes
         told = make_comparison(settings, self._places, self._clock, routing.describe, probes.describe)
         changes = {**make_changes(settings.upstreams, self._switchboard.force), **self._insight.changes}
@@ -164,7 +176,8 @@ class Sidecar:
         if spending is not None:
             spent, halts = make_budgets(list_accounts(settings), spending.describe, spending.halt)
             told, changes = {**told, **spent}, {**changes, **halts}
-        return AdminServer({**pages, **self._insight.paths, **told}, changes, token=self._token)
+        paths = {**pages, **self._insight.paths, **told}
+        return AdminServer({**make_status_page(shown, lambda: self.data_url, paths), **paths}, changes, token=self._token)
 
     def _start_capture(self, content: Content) -> "Callable[[Said], Presentable] | None":
         """Have content written to its file, or return what makes it presentable for spans."""
@@ -187,6 +200,7 @@ class Sidecar:
             await self._data.stop(self._settings.timeouts.shutdown if grace_s is None else grace_s)
         await self._switchboard.probes.stop()
         await self._economy.stop()
+        await self._insight.stop()
         self._upstreams.close()
         if self._tracer is not None:
             await self._tracer.shutdown(_TELEMETRY_S)
@@ -227,14 +241,18 @@ def serve(loaded: Loaded) -> int:
 async def _serve(loaded: Loaded) -> int:
     log = set_up(loaded.settings.log, sys.stderr)
     stop = watch_stop()
-    sidecar = Sidecar(loaded.settings, os.environ, log)
+    sidecar = Sidecar(loaded.settings, os.environ, log, source=loaded.source)
     await sidecar.start()
-    _settle_memory()
-    log.write(catalogue.STARTED, data=sidecar.data_url, admin=sidecar.admin_url, version=__version__, config=loaded.source)
-    await stop.wait()
-    log.write(catalogue.STOPPING)
-    await sidecar.stop()
-    log.write(catalogue.STOPPED)
+    log.start()
+    try:
+        _settle_memory()
+        log.write(catalogue.STARTED, data=sidecar.data_url, admin=sidecar.admin_url, version=__version__, config=loaded.source)
+        await stop.wait()
+        log.write(catalogue.STOPPING)
+        await sidecar.stop()
+        log.write(catalogue.STOPPED)
+    finally:
+        await log.stop(_LOG_S)
     return 0
 
 
@@ -248,25 +266,6 @@ def load_prices(settings: Settings) -> PriceTable:
     """Return the price table: the configured one, else the one that comes with the package."""
     path = settings.prices.file or str(files("sidecar").joinpath("data", "prices.yaml"))
     return read_prices(read_document(path).tree, path)
-
-
-def _read_keys(settings: Settings) -> dict[str, str]:
-    keys = {}
-    for name, upstream in settings.upstreams.items():
-        if upstream.api_key_file is not None:
-            try:
-                keys[name] = read_secret(upstream.api_key_file)
-            except ValueError as error:
-                problem = ConfigProblem(f"upstreams.{name}.api_key_file", str(error), "a readable file with one line")
-                raise ConfigError("start", [problem]) from None
-    return keys
-
-
-def _read_token(path: str) -> str:
-    try:
-        return read_secret(path)
-    except ValueError as error:
-        raise ConfigError("start", [ConfigProblem("admin.token_file", str(error), "a readable file with one line")]) from None
 
 
 async def _listen(start: Callable[[str, int], Coroutine[Any, Any, tuple[str, int]]], address: str, setting: str) -> str:

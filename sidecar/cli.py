@@ -4,13 +4,17 @@ Each verb imports what it needs when it runs, so that `--help` and `check` stay 
 """
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sidecar import __version__
 from sidecar.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sidecar.core.reckon.report import Report
 
 EXIT_GOOD: Final = 0
 EXIT_BAD: Final = 1
@@ -30,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except ConfigError as error:
-        return _report(error)
+        return _print_problems(error)
     except BrokenPipeError:
         # Who read our output has gone. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -58,6 +62,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     explain = _add_verb(verbs, "explain", _explain, "print the effective configuration and where each value comes from")
     _add_config(explain)
+
+    report = _add_verb(verbs, "report", _report, "what the journal tells: latency, errors, tokens and cost, by day and by model")
+    report.add_argument("--journal", metavar="DIR", type=_read_folder, help="[journal.directory of the configuration that run would use]")
+    report.add_argument(
+        "--since", metavar="DATE", type=_read_date, help="from this day on, 2026-03-29; or time, 2026-03-29T14:00; UTC [all]"
+    )
+    report.add_argument("--format", choices=("text", "json", "html"), default="text", help="[text]")
 
     catalogue = _add_verb(verbs, "catalogue", _catalogue, "print every metric, attribute and error id")
     catalogue.add_argument("--format", choices=("markdown", "json"), default="markdown", help="[markdown]")
@@ -110,6 +121,17 @@ def _read_folder(text: str) -> str:
     return text
 
 
+def _read_date(text: str) -> float:
+    """Return seconds since the epoch; a time without a zone is of UTC."""
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date like 2026-03-29") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from sidecar.edge.files import find_unreadable, load
 
@@ -143,6 +165,45 @@ def _explain(arguments: argparse.Namespace) -> int:
     return EXIT_GOOD
 
 
+def _report(arguments: argparse.Namespace) -> int:
+    import json
+
+    from sidecar.core.reckon.report import show_report
+    from sidecar.render.reports.page import render_page
+    from sidecar.render.reports.text import render_text
+
+    report = _make_report(arguments)
+    if arguments.format == "json":
+        print(json.dumps(show_report(report), indent=2))
+    else:
+        text = render_page(report) if arguments.format == "html" else render_text(report)
+        encoding = sys.stdout.encoding
+        print(text.encode(encoding, "replace").decode(encoding), end="")
+    return EXIT_GOOD
+
+
+def _make_report(arguments: argparse.Namespace) -> "Report":
+    from pathlib import Path
+
+    from sidecar.core.reckon.report import make_report
+    from sidecar.edge.clock import SystemClock
+    from sidecar.edge.files import load
+    from sidecar.edge.journal import read_snapshots
+    from sidecar.errors import ConfigProblem
+    from sidecar.thresholds import Terms
+
+    directory = arguments.journal or load(None, os.environ).settings.journal.directory
+    if directory is None:
+        raise ConfigError("report", [ConfigProblem("journal.directory", "nothing", "a journal's directory, here or with --journal")])
+    try:
+        snapshots, left_out = read_snapshots(Path(directory), -math.inf if arguments.since is None else arguments.since)
+    except OSError as error:
+        raise ConfigError(
+            directory, [ConfigProblem(directory, f"no readable directory ({error.strerror})", "a journal's directory")]
+        ) from None
+    return make_report(snapshots, left_out, Terms().thresholds, SystemClock.wall_ns())
+
+
 def _catalogue(arguments: argparse.Namespace) -> int:
     from sidecar.render.reference import render_json, render_markdown
 
@@ -172,7 +233,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     return serve(arguments.listen, arguments.profile)
 
 
-def _report(error: ConfigError) -> int:
+def _print_problems(error: ConfigError) -> int:
     from sidecar.core.settings.explanation import describe
 
     print(*describe(error), sep="\n", file=sys.stderr)

@@ -6,13 +6,14 @@ Everything here is off until it is asked for, and what is off is not even loaded
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sidecar.config import Settings
 from sidecar.core.admit.budgets import Accounts
+from sidecar.core.reckon.checks import LedgerView, SharedView
 from sidecar.edge.files import read_encryption_key, read_secret
 from sidecar.edge.tasks import spawn
 from sidecar.edge.telemetry.account_announcements import AccountAnnouncements
@@ -25,6 +26,7 @@ from sidecar.warming import FILE_BYTES_MAX, Warming
 
 if TYPE_CHECKING:
     from sidecar.attempts import Attempts
+    from sidecar.core.admit.spending_sums import Balance
     from sidecar.core.choose.places import Place
     from sidecar.core.identify.router import Router
     from sidecar.core.observe.overhearing import Listening
@@ -151,6 +153,18 @@ class Economy:
         """Return entries and bytes of each level of the cache in this process; nothing where there is none."""
         levels = self._levels
         return {} if levels is None else {level: (levels.entries[level], levels.bytes[level]) for level in levels.entries}
+
+    def describe_spending(self) -> tuple[Sequence[Balance], frozenset[str]]:
+        """Return all budgets and whose spending is stopped; nothing where there are none."""
+        return ((), frozenset()) if self.spending is None else self.spending.describe()
+
+    def describe_shared(self) -> SharedView | None:
+        """Return how the place stands that sidecars share; None where there is none."""
+        return None if self._shared is None else SharedView(self._shared.is_up, self._shared.problem)
+
+    def describe_ledger(self) -> LedgerView | None:
+        """Return whether what is spent is written down; None where it need not be."""
+        return None if self._ledger is None else LedgerView(self._ledger.problem)
 
     def _reach_shared(self, draw: Callable[[], float]) -> Shared:
         from sidecar.edge.shared.shared import Shared

@@ -15,7 +15,7 @@ from sidecar.exchange import SERVICE_ERRORS
 from sidecar.render.alerting import Alert, Recording, Severity, Tier, list_alerts, render_rules
 from sidecar.render.cases import list_cases
 from sidecar.render.cases.case import Case, render_cases
-from sidecar.render.rules import BURN_RATE, LOW_TRAFFIC, RULES, WATCHDOG, list_files, list_heads
+from sidecar.render.rules import BURN_RATE, LOW_QUALITY, LOW_TRAFFIC, RULES, WATCHDOG, list_files, list_heads
 from sidecar.render.rules.forms import list_limits
 from sidecar.render.rules.recordings import OFFERED
 from sidecar.render.runbook import render_runbook
@@ -25,7 +25,7 @@ from tests.render.terms import BOTH
 from tests.rig.prometheus import PROMTOOL, needs_promtool
 
 ALERTS: Final = Path(__file__).resolve().parent.parent / "alerts"
-FILES: Final = (RULES, BURN_RATE, WATCHDOG, LOW_TRAFFIC)
+FILES: Final = (RULES, BURN_RATE, WATCHDOG, LOW_TRAFFIC, LOW_QUALITY)
 # The threshold of each alert that has one: a field of Thresholds.
 JUDGED: Final = {
     "LLMHighAverageLatency": "mean_latency",
@@ -44,9 +44,10 @@ JUDGED: Final = {
     "LLMSidecarOverheadHigh": "overhead_p99",
     "LLMSpansDropped": "spans_dropped_ratio",
     "LLMLowTraffic": "requests_per_minute",
+    "LLMLowQuality": "quality",
 }
-# What else the table limits: the budget's warning is the sidecar's own setting, and quality is measured by nobody yet.
-JUDGED_OTHERWISE: Final = {"budget_spent", "quality"}
+# What else the table limits: the budget's warning is the sidecar's own setting.
+JUDGED_OTHERWISE: Final = {"budget_spent"}
 # A value that is judged where least traffic would be another name for it, or has nothing to do with traffic.
 UNGUARDED: Final = {"LLMSidecarMemoryHigh", "LLMLowTraffic"}
 # The boards that alerts lead to, and the variables that each has.
@@ -241,7 +242,7 @@ def test_errors_are_the_errors_of_the_service() -> None:
 def test_alerts_on_traffic_ask_for_a_least_number_of_calls(terms: Terms) -> None:
     """One failed call out of one is no alert: ratios, means and quantiles have a guard, and it is one of the terms."""
     judged = [alert for alert in alerts(terms) if alert.name in JUDGED and alert.name not in UNGUARDED]
-    assert len(judged) == 14
+    assert len(judged) == 15
     least = {f"{number:g}" for number in terms.traffic}
     for alert in judged:
         for tier in alert.tiers:

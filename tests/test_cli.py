@@ -1,5 +1,6 @@
 """The command line: help, exit codes, and what goes where."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,11 +12,13 @@ import pytest
 
 from sidecar import __version__
 from sidecar.cli import build_parser, main
+from sidecar.core.reckon.snapshots import name_file, write_snapshot
 from sidecar.core.settings.resolution import Loaded
 from sidecar.thresholds import Terms
+from tests.core.reckon.journals import make_hour
 
 DATA = Path(__file__).parent / "data"
-VERBS = ("run", "demo", "check", "explain", "catalogue", "render", "simulate")
+VERBS = ("run", "demo", "check", "explain", "report", "catalogue", "render", "simulate")
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +77,11 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str], flag: str) -> No
         ["demo", "--duration", "0"],
         ["demo", "--duration", "nan"],
         ["demo", "--duration", "soon"],
+        ["report", "--format", "pdf"],
+        ["report", "--since", "yesterday"],
+        ["report", "--since", "2026-02-30"],
+        ["report", "--journal", ""],
+        ["report", "somewhere"],
         ["catalogue", "--format", "xml"],
         ["render"],
         ["render", ""],
@@ -188,6 +196,107 @@ def test_catalogue_prints_the_format_asked_for(
     stand_in(monkeypatch, "sidecar.render.reference", render_json=lambda: "J", render_markdown=lambda: "M")
     assert main(["catalogue", *arguments]) == 0
     assert capsys.readouterr().out == printed
+
+
+def write_journal(*hours: int) -> None:
+    """Put hours of one call each into the folder `journal`."""
+    Path("journal").mkdir()
+    for number in hours:
+        hour = make_hour(number)
+        (Path("journal") / name_file(hour.began, hour.ended)).write_bytes(write_snapshot(hour, 0, 1.0))
+
+
+def read_report(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    """Return what a program reads."""
+    assert main(["report", "--format", "json", *arguments]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return json.loads(captured.out)
+
+
+def test_report_in_each_format(capsys: pytest.CaptureFixture[str]) -> None:
+    """Text unless another is asked for; all of them tell of the same calls."""
+    write_journal(0, 1, 25)
+    assert main(["report", "--journal", "journal"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("3 calls, 2026-03-29 00:00 to 2026-03-30 02:00 UTC\n") and text.endswith("\n") and not text.endswith("\n\n")
+    assert main(["report", "--journal", "journal", "--format", "text"]) == 0
+    assert capsys.readouterr().out == text
+    assert read_report(capsys, "--journal", "journal")["total"]["requests"] == 3
+    assert main(["report", "--journal", "journal", "--format", "html"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("<!doctype html>") and page.endswith("</html>\n") and "2026-03-29 00:00 to 2026-03-30 02:00 UTC" in page
+
+
+@pytest.mark.parametrize(
+    ("since", "calls"),
+    [
+        ("2026-03-28", 3), ("2026-03-29", 3),
+        ("2026-03-29T00:59:59", 3), ("2026-03-29T01:00", 2), ("2026-03-29T02:00", 1), ("2026-03-30", 1),
+        ("2026-03-29T03:00+02:00", 2), ("20260330", 1), ("0001-01-01", 3),
+    ],
+)  # fmt: skip
+def test_report_since_a_date(capsys: pytest.CaptureFixture[str], since: str, calls: int) -> None:
+    """Hours that ended later; dates and times are of UTC unless they say otherwise."""
+    write_journal(0, 1, 25)
+    assert read_report(capsys, "--journal", "journal", "--since", since)["total"]["requests"] == calls
+
+
+def test_report_on_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """A journal without calls, or without any since then, is a report too."""
+    write_journal(0)
+    assert read_report(capsys, "--journal", "journal", "--since", "9999-12-31")["total"] is None
+    assert main(["report", "--journal", "journal", "--since", "2030-01-01"]) == 0
+    assert capsys.readouterr().out == "No call is known of.\n"
+
+
+def test_report_finds_the_journal_where_run_keeps_it(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the configuration file, by the environment over it; another one where it is named, whatever the configuration is worth."""
+    write_journal(0, 1)
+    Path("sidecar.yaml").write_text("journal: {directory: journal}\n")
+    assert read_report(capsys)["total"]["requests"] == 2
+    Path("empty").mkdir()
+    monkeypatch.setenv("LLM_SIDECAR__JOURNAL__DIRECTORY", "empty")
+    assert read_report(capsys)["total"] is None
+    Path("sidecar.yaml").write_text("nonsense: 1\n")
+    assert read_report(capsys, "--journal", "journal")["total"]["requests"] == 2
+    assert main(["report"]) == 1
+    assert capsys.readouterr().err.startswith("sidecar.yaml:1: nonsense: found ")
+
+
+def test_report_without_a_journal(capsys: pytest.CaptureFixture[str]) -> None:
+    """One clear line, exit code 1: where none is named, where none is, where it is no directory."""
+    Path("file").write_text("mine")
+    assert main(["report"]) == main(["report", "--journal", "missing"]) == main(["report", "--journal", "file"]) == 1
+    assert capsys.readouterr() == (
+        "",
+        "journal.directory: found nothing; allowed: a journal's directory, here or with --journal\n"
+        "missing: found no readable directory (No such file or directory); allowed: a journal's directory\n"
+        "file: found no readable directory (Not a directory); allowed: a journal's directory\n",
+    )
+
+
+def test_report_names_what_it_leaves_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is damaged is told, and neither changed nor in the way of the others."""
+    write_journal(0, 1)
+    (damaged,) = Path("journal").glob("*_01.json")
+    damaged.write_text('{"version": ')
+    shown = read_report(capsys, "--journal", "journal")
+    assert shown["total"]["requests"] == 1 and [one["file"] for one in shown["left_out"]] == [damaged.name]
+    assert damaged.read_text() == '{"version": '
+
+
+def test_report_on_a_terminal_of_few_letters() -> None:
+    """A name that the terminal cannot show is no stack trace, and a page needs no more than ASCII."""
+    hour = make_hour(0, "openai/模型")
+    Path("journal").mkdir()
+    (Path("journal") / name_file(hour.began, hour.ended)).write_bytes(write_snapshot(hour, 0, 1.0))
+    told = {}
+    for kind in ("text", "json", "html"):
+        command = [sys.executable, "-m", "sidecar", "report", "--journal", "journal", "--format", kind]
+        environ = {**_environ(), "PYTHONIOENCODING": "ascii"}
+        told[kind] = subprocess.run(command, capture_output=True, env=environ, check=True).stdout.decode("ascii")
+    assert "openai/??" in told["text"] and "&#27169;" in told["html"] and "\\u6a21" in told["json"]
 
 
 def render_limit(terms: Terms) -> dict[str, str]:

@@ -14,6 +14,7 @@ import pytest
 from sidecar.config import Budget, Budgets, Features, Rate, RateLimits, Rates, Redis, Settings, Warming
 from sidecar.core.choose.places import read_places
 from sidecar.core.identify.router import Router
+from sidecar.core.reckon.checks import LedgerView, SharedView
 from sidecar.economy import Economy
 from sidecar.edge.cleanup import Cleanup
 from sidecar.edge.clock import SystemClock
@@ -100,6 +101,7 @@ async def test_nothing_runs_where_nothing_is_on() -> None:
     await composed.economy.start()
     composed.economy.refresh()
     assert names() == set()
+    assert composed.economy.describe_shared() is composed.economy.describe_ledger() is None
     await composed.economy.stop()
 
 
@@ -138,7 +140,7 @@ async def test_what_is_spent_outlives_the_sidecar(tmp_path: Path) -> None:
     settings = replace(featuring(budgets=True), budgets=budgets)
     first = Composed(settings)
     await first.economy.start()
-    assert first.economy.spending is not None
+    assert first.economy.spending is not None and first.economy.describe_ledger() == LedgerView(None)
     first.economy.spending.halt("default", True)
     with pytest.raises(ConfigError, match="another sidecar"):
         await Composed(settings).economy.start()
@@ -211,6 +213,10 @@ async def test_a_store_that_is_away_keeps_nobody_from_starting() -> None:
     composed = Composed(settings)
     await composed.economy.start()
     assert composed.economy.limiting is not None
+    async with asyncio.timeout(5):
+        while composed.economy.describe_shared() == SharedView(None, None):
+            await asyncio.sleep(0.005)
+    assert composed.economy.describe_shared() == SharedView(False, "refused")
     call = make_call()
     for refused in (False, True):
         exchange = Exchange(PlayedClient(call), call, None)

@@ -1,26 +1,101 @@
 """What a sidecar knows of its own calls, put together."""
 
+import asyncio
 import json
+import random
+from pathlib import Path
+from typing import Any
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from sidecar.config import Limits, Settings
+from sidecar.config import Alerts, Journal, Limits, Settings
+from sidecar.core.admit.spending_sums import Balance
+from sidecar.edge.journal import read_snapshots
+from sidecar.edge.tasks import end_all
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.meter import Meter
-from sidecar.insight import Insight
+from sidecar.errors import ConfigError
+from sidecar.exchange import Ending
+from sidecar.insight import Insight, Sources
+from sidecar.ports import Clock
 from tests.edge.outbound.doubles import FakeClock
 from tests.edge.telemetry.records import make_record
+from tests.edge.virtual import VirtualLoop, virtually
+
+
+def make(settings: Settings, clock: Clock, balances: tuple[Balance, ...] = ()) -> Insight:
+    """Return the readers of a sidecar that has nothing else."""
+    meter = Meter(Limits(), (), version="1", python="3")
+    sources = Sources(
+        dict, lambda present: {}, lambda *said: None, lambda now: (), lambda: (balances, frozenset()), random.random
+    )  # fmt: skip
+    return Insight(settings, clock, meter, EventLog("error"), sources)
+
+
+async def ask(insight: Insight, path: str) -> Any:
+    """Return the JSON of a path."""
+    response = await insight.paths[path](make_mocked_request("GET", path))
+    assert isinstance(response, web.Response) and isinstance(response.body, bytes)
+    return json.loads(response.body)
 
 
 async def test_a_record_is_told_by_every_path_at_once() -> None:
     """Statistics are counted in batches, but whoever asks gets them all."""
     clock = FakeClock()
-    meter = Meter(Limits(), (), version="1", python="3")
-    insight = Insight(Settings(), clock, meter, EventLog("error"), dict)
+    insight = make(Settings(), clock)
     for sink in insight.sinks:
         sink.observe(make_record(ended=clock.now()))
-    response = await insight.paths["/api/performance"](make_mocked_request("GET", "/api/performance"))
-    assert isinstance(response, web.Response) and isinstance(response.body, bytes)
-    assert json.loads(response.body)["metrics"]["requestCount"] == 1
-    assert insight.changes.keys() == {"/api/performance/reset"}
+    assert (await ask(insight, "/api/performance"))["metrics"]["requestCount"] == 1
+    assert [point[1] for point in (await ask(insight, "/api/live"))["points"]] == [1]
+    assert "/health" in insight.paths
+    assert insight.changes.keys() == {"/api/performance/reset", "/-/log-level", "/api/events", "/api/feedback"}
+
+
+@virtually
+async def test_alerts_are_judged_from_the_start_to_the_end() -> None:
+    """Of calls, budgets and memory, whoever makes them known; told under their path."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    insight = make(Settings(), loop, (Balance("acme", "day", "2026-01-02", 9.0, 0.0, 10.0, True),))
+    assert await ask(insight, "/api/alerts") == {"active": [], "past": [], "webhook": None}
+    insight.start()
+    for _ in range(200):
+        await asyncio.sleep(1)
+        for sink in insight.sinks:
+            sink.observe(make_record(ended=loop.now(), accepted=loop.now() - 1, ending=Ending.RESET))
+    await insight.stop()
+    told = await ask(insight, "/api/alerts")
+    assert [(alarm["alert"], alarm["labels"]) for alarm in told["active"]] == [
+        ("LLMHighErrorRatio", {"upstream": "openai"}), ("LLMBudgetNearlySpent", {"tenant": "acme", "window": "day"}),
+    ]  # fmt: skip
+    await asyncio.sleep(3600)
+    assert await ask(insight, "/api/alerts") == told
+    await end_all(1.0)
+
+
+async def test_the_journal_is_there_where_it_has_a_directory(tmp_path: Path) -> None:
+    """It has every call that was told, at the latest when the sidecar stops; without a directory there is none."""
+    clock = FakeClock()
+    without = make(Settings(), clock)
+    without.start()
+    assert without.describe_journal() is None
+    await without.stop()
+    insight = make(Settings(journal=Journal(directory=str(tmp_path))), clock)
+    insight.start()
+    for sink in insight.sinks:
+        sink.observe(make_record())
+    await insight.stop()
+    state = insight.describe_journal()
+    assert state is not None and (state.problem, state.saved) == (None, clock.now())
+    snapshots, _ = read_snapshots(tmp_path, 0)
+    assert {whose: tally.requests for snapshot in snapshots for whose, tally in snapshot.calls.items()} == {"openai/gpt-4o": 1}
+
+
+def test_a_webhook_needs_its_files(tmp_path: Path) -> None:
+    """A file without an address in it stops the start, and is not quoted."""
+    (tmp_path / "url").write_text("hunter2")
+    with pytest.raises(ConfigError, match=r"alerts\.webhook_file") as raised:
+        make(Settings(alerts=Alerts(str(tmp_path / "url"))), FakeClock())
+    assert "hunter2" not in str(raised.value)

@@ -6,6 +6,7 @@ conventions (GenAI v1.41), in their Prometheus spelling where they are metrics. 
 or changed only after a deprecation.
 """
 
+from sidecar.catalogue.calls import *
 from sidecar.catalogue.comparisons import *
 from sidecar.catalogue.events import *
 from sidecar.catalogue.headers import *

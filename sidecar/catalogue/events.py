@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from sidecar.catalogue.calls import CALL_ENDED, CALL_FAILED, LINES_LOST
 from sidecar.catalogue.kinds import LogEvent
 
 STARTED: Final = LogEvent("started", "info", "Both ports are open.")
@@ -39,10 +40,24 @@ WARMING_LINE: Final = LogEvent("warming_line_skipped", "warning", "A line of war
 WARMED: Final = LogEvent(
     "warming_ended", "info", "All prompts of warming.file were asked once; llm_sidecar_cache_warmed_total tells with what success."
 )
+ALERT_FIRED: Final = LogEvent("alert_fired", "warning", "Something is beyond its threshold, and has been for long enough.")
+ALERT_RESOLVED: Final = LogEvent("alert_resolved", "info", "What was beyond its threshold is no more.")
+ALERTS_UNJUDGED: Final = LogEvent("alerts_not_judged", "error", "The sidecar's own fault kept it from judging its alerts.", 60.0)
+WEBHOOK_FAILED: Final = LogEvent(
+    "alert_webhook_failed", "warning", "A message of an alert did not reach the address in alerts.webhook_file.", 60.0
+)
+JOURNAL_FAILED: Final = LogEvent(
+    "journal_failed", "warning", "The journal cannot be written; calls go on, and are kept in memory for it, for two days at most.", 60.0
+)
+JOURNAL_WRITABLE: Final = LogEvent("journal_written_again", "info", "The journal is on disk again, and what was missed as well.", 60.0)
+JOURNAL_DAMAGED: Final = LogEvent("journal_damaged", "warning", "A file of the journal cannot be read; it is kept aside.")
+JOURNAL_LOST: Final = LogEvent("journal_lost", "error", "Calls will never be in the journal: it could not be written for too long.", 60.0)
+APPLICATION_EVENT: Final = LogEvent("application_event", "info", "An application told of an event (POST /api/events).", 1.0)
 LIBRARY: Final = LogEvent("library", "warning", "What a library logged.", 60.0)
 LOG_EVENTS: Final = (
     STARTED, STOPPING, STOPPED, EXCHANGE_FAILED, OBSERVER_FAILED, SINK_FAILED, SPAN_EXPORT_FAILED, SPANS_LOST, CONTENT_LOST,
     BREAKER_OPENED, BREAKER_HALF_OPENED, BREAKER_CLOSED, FOUND_UNHEALTHY, FOUND_HEALTHY, SHARED_AWAY, SHARED_BACK,
     LEDGER_REPLAYED, LEDGER_DAMAGED, LEDGER_FAILED, LEDGER_WRITABLE, BUDGET_WARNED, BUDGET_EXHAUSTED, SPENDING_HALTED, SPENDING_RESUMED,
-    WARMING_LINE, WARMED, LIBRARY,
+    WARMING_LINE, WARMED, JOURNAL_FAILED, JOURNAL_WRITABLE, JOURNAL_DAMAGED, JOURNAL_LOST, CALL_ENDED, CALL_FAILED, LINES_LOST,
+    APPLICATION_EVENT, ALERT_FIRED, ALERT_RESOLVED, ALERTS_UNJUDGED, WEBHOOK_FAILED, LIBRARY,
 )  # fmt: skip

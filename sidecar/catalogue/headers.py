@@ -7,7 +7,7 @@ from sidecar.catalogue.kinds import Header
 REQUEST_HEADERS: Final = (
     Header("x-sidecar-timeout", "request", "a number of seconds", "The call's total deadline, where that is sooner than timeouts.total."),
     Header("x-sidecar-max-response-time", "request", "a number of seconds", "Wish: an upstream that is expected to answer by then."),
-    Header("x-sidecar-min-quality", "request", "0 to 1", "Wish: an upstream of this quality, as it is configured."),
+    Header("x-sidecar-min-quality", "request", "0 to 1", "Wish: an upstream of this quality, as it is configured and rated."),
     Header("x-sidecar-min-reliability", "request", "0 to 1", "Wish: an upstream of which this share of calls has not failed."),
     Header("x-sidecar-prefer", "request", "names of upstreams", "Wish: one of these, if one can be asked."),
     Header("x-sidecar-exclude", "request", "names of upstreams", "Wish: none of these, whatever the urgency."),

@@ -89,3 +89,11 @@ class LogEvent(NamedTuple):
     level: str
     help: str
     repeat_s: float = 0.0
+
+
+class LogField(NamedTuple):
+    """One field of the line of a call: its type, and what it tells. A field that does not apply is not there."""
+
+    name: str
+    type: str
+    help: str

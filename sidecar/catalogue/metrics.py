@@ -29,6 +29,8 @@ RATE_EDGES: Final = _edges(
 OVERHEAD_EDGES: Final = (0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 LAG_EDGES: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
+QUALITY_EDGES: Final = _edges((0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 0.95, 1.0), thresholds.QUALITY.limits, (0.9,))
+
 SESSION_EDGES: Final = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0)  # providers' longest is an hour
 
 OTHER: Final = "other"  # what a value beyond its label's bound becomes
@@ -43,7 +45,7 @@ RATELIMIT_KINDS: Final = (
     "requests_minute", "requests_hour", "requests_day", "requests_month", "tokens_minute", "tokens_hour", "tokens_day", "tokens_month",
 )  # fmt: skip
 CONTENT_LOSSES: Final = ("queue_full", "too_large", "unreadable", "write_failed", "shutdown")
-BOUNDS: Final = ("model", "response_model", "error_type", "status_code", "http_route", "tool")
+BOUNDS: Final = ("model", "response_model", "error_type", "status_code", "http_route", "tool", "event")
 _NO_ATTEMPT: Final = (Ending.CLIENT_FAULT, Ending.UNAVAILABLE)  # of an exchange that asked nobody
 _ATTEMPT_OUTCOMES: Final = (*(ending for ending in ENDINGS if ending not in _NO_ATTEMPT), *ATTEMPT_OUTCOMES_ONLY)
 EXECUTE_TOOL: Final = "execute_tool"  # gen_ai.operation.name
@@ -184,9 +186,16 @@ CONTENT_WITHHELD: Final = Metric(
     "llm_sidecar_content_withheld_total", Kind.COUNTER, "Texts withheld because a pattern of content.redact ran out of time on them.", "",
     (_known("pattern"),),
 )  # fmt: skip
+QUALITY_SCORE: Final = Metric(
+    "llm_sidecar_quality_score", Kind.HISTOGRAM, "Answers as applications rated them, from 0 to 1 (POST /api/feedback).", "",
+    (_PROVIDER, _MODEL), QUALITY_EDGES,
+)  # fmt: skip
+EVENTS: Final = Metric(
+    "llm_sidecar_events_total", Kind.COUNTER, "Events that applications told of (POST /api/events).", "", (_open("name", "event"),)
+)
 SINK_FAILURES: Final = Metric(
     "llm_sidecar_sink_failures_total", Kind.COUNTER, "Exchange records that a reader failed to take.", "",
-    (_closed("sink", "metrics", "statistics", "traces", "content"),),
+    (_closed("sink", "metrics", "statistics", "journal", "lines", "feedback", "traces", "content"),),
 )  # fmt: skip
 LOOP_LAG: Final = Metric(
     "llm_sidecar_event_loop_lag_seconds", Kind.HISTOGRAM, "How late the event loop woke a sampling timer.", "seconds", (), LAG_EDGES
@@ -209,7 +218,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     OPERATION_DURATION, TOKEN_USAGE, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, TOOL_DURATION, HTTP_SERVER_DURATION,
     REQUESTS, BATCHED, TIME_TO_FIRST_TOKEN, TOKENS_PER_SECOND, TOKENS, USAGE_RECORDS, COST, UNPRICED, OVERHEAD, IN_FLIGHT,
     WEBSOCKETS, WEBSOCKET_DURATION, WEBSOCKET_MESSAGES, ATTEMPTS, UPSTREAM_CONNECTIONS, RATELIMIT_REMAINING, RATELIMIT_LIMIT, REPLAYED,
-    LABEL_OVERFLOW, SPANS_EXPORTED, SPANS_DROPPED, OBSERVER_FAILURES, UNREADABLE, UNREAD, CONTENT_DROPPED, CONTENT_WITHHELD, SINK_FAILURES,
+    LABEL_OVERFLOW, SPANS_EXPORTED, SPANS_DROPPED, OBSERVER_FAILURES, UNREADABLE, UNREAD, CONTENT_DROPPED, CONTENT_WITHHELD,
+    QUALITY_SCORE, EVENTS, SINK_FAILURES,
     LOOP_LAG, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, MEMORY_LIMIT, BUILD_INFO, *RESILIENCE_METRICS, *REUSE_METRICS,
     *ACCOUNT_METRICS,
 )  # fmt: skip

@@ -79,10 +79,36 @@ class Tracing:
     propagate: bool = True  # send traceparent to upstreams
 
 
+class Calls(StrEnum):
+    """Which calls have a line in the log."""
+
+    OFF = "off"
+    FAILED = "failed"
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class Log:
     level: str = "info"
+    calls: Calls = Calls.FAILED
     format: str = "auto"  # auto: text on a terminal, JSON otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """Whom the sidecar tells of its own alerts. Both files are secrets: the address of a webhook is often its only key."""
+
+    webhook_file: str | None = None  # the URL in it gets messages in the form of Alertmanager's webhooks
+    token_file: str | None = None  # sent along as a bearer token
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The history on disk: a file for each hour and each day. On as soon as a directory is given."""
+
+    directory: str | None = None
+    keep: Duration = 30 * 86_400.0
+    interval: Duration = 60.0  # a crash loses no more than what came to pass in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +145,6 @@ class Settings:
     tracing: Tracing = Tracing()
     prices: Prices = Prices()
     log: Log = Log()
+    alerts: Alerts = Alerts()
+    journal: Journal = Journal()
     response_headers: bool = True

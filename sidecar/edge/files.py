@@ -1,16 +1,17 @@
 """Files that settings come from or point at."""
 
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from sidecar.config import Capture, Settings
+from sidecar.config import Alerts, Capture, Settings
 from sidecar.core.settings.environment import FILE_VARIABLE
 from sidecar.core.settings.resolution import Loaded, resolve
+from sidecar.core.settings.shapes import is_webhook_url
 from sidecar.core.settings.tree import Document
 from sidecar.edge.documents import parse_value, read_document
-from sidecar.errors import ConfigProblem
+from sidecar.errors import ConfigError, ConfigProblem
 
 DEFAULT_FILE: Final = "sidecar.yaml"
 _SECRET_BYTES_MAX: Final = 16 * 1024
@@ -33,9 +34,19 @@ def find_unreadable(settings: Settings) -> list[ConfigProblem]:
     return [*_find_unreadable_secrets(settings), *_find_unwritable(settings), *_find_missing(settings)]
 
 
+def read_stamp(path: str) -> tuple[int, int, int] | None:
+    """Return what changes when a file is written or replaced; None where there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def _find_unreadable_secrets(settings: Settings) -> Iterator[ConfigProblem]:
     secrets = {f"upstreams.{name}.api_key_file": upstream.api_key_file for name, upstream in settings.upstreams.items()}
     secrets["admin.token_file"] = settings.admin.token_file
+    secrets["alerts.token_file"] = settings.alerts.token_file
     secrets["redis.password_file"] = settings.redis.password_file
     if settings.features.warming:
         secrets["warming.key_file"] = settings.warming.key_file
@@ -45,6 +56,11 @@ def _find_unreadable_secrets(settings: Settings) -> Iterator[ConfigProblem]:
                 read_secret(file)
             except ValueError as error:
                 yield ConfigProblem(path, str(error), "a readable file with one line in it")
+    if settings.alerts.webhook_file is not None:
+        try:
+            read_webhook_url(settings.alerts.webhook_file)
+        except ValueError as error:
+            yield ConfigProblem("alerts.webhook_file", str(error), "a readable file with an http or https URL in it")
     if settings.redis.encryption_key_file is not None:
         try:
             read_encryption_key(settings.redis.encryption_key_file)
@@ -85,6 +101,14 @@ def read_encryption_key(path: str) -> bytes:
     return key
 
 
+def read_webhook_url(path: str) -> str:
+    """Return the URL that a secret's file holds. Raises ValueError as `read_secret` does."""
+    url = read_secret(path)
+    if not is_webhook_url(url):
+        raise ValueError("a file without a URL in it that can be sent to")
+    return url
+
+
 def read_secret(path: str) -> str:
     """Return the one line of a secret's file, without white space around it.
 
@@ -101,3 +125,30 @@ def read_secret(path: str) -> str:
     if not data.isascii() or not all(33 <= byte <= 126 for byte in data):
         raise ValueError("a file with more than one visible ASCII line in it")
     return data.decode("ascii")
+
+
+def read_keys(settings: Settings) -> dict[str, str]:
+    """Return the credential of each upstream that has one of its own. Raises ConfigError."""
+    files = {name: upstream.api_key_file for name, upstream in settings.upstreams.items()}
+    return {name: _read_line(file, f"upstreams.{name}.api_key_file") for name, file in files.items() if file is not None}
+
+
+def read_token(settings: Settings) -> str | None:
+    """Return what operators have to know who change something, if there is such a thing. Raises ConfigError."""
+    file = settings.admin.token_file
+    return None if file is None else _read_line(file, "admin.token_file")
+
+
+def read_webhook(alerts: Alerts) -> tuple[str, str | None] | None:
+    """Return the address that alerts are sent to and what is sent along, if there is such a thing. Raises ConfigError."""
+    if alerts.webhook_file is None:
+        return None
+    url = _read_line(alerts.webhook_file, "alerts.webhook_file", read_webhook_url)
+    return url, None if alerts.token_file is None else _read_line(alerts.token_file, "alerts.token_file")
+
+
+def _read_line(file: str, setting: str, read: Callable[[str], str] | None = None) -> str:
+    try:
+        return (read or read_secret)(file)
+    except ValueError as error:
+        raise ConfigError("start", [ConfigProblem(setting, str(error), "a readable file with one line")]) from None

@@ -70,6 +70,7 @@ class Ledger:
     ) -> None:  # fmt: skip
         self.instance = instance
         self.kept_as = ""
+        self.problem: str | None = None  # why events are not on disk; None where they are
         self._path = path
         self._new_path = path.with_name(path.name + ".new")
         self._sync_s = sync_s
@@ -81,7 +82,7 @@ class Ledger:
         self._descriptor = -1  # none: nothing can be written
         self._next = -1  # the file that takes its place soon
         self._size_bytes = self._grown_bytes = 0
-        self._is_dirty = self._is_failing = False
+        self._is_dirty = False
         self._task: asyncio.Task[None] | None = None
 
     def append(self, line: bytes) -> None:
@@ -181,8 +182,8 @@ class Ledger:
         self._size_bytes = size_bytes
         self._grown_bytes = 2 * size_bytes + self._growth_bytes
         self._is_dirty = True  # by what came meanwhile
-        if self._is_failing:
-            self._is_failing = False
+        if self.problem is not None:
+            self.problem = None
             self._notes.note_ledger_writable()
 
     def _let_go(self) -> None:
@@ -200,9 +201,9 @@ class Ledger:
 
     def _fail(self, reason: str, error: OSError) -> None:
         self._notes.note_ledger_failure(reason)
-        if self._descriptor < 0 and not self._is_failing:
-            self._is_failing = True
-            self._notes.note_ledger_unwritable(error.strerror or type(error).__name__)
+        if self._descriptor < 0 and self.problem is None:
+            self.problem = error.strerror or type(error).__name__
+            self._notes.note_ledger_unwritable(self.problem)
 
 
 def start_ledger(

@@ -43,6 +43,8 @@ def render_markdown() -> str:
             ),
             "\n## Log events\n",
             *_table(("event", "level", "meaning"), ((f"`{e.name}`", e.level, e.help) for e in catalogue.LOG_EVENTS)),
+            "\n## The line of a call\n",
+            *_table(("field", "type", "meaning"), ((f"`{f.name}`", f.type, f.help) for f in catalogue.CALL_FIELDS)),
             "\n## Headers\n",
             *_table(("header", "of the", "value", "meaning"), ((f"`{h.name}`", h.side, h.value, h.help) for h in catalogue.HEADERS)),
             "\n## Errors\n",
@@ -71,6 +73,7 @@ def render_json() -> str:
         "metrics": [_describe(metric) for metric in (*catalogue.METRICS, *catalogue.PROCESS_METRICS)],
         "spans": [span._asdict() | {"attributes": [attribute._asdict() for attribute in span.attributes]} for span in catalogue.SPANS],
         "log_events": [event._asdict() for event in catalogue.LOG_EVENTS],
+        "call_fields": [field._asdict() for field in catalogue.CALL_FIELDS],
         "headers": [header._asdict() for header in catalogue.HEADERS],
         "errors": [kind._asdict() for kind in ERRORS],
         "thresholds": [

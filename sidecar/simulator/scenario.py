@@ -17,6 +17,7 @@ from sidecar.config import (
     Budget,
     Budgets,
     Cache,
+    Calls,
     Features,
     Hedging,
     Limits,
@@ -104,7 +105,7 @@ def plan_demo(places: Places, duration_s: float | None, port: int | None, once: 
         budgets=Budgets(tenants={FRUGAL: Budget(day=0.03 if once else 0.07)}, output_tokens=256),
         warming=_prepare_warming(places.folder),
         timeouts=Timeouts(first_byte=_FIRST_BYTE_S, idle=_ONCE_IDLE_S if once else _IDLE_S),
-        log=Log(level="info" if is_terminal else "error", format="text"),
+        log=Log(level="info" if is_terminal else "error", format="text", calls=Calls.OFF),  # there is a line per second
     )
     traffic = Traffic("", seed=SEED, duration_s=duration_s, routes=ROUTES, habits=_HABITS)
     if once:

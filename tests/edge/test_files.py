@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config import Admin, Budgets, Capture, Content, Features, Prices, Redis, Settings, Upstream, Warming
+from sidecar.config import Admin, Alerts, Budgets, Capture, Content, Features, Prices, Redis, Settings, Upstream, Warming
 from sidecar.core.settings.explanation import describe
-from sidecar.edge.files import find_unreadable, load, read_encryption_key, read_secret
+from sidecar.edge.files import find_unreadable, load, read_encryption_key, read_keys, read_secret, read_stamp, read_token, read_webhook
 from sidecar.errors import ConfigError
 
 DATA = Path(__file__).parent.parent / "data" / "config"
@@ -146,6 +146,28 @@ def test_files_of_redis_and_warming_are_tried_where_they_are_used(tmp_path: Path
     assert find_unreadable(Settings(warming=warming)) == []
 
 
+def test_files_of_alerts_are_tried(tmp_path: Path) -> None:
+    """A webhook's address is a secret, and must be one that something can be sent to."""
+    file = tmp_path / "hunter2"
+    alerts = Alerts(webhook_file=str(file), token_file=str(tmp_path / "none"))
+    file.write_text("hooks.test/hunter2")
+    problems = find_unreadable(Settings(alerts=alerts))
+    assert [(problem.path, problem.found) for problem in problems] == [
+        ("alerts.token_file", "a file that cannot be read (No such file or directory)"),
+        ("alerts.webhook_file", "a file without a URL in it that can be sent to"),
+    ]
+    assert "hunter2" not in str(problems)
+    file.write_text("https://hooks.test/hunter2?sig=x\n")
+    assert find_unreadable(Settings(alerts=Alerts(webhook_file=str(file)))) == []
+    assert read_webhook(Alerts(webhook_file=str(file))) == ("https://hooks.test/hunter2?sig=x", None)
+    assert read_webhook(Alerts()) is None
+    with pytest.raises(ConfigError, match=r"alerts\.token_file") as raised:
+        read_webhook(alerts)
+    assert "hunter2" not in str(raised.value)
+    (tmp_path / "none").write_text("token")
+    assert read_webhook(alerts) == ("https://hooks.test/hunter2?sig=x", "token")
+
+
 @pytest.mark.parametrize("text", ["hunter2 hunter2", "hunter2-", "aHVudGVyMg==", b64encode(bytes(33)).decode(), ""])
 def test_an_encryption_key_is_32_bytes_in_base64(tmp_path: Path, text: str) -> None:
     """Neither more nor less, and what is no key is not quoted."""
@@ -175,3 +197,33 @@ def test_a_file_to_write_needs_a_directory(tmp_path: Path) -> None:
     assert find_unreadable(Settings(content=Content(file=missing))) == []
     assert find_unreadable(Settings(content=Content(capture=Capture.FILE, file=str(tmp_path / "content.jsonl")))) == []
     assert find_unreadable(Settings(content=Content(capture=Capture.FILE, file="content.jsonl"))) == []
+
+
+def test_a_file_that_is_written_or_replaced_has_another_stamp(tmp_path: Path) -> None:
+    """The same for as long as nobody touches it; none where there is no file."""
+    file = tmp_path / "file"
+    assert read_stamp(str(file)) is None
+    file.write_text("one", encoding="utf-8")
+    first = read_stamp(str(file))
+    assert first is not None and read_stamp(str(file)) == first
+    file.write_text("more", encoding="utf-8")
+    second = read_stamp(str(file))
+    other = tmp_path / "other"
+    other.write_text("more", encoding="utf-8")
+    other.replace(file)
+    assert len({first, second, read_stamp(str(file))}) == 3
+
+
+def test_the_secrets_of_a_start(tmp_path: Path) -> None:
+    """A credential for each upstream that has one, a token where there is one; one that cannot be read is named by its setting."""
+    file = tmp_path / "key"
+    file.write_text("sk-1\n", encoding="utf-8")
+    upstreams = {"a": Upstream("http://a.test", api_key_file=str(file)), "b": Upstream("http://b.test")}
+    assert read_keys(Settings(upstreams=upstreams)) == {"a": "sk-1"}
+    assert read_token(Settings()) is None
+    assert read_token(Settings(admin=Admin(token_file=str(file)))) == "sk-1"
+    file.unlink()
+    with pytest.raises(ConfigError, match="api_key_file"):
+        read_keys(Settings(upstreams=upstreams))
+    with pytest.raises(ConfigError, match="token_file"):
+        read_token(Settings(admin=Admin(token_file=str(file))))

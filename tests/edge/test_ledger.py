@@ -279,9 +279,11 @@ async def test_a_disk_that_takes_nothing_costs_no_call(tmp_path: Path, disk: Dis
             kept.spend(1.0)
         await until(lambda: ("failure", "compaction") in kept.notes.told)
         assert kept.notes.named("unwritable") == [("unwritable", os.strerror(number))]
+        assert kept.ledger.problem == os.strerror(number)
         assert ("failure", "write") in kept.notes.told and kept.notes.named("writable") == []
         disk.errors = {}
         await until(lambda: kept.notes.named("writable"))
+        assert kept.ledger.problem is None
         kept.spend(1.0)
         assert read(file).state.spent[("a", "2026-11-20")] == 7 * 10**9
         disk.errors = {"write": number}

@@ -7,16 +7,32 @@ from sidecar.core.choose.forcing import read_force
 from sidecar.core.choose.places import NOWHERE
 from sidecar.core.choose.views import BreakerView, UpstreamView
 from sidecar.core.reckon.exchanges import show_choice, show_exchange
+from sidecar.core.reckon.health import Check, Since, Status, show_health
 from sidecar.core.reckon.moments import Present
 from sidecar.core.reckon.upstreams import show_upstream
 from sidecar.decision import Candidate, Decision
 from sidecar.edge.inbound.api import make_changes, make_comparison, make_history
+from sidecar.edge.inbound.health import INTERVAL_S
 from sidecar.edge.telemetry.recent import CALLS_MAX, DECISIONS_MAX, FAILED_MAX, ORDINARY_PER_S, Recent
 from tests.edge.outbound.doubles import FakeClock
 from tests.edge.telemetry.records import make_record
 from tests.house.source import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FLAT = re.sub(r"\s+", " ", README)
+
+
+def test_health_is_as_told() -> None:
+    """Each status, each member of a check, and how exactly it is known since when."""
+    (row,) = re.findall(r"^\| `GET /health` \|(.*)\|$", README, re.MULTILINE)
+    found = re.findall(r"`(\w+)`", row)
+    assert found[:3] == [status.value for status in Status]
+    since = Since()
+    checks = {"it": Check(Status.UNHEALTHY, "")}
+    told = show_health(checks, since, Present(0.0, 0), version="", uptime_s=0.0)
+    assert set(found[3:]) == told["checks"]["it"].keys()
+    assert f"(within {INTERVAL_S:.0f} seconds)" in row
+    assert "It is `unhealthy`, with status 503, only where no call can be served" in FLAT
 
 
 def test_the_admin_port_is_as_told() -> None:

@@ -168,7 +168,7 @@ class _Play:
         traffic, stop = Traffic(f"{front}/openai", seed=3, callers=8, odd_every=4, think_s=0.1, patience_s=4), asyncio.Event()
         async with asyncio.TaskGroup() as group:
             group.create_task(run_traffic(traffic, self._sights.append, stop))
-            group.create_task(run_agent(front, self._tools_port, lasts_s))
+            group.create_task(run_agent(front, sides["front"].admin_url, self._tools_port, lasts_s))
             group.create_task(self._regulars.call_on([sides[name].url for name in REGULARS], lasts_s))
             group.create_task(self._be_troubled(REGULARS[1]))
             raging = await self._watch(STORM_S)

@@ -191,6 +191,15 @@ class Routing:
             post.is_down = True
         self._breakers.note_probe(upstream, succeeded, now)
 
+    def note_quality(self, upstream: str, quality: float, now: float) -> None:
+        """Take notice of how good one of an upstream's answers was, from 0 to 1.
+
+        What was said of the others ages meanwhile: who was rated low and so is chosen no more is in the end as unknown, and tried again.
+        """
+        self._posts[upstream].ratings.note(quality, now)
+        for post in self._posts.values():
+            post.quality = post.ratings.estimate(now)
+
     def _note_nothing(self, grant: Grant, failed: bool, now: float) -> None:
         """Learn from an attempt that came to no answer."""
         standing = grant.standing

@@ -4,7 +4,7 @@
 |---|---|---|
 | response time | least time to an answer ÷ its own | the window, or live |
 | reliability | calls that did not fail ÷ calls | the window, or live |
-| quality | as configured | |
+| quality | as configured, and as those who got the answers rate them | the last hours |
 | load | weight * share of calls answered lately ÷ (calls pending + 1), ÷ the greatest of these | now |
 | history | (response time + reliability) ÷ 2 | the last `balancing.window` calls, ten minutes at most |
 | live | (response time + reliability) ÷ 2 | each call has the weight of `balancing.learning_rate`; a minute at most |

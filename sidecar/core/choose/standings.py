@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sidecar.config import Balancing, Upstream
 from sidecar.core.choose.neighbours import Breaker
+from sidecar.core.choose.ratings import Ratings
 from sidecar.core.choose.tracks import Track
 
 if TYPE_CHECKING:
@@ -35,13 +36,15 @@ class Post:
         "name",
         "pending",
         "quality",
+        "ratings",
         "weight",
     )
 
     def __init__(self, name: str, upstream: Upstream) -> None:
         self.name = name
         self.weight = upstream.weight
-        self.quality = upstream.quality
+        self.quality = upstream.quality  # of its answers, as configured or as rated; None: not known
+        self.ratings = Ratings(upstream.quality)
         self.context = upstream.context
         self.credential = upstream.api_key_file or ""  # whose is sent: the file's, or "" where the caller's is
         self.active = 0  # calls begun and not settled

@@ -16,6 +16,7 @@ _MIDDLE: Final = 2 / (1 + _GROWTH)  # of a bucket, as a share of its upper bound
 _SMALLEST: Final = 1e-6
 _SHIFT: Final = 1 - math.log(_SMALLEST) * _SCALE  # bucket 0 is for what is not above the smallest
 _MOST: Final = int(math.log(86_400.0) * _SCALE + _SHIFT)
+BUCKETS: Final = _MOST + 1
 _log = math.log
 
 

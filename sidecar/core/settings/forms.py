@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from sidecar.config import (
     Admin,
+    Alerts,
     Balancing,
     Batches,
     Breaker,
@@ -13,6 +14,7 @@ from sidecar.config import (
     Cache,
     Content,
     Hedging,
+    Journal,
     Log,
     ModelGroup,
     Pattern,
@@ -53,6 +55,8 @@ _USD_MAX: Final = 1e9
 ATTEMPTS_MAX: Final = 10
 ANY_MODEL: Final = "*"  # in `models`: every other one
 _CONTENT_BYTES_MIN: Final = 1024
+_HOUR_S: Final = 3600
+_DAY_S: Final = 86_400
 
 
 class Form(NamedTuple):
@@ -171,8 +175,13 @@ FORMS: Final[Mapping[tuple[type, str], Form]] = {
     (Redis, "encryption_key_file"): Form("the path of a file that holds 32 bytes in base64", is_text),
     (Pattern, "name"): NAME,
     (Pattern, "pattern"): Form("a regular expression that does not match an empty text", is_pattern),
+    (Alerts, "webhook_file"): _FILE,
+    (Alerts, "token_file"): _FILE,
     (Log, "level"): _one_of("debug", "info", "warning", "error"),
     (Log, "format"): _one_of("auto", "text", "json"),
+    (Journal, "directory"): Form("the path of a directory for this sidecar alone", is_text),
+    (Journal, "keep"): Form("a duration from 1d to 365d, such as 30d", lambda seconds: seconds >= _DAY_S),
+    (Journal, "interval"): Form("a duration from 100ms to 1h, such as 1m", lambda seconds: 0.1 <= seconds <= _HOUR_S),
     (Prices, "file"): Form("the path of a price table", is_text),
 }
 # What lists and maps hold: their parts, and the keys of a map where those are no names of ours.

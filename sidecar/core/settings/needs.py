@@ -22,6 +22,7 @@ def check_needs(tree: Mapping[Any, Any]) -> list[Fault]:
         *_check_features(tree),
         *_check_rates(tree),
         *_check_redis(_get(tree, "redis")),
+        *_check_alerts(_get(tree, "alerts")),
         *_check_tool_routes(tree.get("routes")),
         *_check_sources(_get(tree, "tenants")),
         *_check_tenant_prefix(tree, _get(tree, "tenants")),
@@ -87,6 +88,11 @@ def _check_redis(redis: Mapping[Any, Any]) -> Iterator[Fault]:
             yield Fault(("redis", "ca_file"), "an authority for a connection without TLS", "rediss: in redis.url")
         if redis.get("cluster") is True and url.rpartition("://")[2].partition("/")[2].strip("0"):
             yield Fault(("redis", "url"), "a database beside redis.cluster", "a URL without one: a cluster has database 0 only")
+
+
+def _check_alerts(alerts: Mapping[Any, Any]) -> Iterator[Fault]:
+    if alerts.get("token_file") is not None and alerts.get("webhook_file") is None:
+        yield Fault(("alerts", "token_file"), "a token for nobody", "alerts.webhook_file, the path of a file with a URL in it, beside it")
 
 
 def _check_tool_routes(routes: Any) -> Iterator[Fault]:

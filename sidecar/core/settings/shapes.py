@@ -68,6 +68,12 @@ def is_base_url(text: str) -> bool:
     return _is_host(host) and not _has_dot_segment(parts.path)
 
 
+def is_webhook_url(text: str) -> bool:
+    """Whether text is an absolute http(s) URL, with a query perhaps, and without user and fragment (RFC 3986)."""
+    before, _, query = text.partition("?")
+    return is_base_url(before) and not any(char in query for char in "\\#") and (not query or bool(_VISIBLE_ASCII.fullmatch(query)))
+
+
 def is_redis_url(text: str) -> bool:
     """Whether text is a redis: or rediss: URL of a server, with a database perhaps, and without user or password."""
     matched = _REDIS_URL.fullmatch(text) if _VISIBLE_ASCII.fullmatch(text) else None

@@ -16,14 +16,18 @@ from sidecar.core.identify.operators import Visitor, is_loopback, refuse_change
 Respond = Callable[[web.BaseRequest], Awaitable[web.Response]]
 Change = Callable[[bytes], web.Response]  # of a request's body; raises ValueError with a sentence that says what is allowed
 
-# Operators' pages hold names of models and tenants: no cache keeps them, no frame shows them.
+# Operators' pages hold names of models and tenants: no cache keeps them, no frame shows them, nothing leaves them for another host,
+# and what is written into them runs no script.
 _HEADERS: Final = {
     "Server": "llm-sidecar",
     "Cache-Control": "private, no-store",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
 }
 _TOLD_OF_VISITORS: Final = ("Authorization", "Host", "Origin", "Content-Type", "Sec-Fetch-Site")
 _KEEP_ALIVE_S: Final = 75.0
@@ -40,7 +44,7 @@ def has_fast_parser() -> bool:
 
 
 class AdminServer:
-    """Serves `paths`: path → answer to GET and HEAD, and `changes`: path → what a POST does.
+    """Serves `paths`: path → answer to GET and HEAD, and `changes`: path → what a POST or a PUT does.
 
     A change of `PATH/ACTION` is also made by `GET PATH?action=ACTION`, for those who can do no more than open an address.
     Who may change something is told by `core.identify.operators`; `token` is what `admin.token_file` holds.
@@ -74,15 +78,16 @@ class AdminServer:
             response = await self._change(request, action)
         elif respond is not None and request.method in ("GET", "HEAD"):
             response = await respond(request)
-        elif change is not None and request.method == "POST":
+        elif change is not None and request.method in ("POST", "PUT"):
             response = await self._change(request, change)
         elif respond is None and change is None:
             response = web.Response(status=404, text="404: not found\n" + "".join(f"{path}\n" for path in (*self._paths, *self._changes)))
         else:
-            allowed = [*(("GET", "HEAD") if respond is not None else ()), *(("POST",) if change is not None else ())]
-            text = f"405: only {' and '.join(allowed)}\n"
+            allowed = [*(("GET", "HEAD") if respond is not None else ()), *(("POST", "PUT") if change is not None else ())]
+            text = f"405: only {', '.join(allowed)}\n"
             response = web.Response(status=405, text=text, headers={"Allow": ", ".join(allowed)})
-        response.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)  # assets may be kept: they say so themselves
         return response
 
     async def _change(self, request: web.BaseRequest, change: Change) -> web.Response:

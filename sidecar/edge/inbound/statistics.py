@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -41,15 +41,16 @@ class Statistics:
         return {"/api/performance/reset": self._reset}
 
     async def _performance(self, request: web.BaseRequest) -> web.Response:
-        return answer(await self._show())
+        return answer(await self.show())
 
     async def _metrics(self, request: web.BaseRequest) -> web.Response:
         levels = {level: {"entries": entries, "bytes": size} for level, (entries, size) in self._describe_cache().items()}
         memory = {"rssBytes": self._memory.read_rss(), "limitBytes": self._memory.read_limit()}
         uptime_s = self._clock.now() - self._began
-        return answer({"performance": await self._show(), "memory": memory, "cache": levels, "uptime": {"seconds": round(uptime_s, 3)}})
+        return answer({"performance": await self.show(), "memory": memory, "cache": levels, "uptime": {"seconds": round(uptime_s, 3)}})
 
-    async def _show(self) -> dict[str, object]:
+    async def show(self) -> dict[str, Any]:
+        """Return what /api/performance tells, added up a little at a time."""
         self._flush()
         sums = Sums.start()
         for number, (who, tally) in enumerate(list(self._window.tallies()), 1):

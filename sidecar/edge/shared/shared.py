@@ -50,7 +50,7 @@ class Shared:
         self._timeout_s = settings.timeout
         self._clock = clock
         self._note = note
-        self._is_up: bool | None = None
+        self.is_up: bool | None = None  # whether any server answered when it was last asked; None: none was
         self._digests: dict[str, str] = {}
 
         def make(address: Address) -> Node:
@@ -137,6 +137,6 @@ class Shared:
         """Tell whether any server is there, where that has changed."""
         states = [node.is_up for node in self._places.nodes]
         is_up = any(states)
-        if is_up is not self._is_up and (is_up or False in states):
-            self._is_up = is_up
+        if is_up is not self.is_up and (is_up or False in states):
+            self.is_up = is_up
             self._note.note_state(is_up)

@@ -48,6 +48,8 @@ class Families:
         self.unread = self._counters(catalogue.UNREAD)
         self.content_dropped = self._counters(catalogue.CONTENT_DROPPED)
         self.content_withheld = self._counters(catalogue.CONTENT_WITHHELD)
+        self.quality_score = self._histograms(catalogue.QUALITY_SCORE)
+        self.events = self._counters(catalogue.EVENTS)
         self.sink_failures = self._counters(catalogue.SINK_FAILURES)
         self.loop_lag = self._histograms(catalogue.LOOP_LAG)
         self.reload_successful = self._gauges(catalogue.RELOAD_SUCCESSFUL)

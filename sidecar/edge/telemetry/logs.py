@@ -7,16 +7,19 @@ forge a line. Headers, bodies and query strings are not passed in, here or anywh
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, TextIO
 
 from sidecar import catalogue, config
 from sidecar.catalogue import LogEvent
+from sidecar.edge.telemetry.outlet import Outlet
 
 Field = str | int | float | bool | None
 
 _LOGGER: Final = "sidecar"
-_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _TEXT_CHARACTERS_MAX: Final = 500  # of one field: enough for an exception's message
 _KEYS_MAX: Final = 256  # distinct repeating lines remembered
 
@@ -24,29 +27,85 @@ _KEYS_MAX: Final = 256  # distinct repeating lines remembered
 class EventLog:
     """Writes events of the catalogue. May be used from any thread."""
 
-    def __init__(self, level: str = "info") -> None:
+    def __init__(self, level: str = "info", outlet: Outlet | None = None, *, is_text: bool = False) -> None:
+        """`outlet`: where lines go that others have made. `is_text`: they are for people."""
         self._logger = logging.getLogger(_LOGGER)
+        self._outlet = outlet
+        self._is_text = is_text
         self.set_level(level)
+
+    def start(self) -> None:
+        """Have lines written by a thread of their own from now on."""
+        if self._outlet is not None:
+            self._outlet.start()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Have what is left written, for at most so many seconds."""
+        if self._outlet is not None:
+            await self._outlet.stop(timeout_s)
 
     def write(self, event: LogEvent, key: str = "", **fields: Field) -> None:
         """Write one line. Lines of the same event and `key` within event.repeat_s become one."""
-        level = _LEVELS[event.level]
+        level = LEVELS[event.level]
         if self._logger.isEnabledFor(level):
             self._logger.log(level, event.name, extra={"sidecar_event": event, "sidecar_key": key, "sidecar_fields": fields})
 
+    def shows(self, event: LogEvent) -> bool:
+        """Whether lines of an event are written."""
+        return self._logger.isEnabledFor(LEVELS[event.level])
+
+    def pass_on(self, tell: Callable[..., str]) -> None:
+        """Have a line written that is made where it is written: `tell` is told whether it is for people, as `is_text`."""
+        if self._outlet is not None:
+            self._outlet.offer(partial(tell, is_text=self._is_text))
+
+    @property
+    def level(self) -> str:
+        """The least level that is shown."""
+        return self._level
+
     def set_level(self, level: str) -> None:
         """Show `level` (debug, info, warning, error) and above from now on."""
-        self._logger.setLevel(_LEVELS[level])
+        self._level = level
+        self._logger.setLevel(LEVELS[level])
 
 
 def set_up(log: config.Log, stream: TextIO) -> EventLog:
     """Send all log lines of the process to `stream`, and return the log for our own."""
     is_text = stream.isatty() if log.format == "auto" else log.format == "text"
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(TextFormatter() if is_text else JsonFormatter())
+    formatter = TextFormatter() if is_text else JsonFormatter()
+    outlet = Outlet(stream, lambda lost: formatter.format(_make_lost(lost)))
+    handler = _OutletHandler(outlet)
+    handler.setFormatter(formatter)
     handler.addFilter(RepeatFilter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    return EventLog(log.level)
+    return EventLog(log.level, outlet, is_text=is_text)
+
+
+class _OutletHandler(logging.Handler):
+    """Hands what is logged over as lines."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        super().__init__()
+        self._outlet = outlet
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # Now: what a library logged may be another thing later.
+        try:
+            line = self.format(record)
+        except Exception as error:  # a library's message that cannot be put together: its template tells enough
+            line = self.format(_make_unreadable(record, error))
+        self._outlet.offer(line)
+
+
+def _make_lost(lines: int) -> logging.LogRecord:
+    event = catalogue.LINES_LOST
+    said = {"name": _LOGGER, "levelname": event.level.upper(), "sidecar_event": event, "sidecar_fields": {"lines": lines}}
+    return logging.makeLogRecord(said)
+
+
+def _make_unreadable(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
+    return logging.makeLogRecord({"name": record.name, "levelname": record.levelname, "msg": f"{type(error).__name__} in: {record.msg!s}"})
 
 
 class RepeatFilter(logging.Filter):

@@ -84,6 +84,20 @@ class Meter:
         if limit_bytes is not None:
             self.families.memory_limit.child().set(limit_bytes)
 
+    def note_quality(self, provider: str, model: str, quality: float) -> None:
+        """Count an answer of a model that was rated, from 0 to 1."""
+        self.families.quality_score.child(provider, self._admit("model", model)).observe(quality)
+
+    def note_event(self, name: str) -> None:
+        """Count an event that an application told of."""
+        self.families.events.child(self._admit("event", name)).add(1)
+
+    def _admit(self, bound: str, value: str) -> str:
+        shown, is_replaced = self._bounds.admit(bound, value)
+        if is_replaced:
+            self.families.label_overflow.child(bound).add(1)
+        return shown
+
     def before_scrape(self, refresh: Callable[[], None]) -> None:
         """Have `refresh` called before each scrape, to bring gauges up to date."""
         self._refreshers.append(refresh)

@@ -34,7 +34,7 @@ class Recent:
         if record.ending is _COMPLETED and _is_ordinary(record) and not self._spares(record.ended):
             return
         if record.said is not None or record.seen.running is not None or len(record.path) > _PATH_CHARS_MAX:
-            record = _lighten(record)
+            record = lighten(record)
         self._calls.append(record)
         ending = record.ending
         if ending is not _COMPLETED and ending is not _CLIENT_GONE:
@@ -82,7 +82,8 @@ def _list_decisions(record: Record) -> Iterator[tuple[Decision, float]]:
         yield record.decision, record.ended
 
 
-def _lighten(record: Record) -> Record:
+def lighten(record: Record) -> Record:
     """Return a record without what may be large: what was said, what was read last, a path that goes on and on."""
-    seen = Seen(model=record.seen.model, first_token=record.seen.first_token)
+    told = record.seen
+    seen = Seen(model=told.model, first_token=told.first_token, last_chunk=told.last_chunk, replayed=told.replayed)
     return replace(record, said=None, seen=seen, path=record.path[:_PATH_CHARS_MAX])

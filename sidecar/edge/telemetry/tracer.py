@@ -14,6 +14,7 @@ from uuid import uuid4
 from sidecar import catalogue
 from sidecar.config import Settings
 from sidecar.core.observe.contents.contract import Content
+from sidecar.core.reckon.checks import ExportView
 from sidecar.edge.clock import SystemClock
 from sidecar.edge.telemetry.backlog import Backlog
 from sidecar.edge.telemetry.collector import Collector, HttpCollector, Outcome
@@ -25,6 +26,7 @@ from sidecar.edge.telemetry.worker import Worker
 from sidecar.exchange import Record, Said
 
 _SPANS_PER_RECORD: Final = 3
+_REJECTED: Final = "rejected by the collector"
 # Records built and encoded at a stretch: half a millisecond that the loop may have to wait. Shorter
 # stretches cost more in handing the interpreter over and back than they save in waiting.
 _SLICE_RECORDS: Final = 16
@@ -54,6 +56,8 @@ class Tracer:
         self._queue_full, self._export_failed, self._lost_at_shutdown = map(meter.spans_dropped, catalogue.SPAN_LOSSES)
         self._backlog = Backlog(content_bytes_max)
         self._content_queue_full, self._content_too_large = map(meter.content_dropped, catalogue.CONTENT_LOSSES[:2])
+        self._delivered_at: float | None = None  # when the collector last took something, on the monotonic clock
+        self._problem: str | None = None  # why the last batch was lost
         self._in_hand = 0  # spans taken from the queue, of unknown fate
         self._dropped_told = 0.0
         self._worker = Worker("span-export", self._run)
@@ -79,6 +83,11 @@ class Tracer:
         self._queue.append(record)
         if waiting + 1 == self._wake_at:
             self._worker.wake.set()
+
+    def describe(self) -> ExportView:
+        """Return how it goes. May be asked at any time: what the thread does meanwhile is told the next time."""
+        dropped = self._queue_full.value + self._export_failed.value + self._lost_at_shutdown.value
+        return ExportView(int(self._exported.value), int(dropped), len(self._queue), self._delivered_at, self._problem)
 
     def _admit(self, said: Said, *, is_partial: bool) -> None:
         """Keep a record's content, if there is room for it."""
@@ -112,7 +121,8 @@ class Tracer:
                 if self._worker.is_abandoned:
                     break
         except Exception as error:  # no collector could be made: calls go on, their traces are dropped
-            self._log.write(catalogue.SPAN_EXPORT_FAILED, reason=f"exporter stopped: {type(error).__name__}")
+            self._problem = f"exporter stopped: {type(error).__name__}"
+            self._log.write(catalogue.SPAN_EXPORT_FAILED, reason=self._problem)
         finally:
             if collector is not None:
                 collector.close()
@@ -169,8 +179,11 @@ class Tracer:
             lost = count if outcome.failure else min(outcome.rejected, count)
             self._exported.add(count - lost)
             self._export_failed.add(lost)
+            self._problem = outcome.failure or (_REJECTED if lost else None)
+            if lost < count:
+                self._delivered_at = SystemClock.now()
         if lost:
-            self._log.write(catalogue.SPAN_EXPORT_FAILED, reason=outcome.failure or "rejected by the collector", spans=lost)
+            self._log.write(catalogue.SPAN_EXPORT_FAILED, reason=outcome.failure or _REJECTED, spans=lost)
         dropped = self._queue_full.value
         if dropped > self._dropped_told:
             self._log.write(catalogue.SPANS_LOST, spans=int(dropped - self._dropped_told))

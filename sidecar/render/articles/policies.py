@@ -25,8 +25,8 @@ none of the route's upstreams meets. The message lists each upstream and why not
         impact="These calls get 503, others of the same route do not.",
         diagnosis="""\
 "Wishes that nobody met" tells which wish. What is not known of an upstream is held against nobody: quality is as configured
-(`upstreams.NAME.quality`), response time and reliability are those measured of late (`GET /api/upstreams`), so if nothing was
-changed, the provider has become slower or worse.""",
+(`upstreams.NAME.quality`) and as rated (`POST /api/feedback`), response time and reliability are those measured of late
+(`GET /api/upstreams`), so if nothing was changed, the provider has become slower or worse.""",
         mitigation="""\
 Have the caller ask for less, or send `x-sidecar-urgency: high`, which takes the nearest. Configure `quality`, or add an upstream that
 meets the wishes.""",

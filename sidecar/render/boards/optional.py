@@ -1,13 +1,14 @@
-"""Rows of the overview for what only some use: tools, batches, WebSockets."""
+"""Rows of the overview for what only some use: tools, batches, WebSockets, ratings, events."""
 
 from typing import Final
 
-from sidecar.render.panels import Panel, Step, Target, lines
+from sidecar.render.panels import Panel, Step, Target, grade_colors, lines
 from sidecar.render.queries import Scope
 from sidecar.thresholds import Thresholds
 
 _TOOLS: Final = "gen_ai_execute_tool_duration_seconds"
 _SESSIONS: Final = "llm_sidecar_websocket_session_duration_seconds"
+_SCORES: Final = "llm_sidecar_quality_score"
 _NO_TOOLS: Final = "No tools called"
 
 
@@ -37,6 +38,28 @@ def list_tools(scope: Scope, thresholds: Thresholds) -> tuple[Panel, ...]:
             "the sidecar",
             "cps", [Target(scope.rate(count, 'error_type!=""', by=f"{by}, error_type"), f"{legend} {{{{error_type}}}}")],
             empty="Every tool succeeded", width=12,
+        ),
+    )  # fmt: skip
+
+
+def list_ratings(scope: Scope, thresholds: Thresholds) -> tuple[Panel, ...]:
+    """Return the panels of what applications tell: how good answers were, and what else happened."""
+    by, legend = "provider, model", "{{provider}} {{model}}"
+    limit = thresholds.quality
+    return (
+        lines(
+            "Quality by model",
+            f"Mean of what applications said of answers (POST /api/feedback), from 0 to 1; above {limit.target:g} is good, below "
+            f"{limit.warning:g} is not",
+            "percentunit", [Target(scope.mean(_SCORES, by=by), legend)], colors=grade_colors(limit), empty="Nothing rated",
+        ),
+        lines(
+            "Answers rated", "Answers that applications have rated, by model: how much the mean is worth", "cps",
+            [Target(scope.rate(f"{_SCORES}_count", by=by) + " > 0", legend)], rare=True, empty="Nothing rated",
+        ),
+        lines(
+            "Events of applications", "What applications told of besides (POST /api/events), by name", "cps",
+            [Target(scope.rate("llm_sidecar_events_total", by="name") + " > 0", "{{name}}")], rare=True, empty="No events",
         ),
     )  # fmt: skip
 

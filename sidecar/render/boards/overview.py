@@ -3,7 +3,7 @@
 from typing import Final
 
 from sidecar.render.board import Board, Row, link_board, link_cell, link_traces
-from sidecar.render.boards.optional import list_batches_and_sessions, list_tools
+from sidecar.render.boards.optional import list_batches_and_sessions, list_ratings, list_tools
 from sidecar.render.figures import print_share
 from sidecar.render.panels import Panel, Step, Target, band_colors, grade_colors, lines, stat
 from sidecar.render.queries import STEP, Scope
@@ -35,6 +35,7 @@ def make_board(terms: Terms) -> Board:
         Row("Models", (_rank_models(thresholds),)),
         Row("Tools", list_tools(_SCOPE, thresholds), collapsed=True),
         Row("Batches and WebSockets", list_batches_and_sessions(_SCOPE), collapsed=True),
+        Row("Quality and events", list_ratings(_SCOPE, thresholds), collapsed=True),
     )
     about = "How calls to models do: grade, traffic, latency, errors and saturation; links lead to the boards that tell more"
     return Board("llm-sidecar-overview", "Overview", about, _SCOPE.variables, rows)

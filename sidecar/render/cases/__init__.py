@@ -8,6 +8,7 @@ from sidecar.render.cases import (
     losses,
     objective,
     outages,
+    quality,
     quantiles,
     recordings,
     reuse,
@@ -17,7 +18,7 @@ from sidecar.render.cases import (
     watchdog,
 )
 from sidecar.render.cases.case import Case
-from sidecar.render.rules import BURN_RATE, LOW_TRAFFIC, RULES, WATCHDOG
+from sidecar.render.rules import BURN_RATE, LOW_QUALITY, LOW_TRAFFIC, RULES, WATCHDOG
 from sidecar.thresholds import Terms
 
 
@@ -29,4 +30,5 @@ def list_cases(terms: Terms) -> dict[str, tuple[Case, ...]]:
         BURN_RATE: objective.list_cases(terms),
         WATCHDOG: watchdog.list_cases(terms),
         LOW_TRAFFIC: traffic.list_cases(terms),
+        LOW_QUALITY: quality.list_cases(terms),
     }

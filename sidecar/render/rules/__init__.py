@@ -3,13 +3,27 @@
 from typing import Final
 
 from sidecar.render.alerting import Group
-from sidecar.render.rules import accounts, calls, itself, losses, objective, recordings, reuse, streams, traffic, upstreams, watchdog
+from sidecar.render.rules import (
+    accounts,
+    calls,
+    itself,
+    losses,
+    objective,
+    quality,
+    recordings,
+    reuse,
+    streams,
+    traffic,
+    upstreams,
+    watchdog,
+)
 from sidecar.thresholds import Terms
 
 RULES: Final = "rules.yml"
 BURN_RATE: Final = "burn-rate.yml"
 WATCHDOG: Final = "watchdog.yml"
 LOW_TRAFFIC: Final = "low-traffic.yml"
+LOW_QUALITY: Final = "low-quality.yml"
 _HEAD: Final = """\
 Recording rules and alerts of llm-sidecar, for Prometheus 2.42 and newer, 3.x included. Made by `llm-sidecar render`.
 
@@ -27,7 +41,10 @@ job and tenant."""
 
 def list_heads(terms: Terms) -> dict[str, str]:
     """Return what stands above each rule file, by the file's name."""
-    return {RULES: _HEAD, BURN_RATE: objective.write_head(terms), WATCHDOG: watchdog.HEAD, LOW_TRAFFIC: traffic.HEAD}
+    return {
+        RULES: _HEAD, BURN_RATE: objective.write_head(terms), WATCHDOG: watchdog.HEAD, LOW_TRAFFIC: traffic.HEAD,
+        LOW_QUALITY: quality.HEAD,
+    }  # fmt: skip
 
 
 def list_files(terms: Terms) -> dict[str, tuple[Group, ...]]:
@@ -53,4 +70,5 @@ def list_optional(terms: Terms) -> dict[str, tuple[Group, ...]]:
         BURN_RATE: (Group("llm-sidecar-objective", (*objective.list_recordings(terms), *objective.list_rules(terms))),),
         WATCHDOG: (Group("llm-sidecar-watchdog", watchdog.list_rules(terms)),),
         LOW_TRAFFIC: (Group("llm-sidecar-traffic", traffic.list_rules(terms)),),
+        LOW_QUALITY: (Group("llm-sidecar-quality", (*quality.RECORDINGS, *quality.list_rules(terms))),),
     }

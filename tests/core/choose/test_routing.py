@@ -11,12 +11,13 @@ from sidecar.core.choose.needs import NO_NEEDS, Grant, Needs
 from sidecar.core.choose.transitions import State
 from sidecar.core.choose.verdicts import Verdict
 from sidecar.core.identify.wishes import NO_WISHES, Urgency
+from sidecar.decision import Decision
 from tests.core.choose.pools import GROUPED, Rig, plain
 
 NAMES = "abcde"
 
 
-def decide_alone(rig: Rig, needs: Needs = NO_NEEDS) -> object:
+def decide_alone(rig: Rig, needs: Needs = NO_NEEDS) -> Decision:
     """Decide for a route that leads to one upstream."""
     return rig.routing.decide("", ("a",), needs, rig.now)
 
@@ -304,3 +305,22 @@ class Balancer(RuleBasedStateMachine):
 
 TestBalancer = Balancer.TestCase
 TestBalancer.settings = settings(max_examples=150, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def test_what_is_said_of_answers_decides_who_is_chosen() -> None:
+    """Of two that are alike the one whose answers are rated higher; the one rated low is unknown again after some hours."""
+    rig = Rig({"a": Upstream("https://a"), "b": Upstream("https://b")}, Strategy.PERFORMANCE)
+    for _ in range(20):
+        rig.routing.note_quality("a", 0.1, rig.now)
+        rig.routing.note_quality("b", 0.9, rig.now)
+    views = {view.name: view.quality for view in rig.routing.describe(rig.now)}
+    assert views == {"a": pytest.approx(0.1), "b": pytest.approx(0.9)}
+    for name in ("a", "b"):
+        rig.call_at(name, response_time_s=1.0)
+    assert [rig.decide().upstream for _ in range(3)] == ["b"] * 3
+    needs = Needs(wishes=NO_WISHES._replace(min_quality=0.5))
+    assert decide_alone(rig, needs).reason == reasons.WISH_UNMET
+    for hour in range(1, 4):
+        rig.routing.note_quality("b", 0.9, rig.now + 3600 * hour)
+    assert {view.name: view.quality for view in rig.routing.describe(rig.now)}["a"] is None
+    assert decide_alone(rig, needs).upstream == "a"

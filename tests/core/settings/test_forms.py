@@ -13,6 +13,7 @@ from sidecar.config import (
     Content,
     Features,
     Hedging,
+    Journal,
     Log,
     ModelGroup,
     Pool,
@@ -59,6 +60,7 @@ from sidecar.core.settings.kinds import members
         Budget,
         Budgets,
         Redis,
+        Journal,
     ],
 )
 def test_defaults_have_their_form(section: type) -> None:
@@ -124,6 +126,12 @@ def test_numbers_have_their_bounds(section: type, name: str, least: float, most:
     """Shares are shares, and nothing is negative."""
     accepts = FORMS[section, name].accepts
     assert [number for number in _EXTREMES if accepts(number)] == [number for number in _EXTREMES if least <= number <= most]
+
+
+def test_the_journal_is_kept_for_days_and_saved_more_than_hourly() -> None:
+    """What is shorter than a day would be gone before its day is told; what is longer than an hour would lose one."""
+    assert [seconds for seconds in (3600, 86_399, 86_400, 30 * 86_400) if FORMS[Journal, "keep"].accepts(seconds)] == [86_400, 30 * 86_400]
+    assert [seconds for seconds in (0.05, 0.1, 60, 3600, 3601) if FORMS[Journal, "interval"].accepts(seconds)] == [0.1, 60, 3600]
 
 
 def test_lists_that_need_something_in_them_say_so() -> None:

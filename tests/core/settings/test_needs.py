@@ -98,6 +98,14 @@ def test_settings_of_redis_need_a_redis(name: str) -> None:
     assert find({"redis": {"url": "rediss://h", name: "x"}}) == find({"redis": {"timeout": "1s", "cluster": False, name: None}}) == []
 
 
+def test_a_token_needs_somebody_who_gets_it() -> None:
+    """Whoever sets one believes that alerts are sent."""
+    assert find({"alerts": {"token_file": "x"}}) == [("alerts.token_file", "a token for nobody")]
+    assert (
+        find({"alerts": {"token_file": "x", "webhook_file": "y"}}) == find({"alerts": {"webhook_file": "y"}}) == find({"alerts": 3}) == []
+    )
+
+
 def test_an_authority_needs_tls() -> None:
     """A connection without it would be made, and nobody checked."""
     assert find({"redis": {"url": "redis://h", "ca_file": "x"}}) == [("redis.ca_file", "an authority for a connection without TLS")]

@@ -17,6 +17,7 @@ from sidecar.core.settings.shapes import (
     is_probe_path,
     is_redis_url,
     is_text,
+    is_webhook_url,
     name_choices,
     split_listen,
 )
@@ -302,3 +303,17 @@ def test_a_digest_is_one_of_something(text: str, is_good: bool) -> None:
 def test_no_field_that_tells_whose_an_answer_is_can_be_ignored(text: str, is_good: bool) -> None:
     """Nor how it can be read."""
     assert is_ignorable_field(text) is is_good
+
+
+@pytest.mark.parametrize(
+    ("text", "is_good"),
+    [
+        ("https://hooks.test/services/T0/B0/x", True), ("http://127.0.0.1:9/", True), ("https://h.test/run?sig=a%2Fb&v=1.0", True),
+        ("https://h.test", True), ("https://h.test?a=b?c", True), ("ftp://h.test/", False), ("https://user:key@h.test/", False),
+        ("https://h.test/#part", False), ("https://h.test/?a=#part", False), ("https://h.test/?a=b c", False), ("hooks.test", False),
+        ("https://h.test/?a=\\b", False), ("", False), ("?", False), ("https:///x", False), ("https://h.test/?é", False),
+    ],
+)  # fmt: skip
+def test_a_webhook_has_an_address(text: str, is_good: bool) -> None:
+    """Of a host, with a query perhaps; without what would be sent to nobody, or read otherwise than written."""
+    assert is_webhook_url(text) is is_good

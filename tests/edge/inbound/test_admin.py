@@ -23,6 +23,11 @@ async def fail(request: web.BaseRequest) -> web.Response:
     raise ZeroDivisionError("a secret")
 
 
+async def keep(request: web.BaseRequest) -> web.Response:
+    """Answer with what a browser may keep."""
+    return web.Response(text="kept", headers={"Cache-Control": "private, no-cache"})
+
+
 class Switch:
     """Something to change."""
 
@@ -42,7 +47,7 @@ async def serving(
     changes: Mapping[str, Change] | None = None, *, token: str | None = None, listen: str = "127.0.0.1"
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve two paths to read, and some to write."""
-    server = AdminServer({"/hello": greet, "/fail": fail}, changes, token=token)
+    server = AdminServer({"/hello": greet, "/fail": fail, "/kept": keep}, changes, token=token)
     _, port = await server.start(listen, 0)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
         yield client
@@ -62,6 +67,13 @@ async def send(client: httpx.AsyncClient, *pieces: bytes) -> bytes:
         writer.close()
 
 
+async def test_an_answer_may_say_how_it_is_kept() -> None:
+    """The rest of what is said of every answer stays."""
+    async with serving() as client:
+        headers = (await client.get("/kept")).headers
+        assert headers.get_list("Cache-Control") == ["private, no-cache"] and headers["X-Content-Type-Options"] == "nosniff"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/hello?a", 200), ("HEAD", "/hello", 200), ("POST", "/hello", 405), ("DELETE", "/hello", 405), ("GET", "/other", 404),
@@ -75,7 +87,9 @@ async def test_known_paths_answer_get_and_head(method: str, path: str, status: i
         assert response.headers["Cache-Control"] == "private, no-store"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["X-Frame-Options"] == "DENY"
-        assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+        policy = response.headers["Content-Security-Policy"].split("; ")
+        assert {"default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"} <= set(policy)
+        assert "unsafe" not in response.headers["Content-Security-Policy"]
 
 
 async def test_an_unknown_path_lists_the_known_ones() -> None:
@@ -96,21 +110,23 @@ async def test_a_page_that_breaks_tells_nothing_of_it(caplog: pytest.LogCaptureF
 
 
 async def test_programs_of_this_machine_change_things() -> None:
-    """By POST with JSON; reading the same path, or another method, is refused with the right one."""
+    """By POST or PUT with JSON; reading the same path, or another method, is refused with the right one."""
     switch = Switch()
     async with serving({"/switch": switch.change, "/hello": switch.change}) as client:
         response = await client.post("/switch", content=b"{}", headers=JSON)
         assert (response.status_code, response.text) == (200, "changed")
         assert response.headers["Cache-Control"] == "private, no-store"
-        for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):
+        for method in ("GET", "HEAD", "PATCH", "DELETE", "OPTIONS"):
             refused = await client.request(method, "/switch", headers=JSON)
-            assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
+            assert (refused.status_code, refused.headers["Allow"]) == (405, "POST, PUT")
             assert not any(name.startswith("access-control") for name in refused.headers)
-        assert (await client.put("/hello", headers=JSON)).headers["Allow"] == "GET, HEAD, POST"
+        assert (await client.delete("/hello", headers=JSON)).headers["Allow"] == "GET, HEAD, POST, PUT"
         assert (await client.get("/hello")).text == "hello "
         assert (await client.post("/hello", content=b"2", headers=JSON)).status_code == 200
+        assert (await client.put("/hello", content=b"3", headers=JSON)).status_code == 200
+        assert (await client.put("/switch", content=b"4", headers=JSON | {"Origin": "http://evil.test"})).status_code == 403
         assert "/switch\n" in (await client.get("/other")).text
-    assert switch.bodies == [b"{}", b"2"]
+    assert switch.bodies == [b"{}", b"2", b"3"]
 
 
 @pytest.mark.parametrize(

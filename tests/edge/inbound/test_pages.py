@@ -1,12 +1,17 @@
 """What the admin port answers."""
 
+import gzip
+import re
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from sidecar import __version__
-from sidecar.edge.inbound.pages import make_pages
+from sidecar.edge.inbound.pages import make_pages, make_status_page
+from tests.house.source import ROOT
+
+PARTS = {file.name: file.read_text(encoding="utf-8") for file in (ROOT / "sidecar" / "page").iterdir()}
 
 
 class Scrape:
@@ -39,7 +44,8 @@ class Site:
         self.is_ready = False
         self.data_url = ""
         routes = [("/openai/", "https://api.test"), ("/<b>/", "https://x.test/?a&b")]
-        self.pages = make_pages(self.exposition, lambda: self.is_ready, routes, lambda: self.data_url)
+        pages = make_pages(self.exposition, lambda: self.is_ready)
+        self.pages = {**pages, **make_status_page(routes, lambda: self.data_url, {**pages, "/api/live": None})}
 
     async def get(self, path: str, **headers: str) -> Any:
         """Return the answer of a path."""
@@ -79,4 +85,36 @@ async def test_the_page_says_where_things_are() -> None:
     assert response.content_type == "text/html"
     for expected in (__version__, 'href="/metrics"', "http://127.0.0.1:4000/openai/", "https://api.test", "/&lt;b&gt;/", "?a&amp;b"):
         assert expected in response.text
-    assert "<b>" not in response.text
+    assert "<b>" not in response.text and "$" not in response.text
+
+
+async def test_only_what_is_there_is_linked() -> None:
+    """A part that is missing leaves no link that leads nowhere."""
+    text = (await Site().get("/")).text
+    assert 'href="/-/ready"' in text and 'href="/api/alerts"' not in text
+
+
+@pytest.mark.parametrize("name", sorted(PARTS.keys() - {"index.html"}))
+async def test_every_part_of_the_page_is_served(name: str) -> None:
+    """As what it is, packed for who takes that, and not again for who has it."""
+    site, whole, (_, _, kind) = Site(), PARTS[name].encode(), name.partition(".")
+    response = await site.get(f"/page/{name}")
+    assert response.body == whole
+    assert response.content_type == {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}[kind]
+    assert response.headers["Cache-Control"] == "private, no-cache"
+    packed = await site.get(f"/page/{name}", Accept_Encoding="gzip, br")
+    assert gzip.decompress(packed.body) == whole and packed.headers["Content-Encoding"] == "gzip"
+    assert packed.headers["Vary"] == "Accept-Encoding" and packed.headers["ETag"] != response.headers["ETag"]
+    again = await site.get(f"/page/{name}", If_None_Match=response.headers["ETag"])
+    assert (again.status, again.body) == (304, None)
+    assert (await site.get(f"/page/{name}", If_None_Match='"another"')).status == 200
+
+
+def test_the_page_is_small_and_needs_nobody() -> None:
+    """Files of at most 300 lines and 60 kB in all, no other host, and nothing that the policy of the port would refuse."""
+    assert sum(len(text.encode()) for text in PARTS.values()) < 60_000
+    assert [name for name, text in PARTS.items() if len(text.splitlines()) > 300] == []
+    addresses = {found for text in PARTS.values() for found in re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]+[^'\"\s]*", text)}
+    assert addresses <= {"http://www.w3.org/2000/svg"}
+    assert re.findall(r"<script(?![^>]*src=)|<style|\sstyle=|\son[a-z]+=", PARTS["index.html"]) == []
+    assert [name for name, text in PARTS.items() if re.search(r"innerHTML|insertAdjacentHTML|document\.write|\beval\b", text)] == []

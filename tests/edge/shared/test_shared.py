@@ -104,11 +104,11 @@ async def test_start_looks_and_waits_for_nothing() -> None:
     """Starting returns at once; whether the place is there is known soon after."""
     async with sharing() as (shared, notes, server):
         await shared.start()
-        assert notes.states == []
+        assert notes.states == [] and shared.is_up is None
         async with asyncio.timeout(5):
             while not notes.states:
                 await asyncio.sleep(0.01)
-        assert server.asked == [(b"PING",)] and notes.states == [True]
+        assert server.asked == [(b"PING",)] and notes.states == [True] and shared.is_up is True
 
 
 @pytest.mark.parametrize("problem", ["MOVED", "ASK"])

@@ -3,7 +3,7 @@
 import asyncio
 
 from sidecar.edge.telemetry.instruments import Histogram
-from sidecar.edge.telemetry.lag import sample_lag
+from sidecar.edge.telemetry.lag import Lags
 
 EDGES = (0.01, 1.0)
 
@@ -36,7 +36,7 @@ def sample(late_s: float, times: int) -> Histogram:
     loop = Loop(late_s)
 
     async def run() -> None:
-        task = loop.create_task(sample_lag(histogram, 0.5))
+        task = loop.create_task(Lags(histogram).sample(0.5))
         while sum(histogram.counts) < times:
             await asyncio.sleep(0)
         task.cancel()
@@ -61,3 +61,22 @@ def test_lateness_is_observed() -> None:
     assert histogram.counts[0] == 0
     assert histogram.counts[1] >= 2
     assert abs(histogram.sum - 0.25 * sum(histogram.counts)) < 1e-9
+
+
+def test_the_last_minute_is_there_one_by_one() -> None:
+    """The latest lags are kept, and no more than a minute's."""
+    lags = Lags(Histogram("", EDGES))
+    loop = Loop(0.25)
+
+    async def run() -> None:
+        task = loop.create_task(lags.sample(0.5))
+        while loop.now_s < 200 * 0.75:
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    try:
+        loop.run_until_complete(run())
+    finally:
+        loop.close()
+    assert list(lags.latest) == [0.25] * 120

@@ -5,7 +5,7 @@ import io
 import logging
 import threading
 from collections.abc import Sequence
-from time import perf_counter, thread_time
+from time import monotonic, perf_counter, thread_time
 from typing import Any
 
 import pytest
@@ -164,6 +164,25 @@ async def test_a_partial_success_is_split() -> None:
     bench.tracer.observe(make_record())
     await bench.tracer.shutdown()
     assert bench.counts == {"exported": 1, "queue_full": 0, "export_failed": 2, "shutdown": 0}
+    assert (bench.tracer.describe().problem, bench.tracer.describe().delivered_at is None) == ("rejected by the collector", False)
+
+
+async def test_it_tells_how_it_goes() -> None:
+    """What waits, when the collector last took something, what was wrong with the last batch, and nothing once another went well."""
+    bench = Bench(Scripted(Outcome("HTTP 503"), Outcome("")))
+    bench.tracer.observe(make_record())
+    assert bench.tracer.describe() == (0, 0, 1, None, None)
+    bench.tracer.start()
+    async with asyncio.timeout(10):
+        while bench.tracer.describe().problem is None:
+            await asyncio.sleep(0.005)
+    assert bench.tracer.describe() == (0, 3, 0, None, "HTTP 503")
+    before = monotonic()
+    bench.tracer.observe(make_record())
+    await bench.tracer.shutdown()
+    told = bench.tracer.describe()
+    assert told[:3] == (3, 3, 0) and told.problem is None
+    assert told.delivered_at is not None and before <= told.delivered_at <= monotonic()
 
 
 async def test_shutdown_is_bounded_and_counts_what_is_left() -> None:
@@ -209,6 +228,7 @@ async def test_a_collector_that_cannot_be_made_costs_spans_only() -> None:
         tracer.observe(make_record())
     await tracer.shutdown(0.5)
     assert bench.counts == {"exported": 0, "queue_full": 6, "export_failed": 0, "shutdown": 30}
+    assert tracer.describe().problem == "exporter stopped: OSError"
 
 
 async def test_work_stays_within_its_share() -> None:

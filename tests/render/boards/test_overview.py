@@ -87,10 +87,21 @@ def test_room_is_used_by_what_is_pending(tmp_path: Path) -> None:
     check_value(tmp_path, find_query(BOARD, "Room used at upstreams"), series, "10m", {'{upstream="u"}': 0.75})
 
 
+@needs_promtool
+def test_quality_is_the_mean_of_what_was_said(tmp_path: Path) -> None:
+    """Over all sidecars, of each model by itself."""
+    labels = 'provider="p",model="m"'
+    series = {
+        f'llm_sidecar_quality_score_{name}{{job="a",instance="{instance}",{labels}}}': f"0+{step}x20"
+        for instance, rated, total in (("1", 10, 9), ("2", 30, 15)) for name, step in (("count", rated), ("sum", total))
+    }  # fmt: skip
+    check_value(tmp_path, find_query(BOARD, "Quality by model"), series, "10m", {f"{{{labels}}}": 0.6})
+
+
 def test_what_only_some_use_is_collapsed() -> None:
-    """Rows of tools, batches and sessions are shut: they would be empty for most."""
+    """Rows of tools, batches and sessions, ratings and events are shut: they would be empty for most."""
     rows = {row["title"]: row["collapsed"] for row in BOARD["panels"] if row["type"] == "row"}
-    assert {title for title, collapsed in rows.items() if collapsed} == {"Tools", "Batches and WebSockets"}
+    assert {title for title, collapsed in rows.items() if collapsed} == {"Tools", "Batches and WebSockets", "Quality and events"}
 
 
 def test_the_first_rows_are_numbers() -> None:
