@@ -84,8 +84,7 @@ class Insight:
         self.sinks: tuple[Sink, ...] = tuple(sinks)
         self.paths: Mapping[str, Respond] = {
             **statistics.list_paths(), **live.list_paths(), **self._health.list_paths(), **trends.list_paths(), **make_history(recent),
-            **told, **events,
-            **make_alerts(self._evaluation.alarms, Terms().links, webhook),
+            **told, **events, **make_alerts(self._evaluation.alarms, Terms().links, webhook),
         }  # fmt: skip
         self.changes: Mapping[str, Change] = {
             **statistics.list_changes(), **changed, **noted, **make_feedback(answers, answered.flush, clock, meter, sources.rate),

@@ -116,7 +116,7 @@ def explain(side: RunningSidecar, environ: Mapping[str, str]) -> bytes:
 async def look_around(side: RunningSidecar, form: str = "admin") -> dict[str, bytes]:
     """Return what every page and both formats of the metrics show; the pages are asked for with secrets too."""
     paths = ("/", "/metrics", "/-/healthy", "/-/ready", "/nowhere", "/health", "/api/performance", "/debug/exchanges", "/api/decisions",
-             "/api/trends", "/api/upstreams", "/api/alerts")  # fmt: skip
+             "/api/upstreams", "/api/alerts", "/api/trends", "/api/live")  # fmt: skip
     async with httpx.AsyncClient(base_url=side.admin_url) as client:
         out = {f"admin {path}": (await client.get(path + query(form), headers=dict(fields(form)))).content for path in paths}
         out["admin /x"] = (await client.get(f"/{mark(form, 'path')}")).content

@@ -141,7 +141,7 @@ def _reach(per_minute: float, minutes: int) -> str:
     for _ in range(minutes):
         reached += per_minute
     rounded = round(reached, 6)
-    return write_number(rounded if rounded >= reached else rounded + 1e-6)
+    return f"{rounded if rounded >= reached else rounded + 1e-6:.6f}".rstrip("0").rstrip(".")
 
 
 class Subject(NamedTuple):

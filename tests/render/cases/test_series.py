@@ -60,7 +60,7 @@ def test_series_are_named_by_target_and_labels() -> None:
     assert name_series("up", instance="b", route="chat") == 'up{job="app",instance="b",route="chat"}'
 
 
-@pytest.mark.parametrize("per_minute", [4.1, 0.35, 1 / 3, 0.61, 1e-3, 1234.567])
+@pytest.mark.parametrize("per_minute", [4.1, 0.35, 1 / 3, 0.61, 1e-3, 1234.567, 777.7777777])
 def test_counters_never_go_back(per_minute: float) -> None:
     """A counter that stands still stands where it arrived: a hair below would be one that starts anew."""
     samples = expand(grow("x", per_minute, 20, 60)[1])
