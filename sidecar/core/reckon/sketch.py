@@ -37,8 +37,10 @@ class Sketch:
         bucket = int(_log(value) * _SCALE + _SHIFT) if value > _SMALLEST else 0
         if bucket > _MOST:
             bucket = _MOST
-        counts = self.counts
-        counts[bucket] = counts.get(bucket, 0) + 1
+        try:
+            self.counts[bucket] += 1
+        except KeyError:
+            self.counts[bucket] = 1
         self.count += 1
         self.total += value
         if value < self.minimum:
