@@ -6,7 +6,7 @@ from typing import Final
 from sidecar.exchange import Ending
 from sidecar.render.cases.calls import draw_calls
 from sidecar.render.cases.case import Case, Reading
-from sidecar.render.cases.series import NEAR, Series, grow, name_series
+from sidecar.render.cases.series import NEAR, Series, grow, grow_histogram, name_series
 from sidecar.render.rules import recordings
 from sidecar.render.rules.forms import list_bands
 from sidecar.thresholds import FAILING_ERROR_RATIO, Terms
@@ -31,7 +31,7 @@ _TOOL: Final = "gen_ai_execute_tool_duration_seconds_count"
 
 def list_cases(terms: Terms) -> tuple[Case, ...]:
     """Return the cases."""
-    return _check_grade(terms), _check_idle(terms)
+    return _check_grade(terms), _check_idle(terms), _check_others()
 
 
 def _draw_job(job: str, latency_s: float, errors: float, calls: float = 1.0) -> tuple[Series, ...]:
@@ -91,3 +91,30 @@ def _check_idle(terms: Terms) -> Case:
         *(Reading("45m", f'{record}{{job="well"}}', ((sample, 0.0),)) for record, sample in zeros.items()),
     )
     return Case("What nobody called has no ratio, and what never failed has one of 0.", tuple(series), (), readings=readings)
+
+
+def _check_others() -> Case:
+    """Another application of the same job may have metrics that the conventions name: what it serves is not counted."""
+    http, tool = {"http_route": "/chat", "http_request_method": "POST"}, {"gen_ai_tool_name": "search"}
+    other = {"instance": "other:80"}
+    series = (
+        (name_series("llm_sidecar_build_info", version="1", python="3"), "1x60"),
+        *grow_histogram(_DURATION, http, ((1.0, 0.0), (2.0, 1.0)), 60),
+        grow(name_series(f"{_DURATION}_sum", **http), 120),
+        *grow_histogram(_DURATION, http | other, ((1.0, 0.0), (2.0, 0.0)), 60),
+        grow(name_series(f"{_DURATION}_sum", **http, **other), 600),
+        grow(name_series(_TOOL, **tool, error_type=""), 30),
+        grow(name_series(_TOOL, **tool, error_type="500"), 30),
+        grow(name_series(_TOOL, **tool, **other, error_type="500"), 60),
+    )
+    route, job, search = '{job="app",http_route="/chat"}', '{job="app"}', '{job="app",gen_ai_tool_name="search"}'
+    found = {
+        f"{recordings.HTTP_CALLS}{route}": 1.0,
+        f"{recordings.HTTP_MEAN}{route}": 2.0,
+        f"{recordings.HTTP_P95}{route}": 1.95,
+        f"{recordings.JOB_MEAN}{job}": 2.0,
+        f"{recordings.TOOL_CALLS}{search}": 1.0,
+        f"{recordings.TOOL_ERROR_RATIO}{search}": 0.5,
+    }
+    readings = tuple(Reading("30m", sample.partition("{")[0], ((sample, value),)) for sample, value in found.items())
+    return Case("Of a job whose targets are not all sidecars, only these are counted.", series, (), readings=readings)

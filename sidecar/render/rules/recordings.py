@@ -55,7 +55,7 @@ OFFERED: Final = frozenset({GRADE})
 _ERRORS_RATE: Final = "job_route:llm_sidecar_request_errors:rate5m"
 _OPENINGS: Final = "job_upstream:llm_sidecar_circuit_breaker_openings_and_rejected:increase5m"
 JOB_ERROR_RATIO: Final = "job:llm_sidecar_request_errors_per_requests:ratio_rate5m"
-_JOB_MEAN: Final = "job:http_server_request_duration_seconds:mean5m"
+JOB_MEAN: Final = "job:http_server_request_duration_seconds:mean5m"
 
 
 def list_recordings(terms: Terms) -> tuple[Recording, ...]:
@@ -170,14 +170,14 @@ def _record_grade(terms: Terms) -> tuple[Recording, ...]:
     Bands lie within each other, so that each one kept adds one. F is for most calls failing, whatever the latency.
     """
     kept = [
-        f"  + ({_JOB_MEAN} < bool {write_number(slow)}) * ({JOB_ERROR_RATIO} < bool {write_number(failing)})"
+        f"  + ({JOB_MEAN} < bool {write_number(slow)}) * ({JOB_ERROR_RATIO} < bool {write_number(failing)})"
         for slow, failing in reversed(list_bands(terms))
     ]
     grade = f"(\n  1\n{chr(10).join(kept)}\n)\n* ({JOB_ERROR_RATIO} <= bool {write_number(FAILING_ERROR_RATIO)})"
     all_calls = f"sum without (route) ({REQUESTS})"
     calls_ratio = f"(\n  sum without (route) ({_ERRORS_RATE})\n  or 0 * {all_calls}\n)\n/ ({all_calls} > 0)"
     mean = f"{sum_over_target(_HTTP_SUM, 'http_route', *_HTTP)}\n/ (sum without (http_route) ({HTTP_CALLS}) > 0)"
-    return Recording(JOB_ERROR_RATIO, calls_ratio), Recording(_JOB_MEAN, mean), Recording(GRADE, grade)
+    return Recording(JOB_ERROR_RATIO, calls_ratio), Recording(JOB_MEAN, mean), Recording(GRADE, grade)
 
 
 def _quantile(q: float, buckets: str, *labels: str) -> str:
