@@ -16,6 +16,8 @@ import yaml
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _START_S: Final = 20.0
+_QUIET_S: Final = 0.3  # in which nothing was written: nothing is on its way
+_WRITTEN_S: Final = 3.0
 _STOP_S: Final = 15.0
 
 
@@ -42,7 +44,10 @@ class Program:
 
     @property
     def output(self) -> str:
-        """All it wrote so far."""
+        """All it wrote so far. Lines are written by a thread of their own: while it runs, those that are on their way are waited for."""
+        size, until = -1, time.monotonic() + _WRITTEN_S
+        while self.process.poll() is None and size != (size := self.log.stat().st_size) and time.monotonic() < until:
+            time.sleep(_QUIET_S)
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def wait(self, seconds: float = _STOP_S) -> int:
