@@ -295,6 +295,7 @@ def test_colours_change_at_the_thresholds(terms: str) -> None:
         "Latency, p95": latency, "Latency": latency, "First token, p95": first, "First token by model": first,
         "Generation speed": speed, "Error ratio by tool": [table.tool_error_ratio.warning], "CPU and memory used": memory,
         "Room used at upstreams": [1], "Open breakers": [1], "Firing alerts": [1], "Targets down": [1],
+        "Quality by model": [table.quality.warning],
     }  # fmt: skip
     assert {panel["title"]: limits(panel) for panel in list_panels(boards["latency"]) if limits(panel)} == {
         "Latency": latency, "Latency by model": latency, "Mean latency by provider": mean, "Time to first token": first,
