@@ -41,6 +41,8 @@ SILENT = {
     "llm_sidecar_budget_limit_usd": "there are no budgets",
     "llm_sidecar_budget_soft_limit_reached": "there are no budgets",
     "llm_sidecar_spending_stopped": "there are no budgets",
+    "llm_sidecar_events_total": "no application tells of any",
+    "llm_sidecar_quality_score": "no answer is rated",
 }
 
 
