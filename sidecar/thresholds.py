@@ -139,6 +139,3 @@ class Terms(NamedTuple):
     traffic: Traffic = Traffic()
     objective: Objective = Objective()
     links: Links = Links()
-
-
-THRESHOLDS: Final[tuple[Threshold, ...]] = tuple(Thresholds())

@@ -1,18 +1,18 @@
 """The thresholds as data."""
 
-from sidecar.thresholds import MEAN_LATENCY, OUTPUT_TOKENS_PER_SECOND, THRESHOLDS, Side
+from sidecar.thresholds import MEAN_LATENCY, OUTPUT_TOKENS_PER_SECOND, Side, Thresholds
 
 
 def test_severities_are_ordered_towards_the_bad_side() -> None:
     """A graver severity always has a limit further on the bad side."""
-    for threshold in THRESHOLDS:
+    for threshold in Thresholds():
         limits = [limit for limit in (threshold.info, threshold.warning, threshold.critical) if limit is not None]
         assert limits == sorted(limits, reverse=threshold.bad is Side.BELOW), threshold.signal
 
 
 def test_bands_and_grades_go_from_best_to_worst() -> None:
     """Bands end with an open one, and each limit is nearer the bad side than the one before."""
-    for threshold in THRESHOLDS:
+    for threshold in Thresholds():
         bounds = [band.limit for band in threshold.bands]
         assert None not in bounds[:-1]
         assert bounds[-1:] in ([], [None])

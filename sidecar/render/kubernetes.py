@@ -10,8 +10,6 @@ from sidecar.render.yaml_text import dump_yaml
 from sidecar.thresholds import Links
 
 NAME: Final = "llm-sidecar"
-# What `kubectl apply` keeps of an object in an annotation (last-applied-configuration) may be this long.
-APPLIED_BYTES_MAX: Final = 262_144
 _BOARD_HEAD: Final = """\
 The board {title} as a ConfigMap, for the container beside Grafana that collects boards by the label grafana_dashboard
 (charts of Grafana and of kube-prometheus-stack: sidecar.dashboards.label, .labelValue, .folderAnnotation)."""

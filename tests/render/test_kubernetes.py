@@ -6,9 +6,13 @@ import yaml
 
 from sidecar.render.alerting import Alert, Article, Group, Recording, Severity, Tier, build_rules
 from sidecar.render.board import Board, Row, build_board
+from sidecar.render.boards import list_boards
 from sidecar.render.kubernetes import render_config_map, render_rule_object
 from sidecar.render.panels import Target, stat
-from sidecar.thresholds import Links
+from sidecar.render.rules import list_files
+from sidecar.thresholds import Links, Terms
+
+APPLIED_BYTES_MAX = 262_144
 
 BOARD = Board("llm-sidecar-one", "One", "what it is", (), (Row("", (stat("Up", "whether", "none", [Target("up")]),)),))
 ALERT = Alert(
@@ -33,6 +37,14 @@ def test_a_rule_object_has_the_rules_of_the_file() -> None:
     assert tree["spec"] == build_rules(GROUPS, Links())
     other = yaml.safe_load(render_rule_object("burn-rate.yml", GROUPS, Links()))
     assert other["metadata"]["name"] == "llm-sidecar-burn-rate"
+
+
+def test_each_object_fits_into_its_own_annotation() -> None:
+    """`kubectl apply` keeps a copy of it there (last-applied-configuration), and all annotations together have a bound."""
+    terms = Terms()
+    texts = [render_config_map(board) for board in list_boards(terms).values()]
+    texts += [render_rule_object(file, groups, terms.links) for file, groups in list_files(terms).items()]
+    assert max(len(text.encode()) for text in texts) < APPLIED_BYTES_MAX
 
 
 def test_texts_of_several_lines_stay_readable() -> None:

@@ -25,7 +25,7 @@ from sidecar.render.cases.series import (
     too_few,
     watch,
 )
-from sidecar.thresholds import THRESHOLDS, Side, Threshold
+from sidecar.thresholds import Side, Threshold, Thresholds
 
 _WARNING, _CRITICAL = Severity.WARNING, Severity.CRITICAL
 EDGES: Final = (1.0, 3.0, 5.0, 10.0)
@@ -130,7 +130,7 @@ def test_least_traffic_is_just_reached_and_just_missed() -> None:
 
 
 @pytest.mark.parametrize(
-    "threshold", [each for each in THRESHOLDS if each.warning is not None or each.info is not None], ids=lambda t: t.signal
+    "threshold", [each for each in Thresholds() if each.warning is not None or each.info is not None], ids=lambda t: t.signal
 )
 def test_near_each_limit_there_is_a_value_on_either_side(threshold: Threshold) -> None:
     """Beyond a limit is beyond that one and the lighter ones only; short of it is not beyond it."""
