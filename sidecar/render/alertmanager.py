@@ -90,14 +90,25 @@ INHIBITIONS: Final = (
 
 def render_alertmanager() -> str:
     """Return the configuration. It is the same whatever the thresholds are: names and severities are all it depends on."""
+    tree = build_alertmanager()
     reasons = "\n".join(f"{number}. {inhibition.reason}" for number, inhibition in enumerate(INHIBITIONS, 1))
     parts = (
-        dump_yaml({"global": _describe_global(), "templates": [TEMPLATES]}, _HEAD),
-        dump_yaml({"route": _describe_routes()}, _ROUTES_HEAD),
-        dump_yaml({"inhibit_rules": [_describe(inhibition) for inhibition in INHIBITIONS]}, f"{_INHIBITIONS_HEAD}\n{reasons}"),
-        dump_yaml({"receivers": _list_receivers()}),
+        dump_yaml({"global": tree["global"], "templates": [TEMPLATES]}, _HEAD),
+        dump_yaml({"route": tree["route"]}, _ROUTES_HEAD),
+        dump_yaml({"inhibit_rules": tree["inhibit_rules"]}, f"{_INHIBITIONS_HEAD}\n{reasons}"),
+        dump_yaml({"receivers": tree["receivers"]}),
     )
     return "\n".join(parts)
+
+
+def build_alertmanager() -> dict[str, Any]:
+    """Return the configuration as a tree, without its templates."""
+    return {
+        "global": _describe_global(),
+        "route": _describe_routes(),
+        "inhibit_rules": [_describe(inhibition) for inhibition in INHIBITIONS],
+        "receivers": _list_receivers(),
+    }
 
 
 def _describe_global() -> dict[str, Any]:

@@ -25,7 +25,7 @@ def render_config_map(board: Board) -> str:
         "kind": "ConfigMap",
         "metadata": {
             "name": f"{NAME}-dashboard-{board.uid.removeprefix(f'{NAME}-')}",
-            "labels": {"grafana_dashboard": "1", **_label("dashboards")},
+            "labels": {"grafana_dashboard": "1", **label_object("dashboards")},
             "annotations": {"grafana_folder": "LLM sidecar"},
         },
         "data": {f"{board.uid}.json": json.dumps(build_board(board), separators=(",", ":"), ensure_ascii=False)},
@@ -39,11 +39,12 @@ def render_rule_object(file: str, groups: Sequence[Group], links: Links) -> str:
     tree: dict[str, Any] = {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
-        "metadata": {"name": name, "labels": {"role": "alert-rules", **_label("rules")}},
+        "metadata": {"name": name, "labels": {"role": "alert-rules", **label_object("rules")}},
         "spec": build_rules(groups, links),
     }
     return dump_yaml(tree, _RULES_HEAD.format(file=file))
 
 
-def _label(component: str) -> dict[str, str]:
+def label_object(component: str) -> dict[str, str]:
+    """Return the labels of an object of ours: what it is for, and whose it is."""
     return {"app.kubernetes.io/name": NAME, "app.kubernetes.io/component": component, "app.kubernetes.io/part-of": NAME}

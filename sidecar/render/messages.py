@@ -4,16 +4,20 @@ A message says what is wrong and of which service, then for each alert the numbe
 go: runbook, board, the query, a silence for exactly this alert. What is over says how long it was so.
 
 Labels may come from callers, so chat text is escaped (Slack's `&`, `<`, `>`). A link that is not absolute is shown as text.
-Functions are those that Alertmanager 0.25 has. Alertmanager reads the file for text and for HTML: what HTML uses does its
+Functions are those that Alertmanager 0.25 has; in templates of addresses only those of Go itself, because the Prometheus
+operator reads these without Alertmanager's. Alertmanager reads the file for text and for HTML: what HTML uses does its
 escaping itself, so the page of the mail names addresses anew.
 """
 
+import re
 from typing import Final
 
 from sidecar.thresholds import Links, Terms
 
 SHOWN: Final = 10  # of a group in one message; the rest is counted
 _OVERVIEW: Final = "llm-sidecar-overview"
+_DEFINED: Final = re.compile(r'{{ define "([^"]+)"')
+_USED: Final = re.compile(r'{{-? template "([^"]+)"')
 
 _PARTS: Final = r"""
 {{ define "llm_sidecar.service" }}{{ with .CommonLabels.namespace }}{{ . }}/{{ end }}{{ .CommonLabels.job }}{{ end }}
@@ -27,7 +31,8 @@ _PARTS: Final = r"""
 {{ define "llm_sidecar.alerts" }}{{ .ExternalURL }}/#/alerts?receiver={{ .Receiver | urlquery }}{{ end }}
 
 {{ define "llm_sidecar.board" -}}
-{{ if match "^https?://" .CommonAnnotations.dashboard_url }}{{ .CommonAnnotations.dashboard_url }}{{ else }}@OVERVIEW@{{ end }}
+{{ $url := .CommonAnnotations.dashboard_url -}}
+{{ if or (eq (printf "%.8s" $url) "https://") (eq (printf "%.7s" $url) "http://") }}{{ $url }}{{ else }}@OVERVIEW@{{ end }}
 {{- end }}
 
 {{ define "llm_sidecar.silence" -}}
@@ -121,11 +126,13 @@ _PAGER: Final = r"""
 {{- end }}
 
 {{ define "llm_sidecar.pager.runbook" -}}
-{{ if match "^https?://" .CommonAnnotations.runbook_url }}{{ .CommonAnnotations.runbook_url }}{{ end }}
+{{ $url := .CommonAnnotations.runbook_url -}}
+{{ if or (eq (printf "%.8s" $url) "https://") (eq (printf "%.7s" $url) "http://") }}{{ $url }}{{ end }}
 {{- end }}
 
 {{ define "llm_sidecar.pager.dashboard" -}}
-{{ if match "^https?://" .CommonAnnotations.dashboard_url }}{{ .CommonAnnotations.dashboard_url }}{{ end }}
+{{ $url := .CommonAnnotations.dashboard_url -}}
+{{ if or (eq (printf "%.8s" $url) "https://") (eq (printf "%.7s" $url) "http://") }}{{ $url }}{{ end }}
 {{- end }}
 """
 
@@ -167,6 +174,20 @@ def render_templates(terms: Terms) -> str:
     """Return the templates. A message's main link is the alert's own board; else the overview of `terms.links`, if that is absolute."""
     text = "\n".join(part.strip() + "\n" for part in (_PARTS, _CHAT, _PAGER, _MAIL))
     return text.replace("@SHOWN@", str(SHOWN)).replace("@OVERVIEW@", _link_overview(terms.links))
+
+
+def inline_template(text: str, templates: str) -> str:
+    """Return a text of the configuration together with all that it names of `templates`: it then needs no file beside it."""
+    known = {_DEFINED.match(part)[1]: part for part in re.split(r"\n+(?={{ define )", templates.strip())}  # type: ignore[index]
+    needed: dict[str, str] = {}
+    names = _USED.findall(text)
+    while names:
+        name = names.pop(0)
+        if name not in needed:
+            needed[name] = known[name]
+            names += _USED.findall(known[name])
+    # What stands between two definitions would be part of the message: their ends take it away.
+    return "".join(f"{part.removesuffix(' }}')} -}}}}\n" for part in needed.values()) + text
 
 
 def _link_overview(links: Links) -> str:

@@ -22,7 +22,7 @@ def render_board_provider() -> str:
 
 
 def render_data_sources() -> str:
-    """Return the file of data sources: Prometheus, whose exemplars lead to Tempo, and Tempo, whose spans lead back."""
+    """Return the file of data sources: Prometheus, whose exemplars lead to Tempo, Tempo, whose spans lead back, and Alertmanager."""
     prometheus: dict[str, Any] = {
         "name": "Prometheus", "uid": "prometheus", "type": "prometheus", "access": "proxy", "url": "http://prometheus:9090",
         "isDefault": True,
@@ -45,4 +45,8 @@ def render_data_sources() -> str:
             },
         },
     }  # fmt: skip
-    return dump_yaml({"apiVersion": 1, "datasources": [prometheus, tempo]}, _SOURCES_HEAD)
+    alertmanager: dict[str, Any] = {
+        "name": "Alertmanager", "uid": "alertmanager", "type": "alertmanager", "access": "proxy", "url": "http://alertmanager:9093",
+        "jsonData": {"implementation": "prometheus", "handleGrafanaManagedAlerts": False},
+    }  # fmt: skip
+    return dump_yaml({"apiVersion": 1, "datasources": [prometheus, tempo, alertmanager]}, _SOURCES_HEAD)

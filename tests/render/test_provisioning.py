@@ -23,3 +23,11 @@ def test_exemplars_lead_to_the_traces_that_are_there() -> None:
 def test_a_dollar_is_written_twice() -> None:
     """Grafana expands `$NAME` in these files from its environment."""
     assert render_data_sources().replace("$$", "").count("$") == 0
+
+
+def test_alerts_are_those_of_a_real_alertmanager() -> None:
+    """Grafana shows them, and keeps its own alerts to itself; no two sources have one uid, and one is the default."""
+    sources = yaml.safe_load(render_data_sources())["datasources"]
+    assert len({source["uid"] for source in sources}) == len(sources) and sum("isDefault" in source for source in sources) == 1
+    (alertmanager,) = (source for source in sources if source["type"] == "alertmanager")
+    assert alertmanager["jsonData"] == {"implementation": "prometheus", "handleGrafanaManagedAlerts": False}

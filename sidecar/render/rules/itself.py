@@ -151,11 +151,14 @@ def _config_reload_failed() -> Alert:
         "A sidecar of {{ $labels.job }} goes on with its former configuration: the last one could not be loaded, 10 minutes ago or more.",
         _SIDECAR,
         Article(
-            "The configuration of at least one sidecar was to be loaded anew, and was refused. It is loaded whole or not at all.",
+            "The configuration of at least one sidecar was to be loaded anew, and was refused: its file, or one that it names, such as a "
+            "secret, is wrong or missing. It is loaded whole or not at all.",
             "Calls go on by the former configuration. What was meant to change has not, and a restart would fail.",
-            "`llm-sidecar check FILE` lists every problem with its path, the value found and those allowed. "
-            "`llm_sidecar_config_last_reload_success_timestamp_seconds` tells since when.",
-            "Mend the file, or take its last change back, and have it loaded again.",
+            "Each problem is a line `configuration_refused` of the sidecar's log, with path, value found and those allowed; `GET /health` "
+            "on the admin port tells them under `configuration`, and so does `llm-sidecar check FILE` of the file alone. "
+            "`llm_sidecar_config_last_reload_success_timestamp_seconds` tells when it last succeeded.",
+            "Mend the file, or take its last change back. It is loaded as soon as it is right, in Kubernetes once the change has reached "
+            "the volume, a minute or so; with `reload.watch: false` send SIGHUP, or POST `/-/reload`.",
             (
                 "llm_sidecar_config_last_reload_successful == 0",
                 "time() - llm_sidecar_config_last_reload_success_timestamp_seconds",
