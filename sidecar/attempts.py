@@ -35,7 +35,18 @@ from sidecar.progress import Exchange, Trial
 from sidecar.reading import open_observer
 from sidecar.sealing import compose_request
 from sidecar.spending import Spending
-from sidecar.trials import could_follow, is_repeatable, is_worth_same, list_needs, name_candidates, name_outcome, narrow, tell_start, weigh
+from sidecar.trials import (
+    could_follow,
+    is_repeatable,
+    is_worth_same,
+    list_needs,
+    mark_upstream,
+    name_candidates,
+    name_outcome,
+    narrow,
+    tell_start,
+    weigh,
+)
 
 _HELD_BYTES_MAX: Final = 64 * 1024  # of an answer that may be replaced
 _SWITCHING: Final = 101  # Switching Protocols
@@ -44,13 +55,16 @@ _PAUSING: Final = {429: Cause.RATE_LIMITED, 503: Cause.OVERLOADED}
 
 
 class Attempts:
-    """Makes attempts. One instance serves all calls; what changes on the way is in `Exchange` and in `Routing`."""
+    """Makes attempts. One instance serves all calls that began under the same settings.
+
+    What changes on the way is in `Exchange` and in what it is given, which may serve other instances, too.
+    """
 
     def __init__(
         self, settings: Settings, openings: Openings, routing: Routing, holds: Holds, reach: Reach, clock: Clock,
         rest: Callable[[float], Awaitable[None]], draw: Callable[[], float], witness: Witness,
         listening: Listening | None, price: Callable[[Exchange, Trial], Cost | None], spawn: Spawn,
-        spending: Spending | None, *, salt: bytes,
+        spending: Spending | None, *, salt: bytes, budget: RetryBudget, hedger: Hedger,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._routing = routing
@@ -66,8 +80,8 @@ class Attempts:
         self._spending = spending
         self._salt = salt
         self._limits = set_limits(settings.retries, settings.features)
-        self._budget = RetryBudget(settings.retries.budget_share, settings.retries.budget_floor, settings.retries.budget_expiry)
-        self._hedges = Hedges(Hedger(settings.hedging, self._budget), clock, spawn, witness) if settings.features.hedging else None
+        self._budget = budget
+        self._hedges = Hedges(hedger, clock, spawn, witness) if settings.features.hedging else None
 
     async def make(self, exchange: Exchange) -> None:
         """Get an answer to send on: one that will do, or the last that came. Raises Fault where none did."""
@@ -231,7 +245,7 @@ class Attempts:
             self._witness.note_retry_after(told.problem)
         if told.seconds is not None and cause in _PAUSING.values():
             credential = "" if trial.place.credential else needs.credential
-            self._holds.note((trial.place.name, needs.model, credential), now + told.seconds, now)
+            self._holds.note((mark_upstream(trial), needs.model, credential), now + told.seconds, now)
         return told.seconds
 
     def _close(self, exchange: Exchange, trial: Trial, outcome: str, cause: Cause | None, now: float) -> None:

@@ -15,6 +15,7 @@ from sidecar.errors import ConfigError
 
 if TYPE_CHECKING:
     from sidecar.core.reckon.report import Report
+    from sidecar.core.settings.resolution import Loaded
 
 EXIT_GOOD: Final = 0
 EXIT_BAD: Final = 1
@@ -133,14 +134,17 @@ def _read_date(text: str) -> float:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from sidecar.edge.signals import Signals
+
+    signals = Signals(hangups=True)  # first of all: what follows takes its time, and a process 1 is deaf until then
     from sidecar.edge.files import find_unreadable, load
 
     loaded = load(arguments.config, os.environ)
     if problems := find_unreadable(loaded.settings):
         raise ConfigError(loaded.source, problems)
-    from sidecar.app import serve
+    from sidecar.process import serve
 
-    return serve(loaded)
+    return serve(loaded, signals)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -152,9 +156,29 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from sidecar.edge.files import load
 
-    load(arguments.file, os.environ)
-    print(f"{arguments.file}: good")
+    loaded = load(arguments.file, os.environ)
+    remarks = _check_web(loaded)
+    print(f"{arguments.file}: good", *remarks, sep="\n")
     return EXIT_GOOD
+
+
+def _check_web(loaded: "Loaded") -> list[str]:
+    """Return what is worth knowing of the file of `admin.web_config_file`. Raises ConfigError with all that is wrong with it."""
+    from pathlib import Path
+
+    from sidecar.edge.files import find_web_problems
+
+    file = loaded.settings.admin.web_config_file
+    if file is None:
+        return []
+    if not Path(file).exists():
+        return [f"{file}: not here, so not looked at"]
+    if problems := find_web_problems(loaded.settings):
+        raise ConfigError(loaded.source, problems)
+    from sidecar.core.settings.web_config import list_remarks, read_web_config
+    from sidecar.edge.documents import read_document
+
+    return [f"{file}: good", *(f"{file}: {remark}" for remark in list_remarks(read_web_config(read_document(file))))]
 
 
 def _explain(arguments: argparse.Namespace) -> int:

@@ -34,6 +34,7 @@ _OUTAGES: Final = Outages(healthy=10, failing=3, provider="openai")
 # The tool fails now and then, too.
 _TOOL_OUTAGES: Final = Outages(healthy=5, failing=2, provider=TOOL, faults=(Fault.UNAVAILABLE,))
 _SETTLE_S: Final = 15.0
+_END_S: Final = 60.0  # of everything, once it was told to end
 _SETTLE_STEP_S: Final = 0.05
 
 
@@ -58,9 +59,12 @@ def run_demo(duration_s: float | None, port: int | None, once: bool) -> int:
     The first SIGINT or SIGTERM ends the traffic and shows the summary. Returns 0 if the sidecar's
     account equals the provider's, else 1. Raises ConfigError where the port cannot be had.
     """
-    from sidecar.app import Sidecar, run
-    from sidecar.edge.signals import watch_stop
+    from sidecar.app import Sidecar
+    from sidecar.edge.signals import Signals
     from sidecar.edge.telemetry.logs import set_up
+    from sidecar.process import run
+
+    signals = Signals()
 
     async def main() -> int:
         speed = SPEED if once else 1.0
@@ -68,7 +72,7 @@ def run_demo(duration_s: float | None, port: int | None, once: bool) -> int:
             lambda settings, sinks: Sidecar(settings, environ={}, log=set_up(settings.log, sys.stderr), sinks=sinks),
             Profile(seed=SEED, speed=speed),
             lambda places: plan_demo(places, duration_s, port, once, is_terminal=sys.stdout.isatty()),
-            watch_stop(), sys.stdout,
+            signals.attend(lambda: _END_S), sys.stdout,
         )  # fmt: skip
 
     return run(main())

@@ -148,7 +148,7 @@ class Flying:
 
     def _find_stale(self, journey: Journey) -> Found | None:
         """Return what may stand in for an error: nothing for a caller that wants nothing kept."""
-        return self._larder.find_stale(journey.flight.key) if journey.terms.reads else None
+        return self._larder.find_stale(journey.terms) if journey.terms.reads else None
 
     def _end(self, journey: Journey) -> None:
         """The upstream call is over: so are its attempts, and nobody can join any more."""

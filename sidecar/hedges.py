@@ -13,7 +13,7 @@ from sidecar.core.attempt.plan import Plan
 from sidecar.errors import Fault
 from sidecar.ports import Clock, Witness
 from sidecar.progress import Exchange, Trial
-from sidecar.trials import is_repeatable
+from sidecar.trials import is_repeatable, mark_upstream
 
 Running = dict["asyncio.Task[Cause | None]", Trial]
 
@@ -37,7 +37,7 @@ class Hedges:
 
     def note(self, trial: Trial, ttft_s: float, now: float) -> None:
         """Take note of how long a first token took."""
-        self._hedger.note((trial.place.name, trial.asked_model), ttft_s, now)
+        self._hedger.note((mark_upstream(trial), trial.asked_model), ttft_s, now)
 
     def find_delay(self, exchange: Exchange, plan: Plan) -> float | None:
         """Return after how many seconds without a token a rival is to be asked; None where none is."""
@@ -45,7 +45,7 @@ class Hedges:
         if match is None or len(match.upstreams) < 2 or not exchange.asked.stream or not exchange.held or not is_repeatable(exchange):
             return None
         now = self._clock.now()
-        return self._hedger.delay_s((exchange.trial.place.name, exchange.asked.model), now) if plan.has_room(now) else None
+        return self._hedger.delay_s((mark_upstream(exchange.trial), exchange.asked.model), now) if plan.has_room(now) else None
 
     async def race(
         self, exchange: Exchange, delay_s: float, run: Callable[[Trial], Coroutine[Any, Any, Cause | None]],

@@ -69,22 +69,35 @@ class Larder:
         """Return what is kept under the key of a call, if it will do."""
         if not terms.reads or not self._features.cache:
             return None
-        found = self._levels.get(terms.key, self._clock.now(), max_age_s=terms.max_age_s, max_stale_s=terms.max_stale_s)
+        found = self._look(terms)
         return await self._fetch(terms, self._shared) if found is None and self._shared is not None else found
 
     async def _fetch(self, terms: Terms, shared: SharedAnswers) -> Found | None:
         """Look among what other sidecars have kept; what is found there is kept here, too."""
-        there = await shared.get(terms.key)
-        now = self._clock.now()
+        there = await shared.get(_name_shared(terms))
         if there is not None:
-            self._levels.put(terms.key, there[0], now, age_s=there[1])
+            self._levels.put(terms.key, there[0], self._clock.now(), age_s=there[1])
         # A call that was in progress may have kept one meanwhile.
-        found = self._levels.get(terms.key, now, max_age_s=terms.max_age_s, max_stale_s=terms.max_stale_s)
+        found = self._look(terms)
         return found if found is None or there is None else found._replace(level="shared")
 
-    def find_stale(self, key: str) -> Found | None:
+    def _look(self, terms: Terms) -> Found | None:
+        found = self._levels.get(
+            terms.key, self._clock.now(), max_age_s=terms.max_age_s, max_stale_s=terms.max_stale_s, life_s=terms.life_s
+        )  # fmt: skip
+        return self._check(found, terms)
+
+    def find_stale(self, terms: Terms) -> Found | None:
         """Return what may stand in for an error."""
-        return self._levels.get_stale(key, self._clock.now()) if self._features.stale else None
+        found = self._levels.get_stale(terms.key, self._clock.now()) if self._features.stale else None
+        return self._check(found, terms)
+
+    def _check(self, found: Found | None, terms: Terms) -> Found | None:
+        """Forget an answer of a place that such calls do not go to any more."""
+        if found is not None and found.entry.origin not in terms.origins.members:
+            self._levels.discard(terms.key)
+            return None
+        return found
 
     def keep(self, journey: Journey) -> None:
         """An answer has come whole: keep it, if that may be."""
@@ -112,13 +125,19 @@ class Larder:
         entry = journey.entry = compose_entry(
             kind=terms.kind, head=head, media_type=trial.media_type, streamed=trial.streamed, pieces=flight.pieces, times=flight.times,
             seen=seen, usage=seen.usage, usage_source=UsageSource.REPORTED, cost=cost, place=trial.place,
-            wall_s=self._clock.wall_ns() * _NS, ttl_s=ttl_s or 0.0, stale_s=self._settings.cache.stale if self._features.stale else 0.0,
+            wall_s=self._clock.wall_ns() * _NS, ttl_s=ttl_s or 0.0, life_s=terms.life_s,
+            stale_s=self._settings.cache.stale if self._features.stale else 0.0, origin=terms.origins.marks.get(trial.place.name, ""),
         )  # fmt: skip
         if ttl_s is not None:
             self._levels.put(terms.key, entry, self._clock.now())
             self._note.note_stored(terms.kind)
             if self._shared is not None:
-                self._shared.put(terms.key, entry)
+                self._shared.put(_name_shared(terms), entry)
+
+
+def _name_shared(terms: Terms) -> str:
+    """Return the key among what sidecars share: those whose route leads elsewhere do not take each other's places."""
+    return terms.key + terms.origins.together
 
 
 def _can_repeat(dialect_name: str, streamed: bool, content_encoding: str, pieces: Sequence[bytes]) -> bool:

@@ -3,8 +3,8 @@
 Where several sidecars share their limits, Redis counts for all of them, and each counts along what it let through itself. While
 Redis answers, all together let through what one would. Is it away, or late, each sidecar goes by its own count, with the full
 limits; what it lets through then Redis does not learn. By its own count a sidecar never lets through more than the limit, whatever
-Redis says: so within any window it is at most as many times the limit as there are sidecars, also when Redis is emptied or comes
-back. (And in that moment what they ask about at the same time: it was within the limit when it was asked.)
+Redis says: so within any window it is at most as many times the limit as there are sidecars, also when Redis is late for some,
+is emptied or comes back.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,6 +16,7 @@ from sidecar.catalogue.reuse import COALESCED, HIT, STALE
 from sidecar.config import Settings
 from sidecar.core.admit.estimates import count_allowed, estimate_tokens
 from sidecar.core.admit.rates import Admitted, Left, Limiter, Verdict
+from sidecar.core.identify.tenants import list_accounts
 from sidecar.errors import RATE_LIMITED, Refused
 from sidecar.ports import Clock, SharedRates
 from sidecar.progress import Exchange
@@ -37,6 +38,11 @@ class Limiting:
         self._clock = clock
         self._shared = shared
 
+    def adopt(self, settings: Settings, now: float) -> None:
+        """Go by other settings from now on: what was counted stays."""
+        self._limiter.adopt(settings.limits.rates, list_accounts(settings), now)
+        self._tells = settings.response_headers
+
     async def admit(self, exchange: Exchange) -> None:
         """Count a call whose request is here. Raises Refused (`rate_limited`), and then nothing is counted.
 
@@ -54,7 +60,7 @@ class Limiting:
                 shared_at = verdict.at
                 now = self._clock.now()
                 if verdict.limit is None:
-                    limiter.charge(account, tokens, now)
+                    verdict = self._count_along(account, tokens, now, verdict)
         if verdict is None:
             now = self._clock.now()
             verdict = limiter.admit(account, tokens, now)
@@ -62,6 +68,15 @@ class Limiting:
         if verdict.limit is not None:
             exchange.limited = verdict.limit
             raise Refused(RATE_LIMITED, _tell(verdict, verdict.limit), retry_after_s=verdict.retry_after_s)
+
+    def _count_along(self, account: str, tokens: int, now: float, shared: Verdict) -> Verdict:
+        """Count here what the shared place let through; refuse it where meanwhile too much went through here without that place."""
+        own = self._limiter.admit(account, tokens, now)
+        if own.limit is None:
+            return shared
+        if self._shared is not None and tokens:
+            self._shared.correct(account, tokens, 0, shared.at)
+        return own
 
     def settle(self, exchange: Exchange, usage_total: int | None, now: float) -> None:
         """Put right how many tokens a call used, that is over. `usage_total` None: not known.

@@ -90,6 +90,11 @@ class Pipeline:
         self._limiting = limiting
         self._spending = spending
         self._reuse = reuse
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Refuse every call that comes from here on: the sidecar stops, and there is no time left for them."""
+        self._is_closed = True
 
     async def carry(self, client: Client, *, batched: bool = False, errand: Errand | None = None) -> None:
         """Carry one call from accept to record. Raises nothing but CancelledError.
@@ -157,6 +162,8 @@ class Pipeline:
         if exchange.batched and match.tool is None:
             raise ClientFault(NOT_BATCHABLE)
         exchange.dialect = match.dialect
+        if self._is_closed:  # not before it is known in which dialect to say so
+            raise SidecarFault(STOPPING)
         if len(match.upstreams) == 1:  # else nobody knows yet
             exchange.trial.place = self._places[match.upstreams[0]]
         wanted = call.wanted

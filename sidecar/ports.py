@@ -57,6 +57,8 @@ class Witness(Protocol):
 class Level(Protocol):
     """A number that goes up and down: calls in flight."""
 
+    value: float
+
     def inc(self) -> None:
         """Add one."""
         ...
@@ -68,6 +70,8 @@ class Level(Protocol):
 
 class Receiver(asyncio.Protocol):
     """Whoever takes what a connection brings that is HTTP no more."""
+
+    heard_at: float = 0.0  # when something came last, from whichever side; on the monotonic clock
 
     def drain(self) -> None:
         """We are stopping: end as soon as nothing is lost by it."""

@@ -2,8 +2,6 @@
 
 from typing import Final
 
-import msgspec
-
 from sidecar.catalogue import DEGRADATION_STEPS
 from sidecar.core.admit.rates import Admitted
 from sidecar.core.admit.spending_sums import Reservation
@@ -28,30 +26,44 @@ _FULL: Final = DEGRADATION_STEPS[0]
 _NO_DEADLINES: Final = Deadlines(0.0, 0.0, 0.0, 0.0)
 
 
-class Trial(msgspec.Struct):
+class Trial:
     """One attempt in progress: against whom, with what, and what has come of it."""
 
-    place: Place
-    began: float = 0.0
-    index: int = 0  # among the attempts of its exchange
     asked_at: float = 0.0  # when the last of a request's body was sent that came piece by piece
     path: str = ""  # that is asked for there
     body: bytes = b""  # that is sent there
     usage_added: bool = False  # we asked for usage on the caller's behalf
     model: str | None = None  # what this upstream is asked for, where it has a name of its own for it
     asked_model: str | None = None  # what the caller calls it
-    grant: Grant | None = None
-    breaker: str = ""  # the state of the one that let it through
     decision: Decision | None = None  # where there was a choice
-    waited_s: float = 0.0  # backed off before it
     is_closed: bool = False
     cost: Cost | None = None  # of one that lost against a rival, as far as it is known
-    answer: Answer | None = None
-    head: AnswerHead | None = None
     observer: Observer | None = None
     transcript: Transcript | None = None  # of what the answer says, where somebody listens
-    media_type: str = ""  # of the answer
-    streamed: bool = False  # the answer is a stream of events
+
+    def __init__(
+        self, place: Place, began: float = 0.0, index: int = 0, *, grant: Grant | None = None, breaker: str = "", waited_s: float = 0.0,
+        answer: Answer | None = None, head: AnswerHead | None = None, media_type: str = "", streamed: bool = False,
+    ) -> None:  # fmt: skip
+        """`index`: among the attempts of its exchange; `grant`: by which it may be made.
+
+        `breaker`: the state of the one that let it through; `waited_s`: backed off before it; `media_type`: of the answer;
+        `streamed`: that is a stream of events.
+        """
+        self.place = place
+        self.began = began
+        self.index = index
+        self.grant = grant
+        self.breaker = breaker
+        self.waited_s = waited_s
+        self.answer = answer
+        self.head = head
+        self.media_type = media_type
+        self.streamed = streamed
+
+    def __getnewargs__(self) -> tuple[Place]:
+        """Return what a copy is made with, which gets all other members too (copy.copy)."""
+        return (self.place,)
 
     @property
     def has_sent(self) -> bool:
@@ -75,16 +87,9 @@ class Trial(msgspec.Struct):
         )  # fmt: skip
 
 
-def _begin_nowhere() -> Trial:
-    return Trial(NOWHERE)
-
-
-class Exchange(msgspec.Struct):
+class Exchange:
     """One call from accept to record; every step of the path reads it and adds to it."""
 
-    client: Client
-    call: Call
-    trace: TraceContext | None
     path: str = ""
     query: str = ""
     match: Match | None = None
@@ -99,9 +104,7 @@ class Exchange(msgspec.Struct):
     wishes: Wishes = NO_WISHES
     waited_s: float = 0.0  # for the request's body
     queued_s: float = 0.0  # for room at an upstream
-    trial: Trial = msgspec.field(default_factory=_begin_nowhere)  # the current attempt, or the one that answers
     rival: Trial | None = None  # one beside it
-    attempts: list[Attempt] = msgspec.field(default_factory=list)  # that are over
     attempts_made: int = 0
     decision: Decision | None = None  # the one that found nobody
     shed: str | None = None  # why there was no room for it
@@ -112,7 +115,6 @@ class Exchange(msgspec.Struct):
     status: int | None = None  # what the client got
     ending: Ending | None = None
     kind: ErrorKind | None = None  # of the fault that ended it
-    batched: bool = False  # it is an entry of a batch
     endless: bool = False  # its answer is a stream of what may happen some time
     session: SessionObserver | None = None  # a WebSocket is asked for
     became: Session | None = None  # and it became one, which has ended
@@ -131,6 +133,19 @@ class Exchange(msgspec.Struct):
     limited: str | None = None  # which limit refused it
     admitted: Admitted | None = None  # what limits counted for it, until that is settled
     reserved: Reservation | None = None  # of what may be spent
+
+    def __init__(self, client: Client, call: Call, trace: TraceContext | None, *, batched: bool = False) -> None:
+        """`batched`: it is an entry of a batch."""
+        self.client = client
+        self.call = call
+        self.trace = trace
+        self.batched = batched
+        self.trial = Trial(NOWHERE)  # the current attempt, or the one that answers
+        self.attempts: list[Attempt] = []  # that are over
+
+    def __getnewargs__(self) -> tuple[Client, Call, TraceContext | None]:
+        """Return what a copy is made with, which gets all other members too (copy.copy)."""
+        return self.client, self.call, self.trace
 
     def reopen(self) -> bool:
         """Go back to the attempt that was given up last, if the whole of its answer is still held; tell whether it is."""

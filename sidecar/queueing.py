@@ -23,8 +23,14 @@ class Queueing:
     def __init__(self, admission: Admission, clock: Clock) -> None:
         self._admission = admission
         self._clock = clock
-        self._waiters: dict[int, asyncio.Future[None]] = {}
+        self._waiters: dict[int, asyncio.Future[None]] = {}  # by the ticket's number, of all views of the admission
         admission.wake = self.released
+
+    def succeed(self, admission: Admission) -> "Queueing":
+        """Return the way to wait at the next view of this admission. Who waits already goes on waiting here."""
+        successor = Queueing(admission, self._clock)
+        successor._waiters = self._waiters
+        return successor
 
     def released(self, ticket: Ticket) -> None:
         """Wake who holds this ticket: it has a slot, or was turned away."""

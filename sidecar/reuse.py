@@ -97,7 +97,9 @@ class Reuse:
         exchange.cache, exchange.cache_level = (STALE if found.is_stale else HIT), found.level
         place = self._places.get(entry.upstream, exchange.trial.place)  # it may have another name elsewhere
         exchange.trial = Trial(place, streamed=entry.streamed, media_type=entry.media_type)
-        exchange.told = Seen(entry.model, entry.response_id, finish_reasons=list(entry.finish_reasons), terminated=True, answered=True)
+        told = exchange.told = Seen()
+        told.model, told.response_id, told.finish_reasons = entry.model, entry.response_id, list(entry.finish_reasons)
+        told.terminated = told.answered = True
         exchange.saved = Saved(entry.usage, None if entry.cost_usd is None else Cost(entry.cost_usd, entry.cost_source))
         exchange.status = entry.status
         await self._send(exchange, entry, found.age_s, own)

@@ -26,14 +26,16 @@ _RETRY_AFTER_S: Final = 1.0
 
 
 class Sessions:
-    """Admits, carries and counts WebSockets. `level`: how many there are, handshakes included."""
+    """Admits, carries and counts WebSockets.
+
+    `level`: how many there are, handshakes included. It counts those that began under other settings, too.
+    """
 
     def __init__(self, settings: Settings, prices: PriceTable, clock: Clock, level: Level) -> None:
         self._settings = settings
         self._prices = prices
         self._clock = clock
         self._level = level
-        self._count = 0
 
     def admit(self, exchange: Exchange, match: Match) -> None:
         """Take a call that asks for an upgrade, or refuse it. Raises ClientFault, Refused and SidecarFault."""
@@ -42,18 +44,16 @@ class Sessions:
             raise ClientFault(NOT_UPGRADABLE)
         if not match.websocket:
             raise Refused(WEBSOCKET_REFUSED)
-        if self._count >= self._settings.limits.websockets:
+        if self._level.value >= self._settings.limits.websockets:
             raise SidecarFault(WEBSOCKETS_FULL, retry_after_s=_RETRY_AFTER_S)
         exchange.match, dialect = match_session(match)
         exchange.dialect = exchange.match.dialect
         exchange.session = SessionObserver(dialect, exchange.query, self._settings.limits.line)
-        self._count += 1  # dismissed if it has an observer: both or neither
-        self._level.inc()
+        self._level.inc()  # dismissed if it has an observer: both or neither
 
     def dismiss(self, exchange: Exchange) -> None:
         """Count a session no more: its exchange has ended."""
         if exchange.session is not None:
-            self._count -= 1
             self._level.dec()
 
     async def carry(self, exchange: Exchange, own: Sequence[bytes]) -> None:

@@ -46,6 +46,11 @@ def address(trial: Trial, exchange: Exchange, ask: Ask) -> None:
             trial.usage_added = True
 
 
+def mark_upstream(trial: Trial) -> str:
+    """Return what is noted of an attempt's upstream by: its name alone may have become another's meanwhile."""
+    return trial.place.name if trial.grant is None else trial.grant.standing.post.mark
+
+
 def is_repeatable(exchange: Exchange) -> bool:
     """Tell whether a call may be made again that may have been carried out.
 

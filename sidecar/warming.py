@@ -112,18 +112,42 @@ class Warming:
         self._report = report
         self._note_ended = note_ended
         self._prompts: Sequence[Prompt] = ()
+        self._problems: Sequence[tuple[int, str]] = ()
 
-    def start(self) -> None:
-        """Read the file. Raises ConfigError where it cannot be read."""
+    def read(self) -> None:
+        """Read the file. May be called in a thread. Raises ConfigError where it cannot be read."""
         try:
-            self._take(self._load())
+            self._prompts, self._problems = self._load()
         except OSError as error:
             problem = ConfigProblem("warming.file", f"a file that cannot be read ({error.strerror})", "a readable file of JSON lines")
             raise ConfigError("warming.file", [problem]) from None
 
+    def start(self) -> None:
+        """Read the file, and tell of lines that are no prompts. Raises ConfigError where it cannot be read."""
+        self.read()
+        self.tell_problems()
+
+    def tell_problems(self) -> None:
+        """Tell of the lines that were last read and are no prompts, once."""
+        problems, self._problems = self._problems, ()
+        for number, problem in problems[:_REPORTS_MAX]:
+            self._report(number, problem)
+        if len(problems) > _REPORTS_MAX:
+            self._report(problems[_REPORTS_MAX][0], f"and {len(problems) - _REPORTS_MAX - 1} more lines that are no prompts")
+
+    def asks_as(self, other: "Warming") -> bool:
+        """Whether another one asks the same prompts in the same way, so that nothing would be gained by beginning anew."""
+        return (self._settings.warming, self._settings.tenants.default, self._key, self._prompts) == (
+            other._settings.warming, other._settings.tenants.default, other._key, other._prompts
+        )  # fmt: skip
+
+    def adopt(self, settings: Settings, router: Router) -> None:
+        """Read the file by other settings from now on."""
+        self._settings, self._router = settings, router
+
     async def run(self) -> None:
         """Ask every prompt; where there is a schedule, read the file again and ask them again, until cancelled."""
-        settings = self._settings.warming
+        settings = self._settings.warming  # another one is another beginning
         while True:
             for number, prompt in enumerate(self._prompts):
                 if number:
@@ -134,7 +158,8 @@ class Warming:
                 return
             await self._rest(settings.every)
             try:
-                self._take(await asyncio.to_thread(self._load))
+                self._prompts, self._problems = await asyncio.to_thread(self._load)
+                self.tell_problems()
             except OSError as error:  # what was there before is still good
                 self._report(0, f"the file cannot be read ({error.strerror})")
 
@@ -144,13 +169,6 @@ class Warming:
         name = prompt.tenant or self._settings.tenants.default
         errand = Errand(call, prompt.body, ORIGIN, Tenant(name, self._settings.warming.tenant))
         await self._carry(ErrandClient(errand), errand)
-
-    def _take(self, loaded: tuple[Sequence[Prompt], Sequence[tuple[int, str]]]) -> None:
-        self._prompts, problems = loaded
-        for number, problem in problems[:_REPORTS_MAX]:
-            self._report(number, problem)
-        if len(problems) > _REPORTS_MAX:
-            self._report(problems[_REPORTS_MAX][0], f"and {len(problems) - _REPORTS_MAX - 1} more lines that are no prompts")
 
     def _load(self) -> tuple[Sequence[Prompt], Sequence[tuple[int, str]]]:
         """Return the prompts, and what is wrong with lines that are none. Raises OSError."""

@@ -14,6 +14,7 @@ from sidecar.config import Features, Route, RouteKind, Settings, Upstream
 from sidecar.core.admit.budgets import Accounts
 from sidecar.core.choose.places import Place
 from sidecar.core.observe.overhearing import Listening
+from sidecar.core.reuse.cachekey import KEY_CHARS
 from sidecar.core.reuse.entry import Entry
 from sidecar.core.reuse.levels import Levels
 from sidecar.core.reuse.policy import Policy, Terms
@@ -98,10 +99,10 @@ class Shared:
         await asyncio.sleep(self.delay_s)
         if self.waits is not None:
             await self.waits
-        return self.kept.get(key)
+        return self.kept.get(key[:KEY_CHARS])
 
     def put(self, key: str, entry: Entry) -> None:
-        self.kept[key] = (entry, 0.0)
+        self.kept[key[:KEY_CHARS]] = (entry, 0.0)
 
 
 class Flown(Played):

@@ -5,7 +5,6 @@ import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from sidecar.app import load_prices
 from sidecar.config import BUILT_IN_UPSTREAMS, Route, Settings, Upstream
 from sidecar.core.attempt.answer_head import AnswerHead, Framing
 from sidecar.core.attempt.compose import LAST_CHUNK, frame_chunk
@@ -17,6 +16,7 @@ from sidecar.core.choose.verdicts import Verdict
 from sidecar.core.identify.router import Router
 from sidecar.core.identify.tenants import Tenancy
 from sidecar.core.observe.overhearing import Listening, read_listening
+from sidecar.edge.prices import load_prices
 from sidecar.edge.telemetry.announcements import Announcements
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.meter import Meter
@@ -352,22 +352,35 @@ class Played:
         self.rests: list[float] = []  # backed off, seconds
         self.at_rest: Callable[[float], Awaitable[None]] | None = None  # what happens meanwhile
         self.spending: Spending | None = None
-        numbers = itertools.count(0x1234567)
+        self._numbers = itertools.count(0x1234567)
+        self._traces = traces
         places = read_places(settings.upstreams, keys or {})
         read = read_listening(settings)
         listening = read if read.is_on else None
-        self.meter = meter = Meter(settings.limits, settings.upstreams, version="0", python="3")
-        meter.resilience.prepare(settings)
+        self.meter = Meter(settings.limits, settings.upstreams, version="0", python="3")
+        self.meter.resilience.prepare(settings)
         self.switchboard = Switchboard(
-            settings, places, PRICES, self, self, self.clock, draw, meter.resilience, announcements or SILENT, listening,
+            settings, places, PRICES, self, self, self.clock, draw, self.meter.resilience, announcements or SILENT, listening,
             self._rest, self.make_spending(settings, places),
         )  # fmt: skip
+        self.pipeline = self._make_pipeline(settings, places, listening)
+
+    def adopt(self, settings: Settings, keys: Mapping[str, str] | None = None) -> None:
+        """Let other settings come: calls from now on go by them."""
+        places = read_places(settings.upstreams, keys or {})
+        read = read_listening(settings)
+        listening = read if read.is_on else None
+        self.switchboard.adopt(settings, places, PRICES, self, self, listening, self.make_spending(settings, places), self.clock.now())
+        self.pipeline = self._make_pipeline(settings, places, listening)
+
+    def _make_pipeline(self, settings: Settings, places: Mapping[str, Place], listening: Listening | None) -> Pipeline:
         self._watch_grants()
-        self.pipeline = Pipeline(
+        numbers = self._numbers
+        return Pipeline(
             settings, Router(settings.routes, settings.pools), places, PRICES, Tenancy(settings), self.switchboard.attempts,
-            self.clock, self, self.websockets,
-            [*(_Sink(records) for records in self.records), meter], lambda bits: next(numbers) * 0x9E3779B97F4A7C15 & ((1 << bits) - 1),
-            self.report, has_room=(lambda important: self.room) if traces else None,
+            self.clock, self, self.websockets, [*(_Sink(records) for records in self.records), self.meter],
+            lambda bits: next(numbers) * 0x9E3779B97F4A7C15 & ((1 << bits) - 1),
+            self.report, has_room=(lambda important: self.room) if self._traces else None,
             listening=listening, spending=self.spending, reuse=self.make_reuse(settings, places, listening),
         )  # fmt: skip
 

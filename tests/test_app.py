@@ -8,13 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
-from sidecar.app import Guarded, Sidecar, load_prices, run
-from sidecar.config import Admin, Capture, Content, Pattern, Prices, Redact, Route, Settings, Timeouts, Upstream
+from sidecar.app import Sidecar
+from sidecar.config import Admin, Capture, Content, Pattern, Redact, Route, Settings, Timeouts, Upstream
 from sidecar.edge.memory import Memory
+from sidecar.edge.telemetry.guarded import Guarded
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.errors import ConfigError
-from sidecar.exchange import Ending, Record, Usage
+from sidecar.exchange import Ending, Record
 from sidecar.sealing import seal_malformed
 from tests.edge.sockets import serving
 
@@ -93,6 +94,8 @@ async def test_it_is_not_ready_while_it_drains() -> None:
             await asyncio.sleep(0.05)
             assert (await client.get(f"{sidecar.admin_url}/-/ready")).status_code == 503
             assert (await client.get(f"{sidecar.admin_url}/-/healthy")).status_code == 200
+            serving_check = (await client.get(f"{sidecar.admin_url}/health")).json()["checks"]["serving"]
+            assert (serving_check["status"], serving_check["draining"]) == ("unhealthy", True)
             response = await calling
             await stopping
     assert (response.status_code, response.headers["x-sidecar-error"]) == (503, "stopping")
@@ -170,22 +173,6 @@ def test_a_broken_sink_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
     assert said == [{"sink": "traces", "reason": "ZeroDivisionError"}] * 2
     assert "secret" not in caplog.text
     assert meter.sink_failures("traces").value == 2
-
-
-def test_the_price_table_can_be_replaced(tmp_path: Path) -> None:
-    """The package brings one; a configured file takes its place."""
-    assert load_prices(Settings()).price("openai", "gpt-4o-mini", Usage(input=1_000_000)) is not None
-    with pytest.raises(ConfigError):
-        load_prices(Settings(prices=Prices(file=str(tmp_path / "none.yaml"))))
-
-
-def test_running_returns_what_main_returns() -> None:
-    """The exit code goes through."""
-
-    async def main() -> int:
-        return 7
-
-    assert run(main()) == 7
 
 
 async def test_content_goes_to_its_file(tmp_path: Path) -> None:

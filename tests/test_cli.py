@@ -114,6 +114,24 @@ def test_check_prints_every_problem(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split(" found ")[0] for line in captured.err.splitlines()] == ["f.yaml:1: listen:", "f.yaml:2: timeouts.idle:"]
 
 
+def test_check_looks_at_the_web_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where it is there: what is wrong with it, and what is not followed to the letter."""
+    Path("f.yaml").write_text("admin: {web_config_file: web.yml}\n")
+    assert main(["check", "f.yaml"]) == 0
+    assert capsys.readouterr() == ("f.yaml: good\nweb.yml: not here, so not looked at\n", "")
+    Path("web.yml").write_text("http_server_config: {http2: true}\n")
+    assert main(["check", "f.yaml"]) == 0
+    good = capsys.readouterr().out.splitlines()
+    assert good[:2] == ["f.yaml: good", "web.yml: good"] and good[2].startswith("web.yml: http_server_config.http2: ") and len(good) == 3
+    Path("web.yml").write_text("http_server_config: {http2: maybe}\nusers: {}\n")
+    assert main(["check", "f.yaml"]) == 1
+    assert [line.split(" found ")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "web.yml:1: http_server_config.http2:", "web.yml:2: users:",
+    ]  # fmt: skip
+    assert main(["run", "--config", "f.yaml"]) == 1
+    assert "web.yml:2: users: found a key that is not known" in capsys.readouterr().err
+
+
 def test_check_sees_the_environment(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """What run would refuse, check refuses."""
     Path("f.yaml").write_text("listen: 127.0.0.1:0\n")
@@ -142,11 +160,12 @@ def test_run_serves_what_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loaded settings go to the application, its exit code comes back."""
     served: list[Loaded] = []
 
-    def serve(loaded: Loaded) -> int:
+    def serve(loaded: Loaded, signals: object) -> int:
         served.append(loaded)
         return 7
 
-    stand_in(monkeypatch, "sidecar.app", serve=serve)
+    stand_in(monkeypatch, "sidecar.edge.signals", Signals=dict)
+    stand_in(monkeypatch, "sidecar.process", serve=serve)
     monkeypatch.setenv("LLM_SIDECAR_LISTEN", "127.0.0.1:5")
     assert main(["run"]) == 7
     assert served[0].settings.listen == "127.0.0.1:5"
@@ -154,7 +173,8 @@ def test_run_serves_what_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_run_does_not_start_without_the_files_it_needs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that cannot be read is told before anything is started."""
-    stand_in(monkeypatch, "sidecar.app", serve=lambda loaded: pytest.fail("started"))
+    stand_in(monkeypatch, "sidecar.edge.signals", Signals=dict)
+    stand_in(monkeypatch, "sidecar.process", serve=lambda loaded, signals: pytest.fail("started"))
     monkeypatch.setenv("LLM_SIDECAR__UPSTREAMS__OPENAI__API_KEY_FILE", "/nonexistent/key")
     assert main(["run"]) == 1
     assert capsys.readouterr().err.startswith("upstreams.openai.api_key_file: found a file that cannot be read (No such file")
@@ -380,6 +400,13 @@ def test_help_imports_nothing_heavy() -> None:
     script = "import sys; from sidecar.cli import build_parser; build_parser(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=_environ(), check=True).stdout.split()
     assert not {"aiohttp", "asyncio", "yaml", "msgspec", "opentelemetry", "prometheus_client", "uvloop"} & set(loaded)
+
+
+def test_a_sidecar_imports_only_what_it_needs() -> None:
+    """What only some settings need stays out of the memory of all others: aiohttp alone takes 10 MB."""
+    script = "import sys; import sidecar.app; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=_environ(), check=True).stdout.split()
+    assert not {"aiohttp", "cryptography", "grpc", "opentelemetry", "redis", "regex", "sidecar.render", "sidecar.simulator"} & set(loaded)
 
 
 def _environ() -> dict[str, str]:

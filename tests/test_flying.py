@@ -9,6 +9,7 @@ import pytest
 
 from sidecar.config import Budget, Budgets, Timeouts
 from sidecar.core.reuse.flights import Flight, Stage
+from sidecar.core.reuse.origins import NONE
 from sidecar.core.reuse.policy import Terms
 from sidecar.errors import UPSTREAM_RESET, ClientGone, UpstreamFault
 from sidecar.exchange import Ending
@@ -21,7 +22,7 @@ from tests.path import TickingClock
 from tests.pooled import ANSWER, DONE, FIRST, LAST, ROLE, USAGE, failure, stream, whole
 
 FUNDED = replace(featuring(budgets=True), budgets=Budgets(tenant=Budget(day=1.0)))
-TERMS = Terms("key", "answers", None, 60.0, True, True, False, None, None, True)
+TERMS = Terms("key", "answers", None, 60.0, 60.0, NONE, True, True, False, None, None, True)
 
 
 class Waiting:

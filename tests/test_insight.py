@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
 
-from sidecar.config import Alerts, Journal, Limits, Settings
+from sidecar.config import Alerts, Calls, Features, Journal, Limits, Log, Settings
 from sidecar.core.admit.spending_sums import Balance
+from sidecar.edge.inbound import web
 from sidecar.edge.journal import read_snapshots
 from sidecar.edge.tasks import end_all
 from sidecar.edge.telemetry.logs import EventLog
@@ -36,8 +35,7 @@ def make(settings: Settings, clock: Clock, balances: tuple[Balance, ...] = ()) -
 
 async def ask(insight: Insight, path: str) -> Any:
     """Return the JSON of a path."""
-    response = await insight.paths[path](make_mocked_request("GET", path))
-    assert isinstance(response, web.Response) and isinstance(response.body, bytes)
+    response = await insight.paths[path](web.Request("GET", path))
     return json.loads(response.body)
 
 
@@ -100,3 +98,52 @@ def test_a_webhook_needs_its_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"alerts\.webhook_file") as raised:
         make(Settings(alerts=Alerts(str(tmp_path / "url"))), FakeClock())
     assert "hunter2" not in str(raised.value)
+
+
+async def adopt(insight: Insight, settings: Settings) -> None:
+    """Have a sidecar's readers go by other settings."""
+    insight.adopt(await asyncio.to_thread(insight.prepare, settings))
+
+
+async def test_what_is_known_stays_under_other_settings(tmp_path: Path) -> None:
+    """Statistics and alerts go on; lines of calls, the level, ceilings and pools follow; an operator's level stays until it is changed."""
+    clock, log = FakeClock(), EventLog("error")
+    meter = Meter(Limits(), (), version="1", python="3")
+    sources = Sources(dict, lambda present: {}, lambda *said: None, lambda now: (), lambda: ((), frozenset()), random.random)
+    insight = Insight(Settings(log=Log(level="error"), features=Features(cache=True)), clock, meter, log, sources)
+    before = insight.sinks
+    for sink in before:
+        sink.observe(make_record(ended=clock.now(), cache="miss"))
+    log.set_level("debug")
+    await adopt(insight, Settings(log=Log(level="error", calls=Calls.OFF)))
+    assert (len(before), len(insight.sinks), log.level) == (4, 3, "debug")
+    for sink in insight.sinks:
+        sink.observe(make_record(ended=clock.now(), cache="miss"))
+    told = await ask(insight, "/api/performance")
+    assert (told["metrics"]["requestCount"], told["cache"]["misses"]) == (2, 1)
+    await adopt(insight, Settings(log=Log(level="warning", calls=Calls.ALL)))
+    assert (len(insight.sinks), log.level) == (4, "warning")
+    lines = insight.sinks[-1]
+    await adopt(insight, Settings(log=Log(level="warning", calls=Calls.ALL)))
+    assert insight.sinks[-1] is lines, "what it holds back would be forgotten"
+
+
+async def test_a_webhook_comes_changes_and_goes(tmp_path: Path) -> None:
+    """With what waits for the former address; a file that is wrong changes nothing."""
+    insight = make(Settings(), FakeClock())
+    insight.start()
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"http://127.0.0.1:9/{name}")
+    told = []
+    for alerts in (Alerts(str(tmp_path / "one")), Alerts(str(tmp_path / "one")), Alerts(str(tmp_path / "two"))):
+        await adopt(insight, Settings(alerts=alerts))
+        told.append(insight._evaluation.webhook)
+    assert told[0] is told[1] is not None and told[1] is not told[2] is not None
+    (tmp_path / "one").write_text("hunter2")
+    with pytest.raises(ConfigError):
+        insight.prepare(Settings(alerts=Alerts(str(tmp_path / "one"))))
+    assert (await ask(insight, "/api/alerts"))["webhook"] == {"sent": 0, "waiting": 0, "lost": 0}
+    await adopt(insight, Settings())
+    assert (await ask(insight, "/api/alerts"))["webhook"] is None
+    await insight.stop()
+    await end_all(1.0)

@@ -3,24 +3,24 @@
 import asyncio
 from typing import Any
 
-import msgspec
-
 from sidecar.core.reuse.flights import Flight
+from sidecar.core.reuse.origins import NONE
 from sidecar.core.reuse.policy import Terms
 from sidecar.exchange import Attempt, Seen, Usage
 from sidecar.journeys import Journey, find_seen, retrace, take_over
 from sidecar.progress import Exchange, Trial
 from tests.core.attempt.calls import PLACE, make_call
 from tests.edge.virtual import virtually
+from tests.filled import fill
 from tests.path import PlayedClient
 
-TERMS = Terms("key", "answers", None, 60.0, True, True, False, None, None, True)
+TERMS = Terms("key", "answers", None, 60.0, 60.0, NONE, True, True, False, None, None, True)
 USAGE = Usage(9, output=3)
 
 
 def exchange_of(*, accepted: float = 100.0, **more: Any) -> Exchange:
     call = make_call(accepted=accepted)
-    return msgspec.structs.replace(Exchange(PlayedClient(call), call, None), **more)
+    return fill(Exchange(PlayedClient(call), call, None), **more)
 
 
 class Reader:
@@ -34,7 +34,7 @@ class Reader:
 
 def carrier_of(seen: Seen | None = None, **more: Any) -> Exchange:
     """Return a carrier whose call is over."""
-    trial = Trial(PLACE, observer=None if seen is None else Reader(seen))  # type: ignore[arg-type]
+    trial = fill(Trial(PLACE), observer=None if seen is None else Reader(seen))
     attempt = Attempt("main", 1.0, None, None, None, 2.0, False, 200, "completed")
     return exchange_of(
         trial=trial, attempts=[attempt], attempts_made=1, queued_s=0.5, shed="x", limited="stopped", reserved=object(), **more
@@ -43,7 +43,7 @@ def carrier_of(seen: Seen | None = None, **more: Any) -> Exchange:
 
 def test_the_leader_has_all_of_it() -> None:
     """As if it had made the call itself; what it asked for was not there."""
-    carrier = carrier_of(Seen(usage=USAGE))
+    carrier = carrier_of(fill(Seen(), usage=USAGE))
     reserved = carrier.reserved
     leader = exchange_of(cache="miss")
     take_over(leader, carrier, is_leader=True)
@@ -54,7 +54,7 @@ def test_the_leader_has_all_of_it() -> None:
 
 def test_who_comes_into_it_has_it_with_times_of_its_own() -> None:
     """From then on it is no follower: the call and its cost are its own. What came before it did says nothing of how fast that was."""
-    seen = Seen(usage=USAGE, first_chunk=101.0, first_token=102.0, gaps=[1], finish_reasons=["stop"], cost_usd=0.5)
+    seen = fill(Seen(), usage=USAGE, first_chunk=101.0, first_token=102.0, gaps=[1], finish_reasons=["stop"], cost_usd=0.5)
     heir = exchange_of(cache="coalesced", accepted=101.5)
     take_over(heir, carrier_of(seen), is_leader=False)
     assert heir.cache == "miss" and heir.told is not None
@@ -65,16 +65,20 @@ def test_who_comes_into_it_has_it_with_times_of_its_own() -> None:
 def test_who_got_a_stale_answer_has_the_attempts_and_keeps_its_answer() -> None:
     """Whoever it is: what it was told is none of what came."""
     for is_leader in (True, False):
-        kept = Seen(model="old")
+        kept = fill(Seen(), model="old")
         own = exchange_of(cache="stale", told=kept)
-        take_over(own, carrier_of(Seen(model="failed"), told=Seen(model="part"), share=USAGE, bundled=3), is_leader=is_leader)
+        take_over(
+            own,
+            carrier_of(fill(Seen(), model="failed"), told=fill(Seen(), model="part"), share=USAGE, bundled=3),
+            is_leader=is_leader,
+        )
         assert (own.cache, own.told, own.share, own.bundled, len(own.attempts)) == ("stale", kept, None, 0, 1)
         assert own.reserved is not None
 
 
 def test_a_share_of_a_bundle_is_its_callers() -> None:
     """With what the part says."""
-    part = Seen(model="part", usage=USAGE)
+    part = fill(Seen(), model="part", usage=USAGE)
     own = exchange_of(cache="miss")
     take_over(own, carrier_of(told=part, share=USAGE, bundled=3), is_leader=True)
     assert (own.share, own.bundled, own.told) == (USAGE, 3, part)
@@ -82,7 +86,7 @@ def test_a_share_of_a_bundle_is_its_callers() -> None:
 
 def test_what_a_carrier_saw_is_its_part_or_what_its_observer_saw() -> None:
     """Or nothing."""
-    seen, part = Seen(model="a"), Seen(model="b")
+    seen, part = fill(Seen(), model="a"), fill(Seen(), model="b")
     assert find_seen(carrier_of(seen)) is seen
     assert find_seen(carrier_of(seen, told=part)) is part
     assert find_seen(carrier_of(told=part)) is part
@@ -91,7 +95,7 @@ def test_what_a_carrier_saw_is_its_part_or_what_its_observer_saw() -> None:
 
 def test_who_does_not_pay_is_told_no_usage() -> None:
     """And no cost; all else, in lists of its own."""
-    seen = Seen(usage=USAGE, cost_usd=0.5, finish_reasons=["stop"], first_chunk=3.0, model="m")
+    seen = fill(Seen(), usage=USAGE, cost_usd=0.5, finish_reasons=["stop"], first_chunk=3.0, model="m")
     own = retrace(seen, 1.0, pays=False)
     assert (own.usage, own.cost_usd, own.first_chunk, own.first_token, own.model) == (None, None, 3.0, None, "m")
     own.finish_reasons.append("x")

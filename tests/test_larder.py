@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sidecar.config import Limits
+from sidecar.core.reuse.origins import Atlas
 from sidecar.exchange import UsageSource
 from tests.edge.virtual import virtually
 from tests.flown import KEPT, PIECES, SETTINGS, Flown, Shared, featuring, keeping, paused
@@ -25,7 +26,7 @@ async def test_what_is_kept_is_all_that_has_to_be_told() -> None:
     """The answer, who gave it, what it used, and until when it is good."""
     path = Flown(whole(200, ANSWER, (b"Date", b"today"), (b"X-Other", b"1")), settings=featuring(stale=True))
     journey = await keep(path)
-    found = path.larder.find_stale(journey.terms.key)
+    found = path.larder.find_stale(journey.terms)
     assert found is not None and found.entry is journey.entry
     entry = found.entry
     assert (entry.kind, entry.status, entry.pieces, entry.streamed) == ("answers", 200, (ANSWER,), False)
@@ -140,7 +141,7 @@ async def test_without_the_feature_nothing_stands_in() -> None:
     """Though it is there."""
     path = Flown(whole())
     journey = await keep(path)
-    assert path.larder.find_stale(journey.terms.key) is None
+    assert path.larder.find_stale(journey.terms) is None
 
 
 @virtually
@@ -154,3 +155,47 @@ async def test_what_a_tool_answered_is_put_together_for_who_waits_though_it_is_n
     assert [record.cache for record in records] == ["miss", "coalesced"] and b'"id":2' in clients[1].body
     assert path.journeys[0].entry is not None and not path.levels.entries["hot"]
     path.check_rest()
+
+
+@virtually
+async def test_an_answer_of_another_place_is_not_found() -> None:
+    """Neither instead of an upstream nor of an error: who answers now is another one, though it is called the same."""
+    path = Flown(whole(), settings=featuring(stale=True))
+    journey = await keep(path)
+    terms = journey.terms
+    moved = replace(SETTINGS, upstreams={**SETTINGS.upstreams, "a": replace(SETTINGS.upstreams["a"], url="http://moved.test")})
+    there = Atlas(moved.upstreams).find(("a",))
+    assert await path.larder.find(terms) is not None
+    assert path.larder.find_stale(terms._replace(origins=there)) is None
+    assert path.larder.find_stale(terms) is None, "it is forgotten"
+    path.levels.put(terms.key, journey.entry, path.clock.now())
+    assert await path.larder.find(terms._replace(origins=there)) is None
+
+
+@virtually
+async def test_one_more_in_a_pool_takes_nothing_away() -> None:
+    """One less takes away what it had answered."""
+    path = Flown(whole())
+    terms = (await keep(path)).terms
+    atlas = Atlas(SETTINGS.upstreams)
+    assert await path.larder.find(terms._replace(origins=atlas.find(("b", "a")))) is not None
+    assert await path.larder.find(terms._replace(origins=atlas.find(("b",)))) is None
+
+
+@virtually
+async def test_sidecars_that_lead_elsewhere_do_not_take_each_others_places() -> None:
+    """What they share has the marks of all who may answer in its name."""
+    shared = Shared()
+    path = Flown(whole(), shared=shared)
+    terms = (await keep(path)).terms
+    assert shared.asked == [terms.key + terms.origins.together]
+
+
+@virtually
+async def test_for_how_long_is_settled_when_it_is_asked_for() -> None:
+    """By the policy of now."""
+    path = Flown(whole())
+    terms = (await keep(path)).terms
+    await asyncio.sleep(100)
+    assert await path.larder.find(terms._replace(life_s=101.0)) is not None
+    assert await path.larder.find(terms._replace(life_s=99.0)) is None

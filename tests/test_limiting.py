@@ -1,6 +1,7 @@
 """Limits on the path: what a call is counted as, what becomes of it at its end, who counts when others are away, what is told."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -45,12 +46,16 @@ class PlayedShared:
     def __init__(self, rates: RateLimits) -> None:
         self.limiter = Limiter(rates)
         self.is_away = False
+        self.is_late: Iterator[bool] = iter(())  # of each call in turn, whether the answer came too late
         self.time = 5e8
         self.corrections: list[tuple[str, int, int, float]] = []
 
     async def admit(self, account: str, tokens: int) -> Verdict | None:
         await asyncio.sleep(0)
-        return None if self.is_away else self.limiter.admit(account, tokens, self.time)
+        if self.is_away:
+            return None
+        verdict = self.limiter.admit(account, tokens, self.time)
+        return None if next(self.is_late, False) else verdict
 
     def correct(self, account: str, estimated: int, actual: int, admitted_at: float) -> None:
         self.corrections.append((account, estimated, actual, admitted_at))
@@ -251,6 +256,18 @@ async def test_a_shared_place_that_has_forgotten() -> None:
     assert admitted == 20
 
 
+async def test_a_shared_place_that_is_late_for_some() -> None:
+    """Of calls asked about at once some go by the sidecar's own count: what the place lets through besides is within the limit too."""
+    shared = PlayedShared(RateLimits(tenant=Rates(Rate(per_minute=1000))))
+    shared.is_late = iter([True] * 9)
+    limiting = limiting_of(shared=shared)
+    exchanges = [exchange_of() for _ in range(12)]
+    outcomes = await asyncio.gather(*(limiting.admit(exchange) for exchange in exchanges), return_exceptions=True)
+    assert [outcome is None for outcome in outcomes] == [True] * 10 + [False] * 2
+    assert shared.corrections == [("a", 100, 0, shared.time)] * 2, "the tokens of those are given back"
+    assert [exchange.limited for exchange in exchanges[9:]] == [None, "requests_minute", "requests_minute"]
+
+
 async def test_what_is_too_much_for_one_is_not_asked_about() -> None:
     """Its own count is enough to refuse it."""
     shared = PlayedShared(MANY)
@@ -346,3 +363,17 @@ def test_the_least_of_each_kind_is_one_field_set() -> None:
     left = Limiter(RateLimits(tenant=Rates(Rate(per_minute=5, per_hour=7), Rate(per_second=9, per_day=9)))).admit("a", 1, NOW).left
     assert [type(one) for one in left] == [Left, Left]
     assert [one.what for one in left] == [REQUESTS, TOKENS]
+
+
+async def test_other_limits_count_what_was_counted() -> None:
+    """For calls that came before as well, which can end; of tenants that are gone nothing is kept."""
+    limiting = limiting_of(RateLimits(tenant=Rates(tokens=Rate(per_minute=150))))
+    early = exchange_of()
+    await limiting.admit(early)
+    rates = RateLimits(tenants={"a": Rates(tokens=Rate(per_minute=199))})
+    limiting.adopt(Settings(limits=Limits(rates=rates), response_headers=False), NOW)
+    assert limiting.fields(early) == ()
+    with pytest.raises(Refused):
+        await limiting.admit(exchange_of())
+    limiting.settle(early, 10, NOW)
+    await limiting.admit(exchange_of())

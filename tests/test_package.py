@@ -85,8 +85,8 @@ def test_tests_need_nothing_of_the_package(wheel: zipfile.ZipFile) -> None:
 
 
 def test_the_sdist_is_whole(built: Path) -> None:
-    """It holds package, boards, rules and tests, enough to build and test it, and nothing else."""
+    """It holds package, boards, rules, what deploys them, and tests: enough to build and test it, and nothing else."""
     with tarfile.open(built / f"llm_sidecar-{__version__}.tar.gz") as archive:
         found = {name.partition("/")[2] for name in archive.getnames()}
-    expected = {path for path in tracked() if path.startswith((*SHIPPED, "tests/")) or path in AT_THE_TOP}
+    expected = {path for path in tracked() if path.startswith((*SHIPPED, "deploy/", "tests/")) or path in AT_THE_TOP}
     assert found - {"PKG-INFO", ".gitignore"} == expected

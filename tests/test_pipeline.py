@@ -191,6 +191,17 @@ async def test_an_unknown_path_lists_the_routes() -> None:
     assert (record.route, record.upstream, record.path, record.template, record.operation) == ("", "", "/nowhere", "", "http")
 
 
+@pytest.mark.parametrize("target", [CHAT, "/openai/v1/messages", "/other/v1/models"])
+async def test_when_there_is_no_time_left_calls_are_refused(target: str) -> None:
+    """In the words of the interface that was called, before anybody is asked, and on record."""
+    path, client = Played(whole()), client_of(target=target)
+    path.pipeline.close()
+    record = await path.carry(client)
+    assert (record.ending, record.error_id, record.status) == (Ending.REFUSED, "stopping", 503)
+    assert error_of(client)["message"].startswith("The sidecar is stopping")
+    assert path.used == []
+
+
 @pytest.mark.parametrize("event", [ClientFault(BAD_REQUEST, "stopped"), ClientGone()])
 async def test_a_body_that_does_not_come_is_the_callers(event: Exception) -> None:
     """It stopped, or it left: two endings, and no attempt."""

@@ -276,3 +276,28 @@ def test_an_overload_is_carried_at_capacity_and_the_rest_refused_at_once(times: 
     assert all(1 <= retry_s <= 5 for retry_s in result.retry_after_s)
     assert result.queued_max <= 1000
     assert result.recovered_s <= 4
+
+
+def test_who_waits_is_served_under_whatever_settings() -> None:
+    """One waits under the old ones and one under the new, and a place of another name makes no difference: who came first goes first."""
+
+    async def main(place: Place) -> None:
+        place.admission.take("up", place.loop.now())
+        first = place.wait()
+        await turn()
+        settings = Settings(upstreams={"up": Upstream("http://up.test", concurrency=1), "new": Upstream("http://new.test")})
+        admission = place.admission.succeed(settings, frozenset({"up"}), place.loop.now())
+        queueing = place.queueing.succeed(admission)
+        second = place.loop.create_task(queueing.wait(("up",), MEDIUM, NEVER))
+        leaving = place.loop.create_task(queueing.wait(("up",), HIGH, NEVER))
+        await turn()
+        leaving.cancel()
+        await turn()
+        assert admission.queued() == place.admission.queued() == 2
+        admission.release("up", place.loop.now())
+        assert await first == "up" and not second.done()
+        place.admission.release("up", place.loop.now())
+        assert await second == "up"
+        admission.release("up", place.loop.now())
+
+    play(main)

@@ -12,6 +12,7 @@ from sidecar.errors import INTERNAL, SidecarFault
 from sidecar.progress import Exchange, Trial
 from sidecar.reading import open_observer
 from tests.core.attempt.calls import PLACE, make_call
+from tests.filled import fill
 from tests.path import PlayedClient
 from tests.pooled import ANSWER, CHAT, DONE, FIRST, LAST, SETTINGS, USAGE
 
@@ -23,7 +24,7 @@ def exchange_of(target: str = "/one/" + CHAT) -> Exchange:
     call = make_call(target=target)
     match = ROUTER.match("POST", target)
     assert match is not None
-    return Exchange(PlayedClient(call), call, None, match=match, dialect=match.dialect)
+    return fill(Exchange(PlayedClient(call), call, None), match=match, dialect=match.dialect)
 
 
 def trial_of(status: int, *fields: bytes) -> Trial:

@@ -12,6 +12,7 @@ from sidecar.progress import Exchange
 from sidecar.refreshing import AT_ONCE_MAX, Refreshing
 from tests.core.attempt.calls import make_call
 from tests.edge.virtual import turn, virtually
+from tests.filled import fill
 from tests.flown import Flown, featuring
 from tests.path import PlayedClient, TickingClock
 from tests.pooled import ANSWER, counted, failure, whole
@@ -44,7 +45,7 @@ class Played:
 
 def exchange_of(query: str = "", body: bytes = b"{}") -> Exchange:
     call = make_call((b"Authorization", b"Bearer k"), (b"Cache-Control", b"max-stale"), has_body=bool(body))
-    exchange = Exchange(PlayedClient(call), call, None, path="/one/chat", query=query, body=body)
+    exchange = fill(Exchange(PlayedClient(call), call, None), path="/one/chat", query=query, body=body)
     exchange.tenant = Tenant("a", "payer")
     return exchange
 

@@ -182,3 +182,25 @@ async def test_an_entry_of_a_batch_has_no_connection_to_upgrade() -> None:
     path, client = Played(), bare(client_of().call)
     record = await path.carry(client)
     assert (client.status, record.error_id, path.asked, path.websockets.value) == (501, "not_upgradable", [], 0)
+
+
+async def test_sessions_that_began_under_other_settings_count() -> None:
+    """They go on, and there may be no more together with them than the new settings say."""
+    waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    answer = session(at_end=waiting)
+    path = Played(answer, settings=SETTINGS)
+    first = asyncio.create_task(path.pipeline.carry(client_of()))
+    while answer.tunnel is None:
+        await asyncio.sleep(0)
+    path.adopt(replace(SETTINGS, limits=Limits(websockets=1)))
+    refused = client_of()
+    await path.pipeline.carry(refused)
+    assert refused.status == 503
+    assert not first.done()
+    waiting.set_result(None)
+    await first
+    assert path.websockets.value == 0
+    path.answers.append(session(GOODBYE))
+    again = client_of()
+    await path.pipeline.carry(again)
+    assert again.status == 101

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from sidecar.app import load_prices
 from sidecar.config import BUILT_IN_UPSTREAMS, Budget, Budgets, Route, Settings, Upstream
 from sidecar.core.admit.budgets import Accounts
 from sidecar.core.admit.estimates import estimate_tokens
@@ -19,11 +18,13 @@ from sidecar.core.identify.tenants import Tenant
 from sidecar.core.observe.dialects import OPAQUE, OPENAI_CHAT, OPENAI_EMBEDDINGS
 from sidecar.core.observe.observer import BlindObserver
 from sidecar.core.observe.sessions import SessionObserver
+from sidecar.edge.prices import load_prices
 from sidecar.errors import Refused
 from sidecar.exchange import Asked, Attempt, Cost, Ending, Seen
 from sidecar.progress import Exchange, Trial
 from sidecar.spending import Spending
 from tests.core.attempt.calls import make_call
+from tests.filled import fill
 from tests.path import PlayedAnswer, PlayedClient, TickingClock
 
 UPSTREAMS = {
@@ -139,7 +140,7 @@ def answered(exchange: Exchange, status: int | None = 200, **seen: Any) -> Excha
     exchange.trial.answer = answer
     if status is not None:
         exchange.trial.head = read_answer("POST", status, b"HTTP/1.1 %d Said" % status)
-        exchange.trial.observer = BlindObserver(Seen(**seen))
+        exchange.trial.observer = BlindObserver(fill(Seen(), **seen))
     return exchange
 
 

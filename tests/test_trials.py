@@ -24,6 +24,7 @@ from sidecar.exchange import Attempt, Ending
 from sidecar.progress import Exchange, Trial
 from sidecar.trials import address, could_follow, is_repeatable, list_needs, name_candidates, name_outcome, narrow, tell_start, weigh
 from tests.core.attempt.calls import make_call
+from tests.filled import fill
 from tests.path import PlayedAnswer, PlayedClient
 from tests.pooled import ASKED, CHAT, SETTINGS, STREAMED
 
@@ -39,8 +40,8 @@ def exchange_of(
     match = ROUTER.match(method, target)
     assert match is not None
     asked = peek(match.dialect, body, target, call.wanted.content_encoding, 1024)
-    return Exchange(PlayedClient(call), call, None, path=target, match=match, dialect=match.dialect, tool=match.tool, body=body,
-                    asked=asked, **more)  # fmt: skip
+    return fill(Exchange(PlayedClient(call), call, None), path=target, match=match, dialect=match.dialect, tool=match.tool, body=body,
+                asked=asked, **more)  # fmt: skip
 
 
 def trial_at(name: str = "a", **more: Any) -> Trial:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from sidecar.app import Sidecar
-from sidecar.config import Admin, Breaker, Budget, Budgets, Features, Redis, Route, Settings, Timeouts, Upstream
+from sidecar.config import Admin, Breaker, Budget, Budgets, Features, Redis, Reload, Route, Settings, Timeouts, Upstream
+from sidecar.core.settings.resolution import Loaded
 from tests.edge.sockets import serving
 from tests.house.source import ROOT
 
@@ -54,7 +54,7 @@ async def test_a_sidecar_that_has_just_started_is_healthy() -> None:
     assert find_bad(told) == set() and told["status"] == "healthy"
     assert list(told["checks"]) == [
         "serving", "configuration", "upstreams", "breakers", "cache", "shared_store", "budgets", "memory", "event_loop", "telemetry",
-        "journal", "features",
+        "journal", "reach", "admin_port", "features",
     ]  # fmt: skip
     assert all(check["status"] == "healthy" and check["since"].endswith("Z") for check in told["checks"].values())
     part = README[README.index("\nThe checks are ") : README.index("They say what calls")]
@@ -89,18 +89,17 @@ async def test_it_is_unhealthy_when_nobody_can_be_asked_and_when_it_stops() -> N
             await asyncio.wait([stopping, call])
 
 
-async def test_what_it_needs_and_cannot_have_degrades_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_it_needs_and_cannot_have_degrades_it(tmp_path: Path) -> None:
     """A shared store, a collector, a file that the configuration names: calls go on without."""
-    monkeypatch.setattr("sidecar.vitals._FILES_S", 0.01)
     file, token = tmp_path / "sidecar.yaml", tmp_path / "token"
     for each in (file, token):
         each.write_text("secret-token", encoding="utf-8")
     settings = replace(
         BASE, redis=Redis(url="redis://127.0.0.1:1/0"), features=Features(probes=False, breakers=False, cache=True),
-        admin=replace(BASE.admin, token_file=str(token)),
+        admin=replace(BASE.admin, token_file=str(token)), reload=Reload(interval=0.1, debounce=0.01),
     )  # fmt: skip
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": NOBODY, "OTEL_BSP_SCHEDULE_DELAY": "10", "OTEL_EXPORTER_OTLP_TIMEOUT": "0.1"}
-    sidecar = Sidecar(settings, environ, source=str(file))
+    sidecar = Sidecar(settings, environ, source=str(file), load=lambda _: Loaded(settings, {}, str(file)))
     await sidecar.start()
     token.unlink()
     file.write_text("changed", encoding="utf-8")
@@ -108,6 +107,8 @@ async def test_what_it_needs_and_cannot_have_degrades_it(tmp_path: Path, monkeyp
         await client.post(f"{sidecar.data_url}/v1/chat/completions", json={"model": "m", "messages": []})
     async with asyncio.timeout(20):
         while not find_bad((await ask(sidecar))[1]) >= {"shared_store", "telemetry", "configuration"}:
+            await asyncio.sleep(0.02)
+        while not (await ask(sidecar))[1]["checks"]["configuration"]["problems"]:
             await asyncio.sleep(0.02)
     status, told = await ask(sidecar)
     await sidecar.stop()
@@ -122,3 +123,21 @@ async def test_a_ledger_is_told_of(tmp_path: Path) -> None:
     budgets = Budgets(file=str(tmp_path / "ledger"), tenant=Budget(day=1.0))
     told = await look(replace(BASE, features=Features(probes=False, budgets=True), budgets=budgets))
     assert told["checks"]["budgets"]["ledger"] == {"problem": None}
+
+
+async def test_ports_that_others_reach_are_told_until_it_is_meant() -> None:
+    """On all addresses; with `gateway` it is as it should be."""
+    opened = replace(BASE, listen="0.0.0.0:0", admin=Admin("0.0.0.0:0"), features=Features(probes=False))
+    told = await look(opened)
+    assert find_bad(told) == {"reach"} and told["checks"]["reach"]["dataUrl"].startswith("http://0.0.0.0:")
+    assert find_bad(await look(replace(opened, gateway=True))) == set()
+
+
+async def test_the_web_configuration_is_told(tmp_path: Path) -> None:
+    """What is in force of it."""
+    file = tmp_path / "web.yml"
+    file.write_text("http_server_config: {http2: true}\n")
+    told = await look(replace(BASE, admin=Admin("127.0.0.1:0", web_config_file=str(file))))
+    check = told["checks"]["admin_port"]
+    assert (check["status"], check["source"], check["tls"], check["users"]) == ("healthy", str(file), False, 0)
+    assert len(check["remarks"]) == 1

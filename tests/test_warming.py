@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.config import Limits, Route, RouteKind
+from sidecar.config import Limits, Route, RouteKind, Tenants
 from sidecar.config import Warming as WarmingSettings
 from sidecar.core.identify.router import Router
 from sidecar.core.identify.tenants import Tenant
@@ -252,3 +252,32 @@ def test_the_sidecars_own_paths_are_no_prompts() -> None:
     assert read_prompt(line_of("/nowhere"), everything, None, 1000).target == "/nowhere"
     with pytest.raises(ValueError, match="no route"):
         read_prompt(line_of("/x-sidecar/batch"), everything, None, 1000)
+
+
+async def test_what_is_asked_in_the_same_way_need_not_begin_anew() -> None:
+    """The prompts, their pace and schedule, on whose account, with which key: all of it counts, and nothing else."""
+
+    def make(*lines: bytes, key: str | None = None, default: str = "default", **settings: Any) -> Warming:
+        sidecar = Sidecar(*lines, key=key, **settings)
+        changed = replace(SETTINGS, warming=WarmingSettings(file="prompts", **settings), tenants=Tenants(default=default))
+        sidecar.warming.adopt(changed, ROUTER)
+        sidecar.warming.read()
+        return sidecar.warming
+
+    one = make(*models("a", "b"))
+    assert make(*models("a", "b")).asks_as(one)
+    for other in (
+        make(*models("a", "c")), make(*models("a", "b"), pace=9.0), make(*models("a", "b"), tenant="x"), make(*models("a", "b"), key=KEY),
+        make(*models("a", "b"), default="y"),
+    ):  # fmt: skip
+        assert not other.asks_as(one)
+
+
+async def test_reading_tells_nothing_until_it_is_wanted() -> None:
+    """What is read beforehand may never be asked."""
+    sidecar = Sidecar(b"{", *models("a"))
+    sidecar.warming.read()
+    assert sidecar.reports == []
+    sidecar.warming.tell_problems()
+    sidecar.warming.tell_problems()
+    assert [number for number, _ in sidecar.reports] == [1]

@@ -6,8 +6,13 @@ from sidecar.catalogue.calls import CALL_ENDED, CALL_FAILED, LINES_LOST
 from sidecar.catalogue.kinds import LogEvent
 
 STARTED: Final = LogEvent("started", "info", "Both ports are open.")
-STOPPING: Final = LogEvent("stopping", "info", "No new calls are taken; those in progress are finished.")
+STOPPING: Final = LogEvent("stopping", "info", "It was told to stop: calls in progress come to their end (drain).")
 STOPPED: Final = LogEvent("stopped", "info", "Everything is closed.")
+RELOADED: Final = LogEvent("configuration_reloaded", "info", "The configuration was loaded anew, and is in force.")
+REFUSED: Final = LogEvent(
+    "configuration_refused", "error", "What is on disk cannot be used; what was loaded before stays in force. One line for each problem."
+)
+RESTART_NEEDED: Final = LogEvent("configuration_needs_restart", "warning", "Settings that were changed wait for a restart.")
 EXCHANGE_FAILED: Final = LogEvent("exchange_failed", "error", "The sidecar's own fault ended an exchange.", 10.0)
 OBSERVER_FAILED: Final = LogEvent("observer_failed", "warning", "Reading an answer failed; it was relayed unread.", 10.0)
 SINK_FAILED: Final = LogEvent("sink_failed", "error", "A reader failed to take an exchange's record.", 10.0)
@@ -53,11 +58,21 @@ JOURNAL_WRITABLE: Final = LogEvent("journal_written_again", "info", "The journal
 JOURNAL_DAMAGED: Final = LogEvent("journal_damaged", "warning", "A file of the journal cannot be read; it is kept aside.")
 JOURNAL_LOST: Final = LogEvent("journal_lost", "error", "Calls will never be in the journal: it could not be written for too long.", 60.0)
 APPLICATION_EVENT: Final = LogEvent("application_event", "info", "An application told of an event (POST /api/events).", 1.0)
+WEB_CONFIG_RELOADED: Final = LogEvent("web_config_reloaded", "info", "What admin.web_config_file holds now is in force.")
+WEB_CONFIG_REFUSED: Final = LogEvent(
+    "web_config_refused", "error", "What admin.web_config_file holds, or a file it names, cannot be used; what was read before is in force."
+)
+WEB_CONFIG_REMARK: Final = LogEvent("web_config_remark", "info", "A part of admin.web_config_file that is not followed to the letter.")
+PASSWORD_REFUSED: Final = LogEvent("password_refused", "warning", "Somebody gave a wrong password at the admin port.", 60.0)
+DATA_PORT_OPEN: Final = LogEvent("data_port_open", "warning", "Other machines can make calls; gateway: true says that it is meant.")
+ADMIN_PORT_OPEN: Final = LogEvent("admin_port_open", "info", "Other machines can read what the admin port tells, and change nothing.")
 LIBRARY: Final = LogEvent("library", "warning", "What a library logged.", 60.0)
 LOG_EVENTS: Final = (
-    STARTED, STOPPING, STOPPED, EXCHANGE_FAILED, OBSERVER_FAILED, SINK_FAILED, SPAN_EXPORT_FAILED, SPANS_LOST, CONTENT_LOST,
+    STARTED, STOPPING, STOPPED, RELOADED, REFUSED, RESTART_NEEDED,
+    EXCHANGE_FAILED, OBSERVER_FAILED, SINK_FAILED, SPAN_EXPORT_FAILED, SPANS_LOST, CONTENT_LOST,
     BREAKER_OPENED, BREAKER_HALF_OPENED, BREAKER_CLOSED, FOUND_UNHEALTHY, FOUND_HEALTHY, SHARED_AWAY, SHARED_BACK,
     LEDGER_REPLAYED, LEDGER_DAMAGED, LEDGER_FAILED, LEDGER_WRITABLE, BUDGET_WARNED, BUDGET_EXHAUSTED, SPENDING_HALTED, SPENDING_RESUMED,
     WARMING_LINE, WARMED, JOURNAL_FAILED, JOURNAL_WRITABLE, JOURNAL_DAMAGED, JOURNAL_LOST, CALL_ENDED, CALL_FAILED, LINES_LOST,
+    WEB_CONFIG_RELOADED, WEB_CONFIG_REFUSED, WEB_CONFIG_REMARK, PASSWORD_REFUSED, DATA_PORT_OPEN, ADMIN_PORT_OPEN,
     APPLICATION_EVENT, ALERT_FIRED, ALERT_RESOLVED, ALERTS_UNJUDGED, WEBHOOK_FAILED, LIBRARY,
 )  # fmt: skip

@@ -35,7 +35,7 @@ SESSION_EDGES: Final = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0,
 
 OTHER: Final = "other"  # what a value beyond its label's bound becomes
 
-METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER")
+METHODS: Final[tuple[str, ...]] = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER")
 TOKEN_TYPES: Final = ("input", "cache_read", "cache_write", "output", "reasoning")
 ENDINGS: Final = tuple(map(str, Ending))
 SPAN_LOSSES: Final = ("queue_full", "export_failed", "shutdown")

@@ -11,3 +11,4 @@ from sidecar.config.reuse import *
 from sidecar.config.settings import *
 from sidecar.config.units import *
 from sidecar.config.upstreams import *
+from sidecar.config.web import *

@@ -23,6 +23,7 @@ class Ask(StrEnum):
 class Admin:
     listen: str = "127.0.0.1:9464"
     token_file: str | None = None  # who changes anything from elsewhere than this machine needs the token in it
+    web_config_file: str | None = None  # TLS and passwords of the admin port, in the form that Prometheus and its exporters share
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,23 @@ class Timeouts:
     # A WebSocket on which neither side sends anything, pings included. The sessions of providers last an hour at most:
     # one that was silent for all of it is nobody's any more, and one that is not silent is never cut by us.
     websocket_idle: Duration = 3600.0
+
+
+class DrainMode(StrEnum):
+    """What becomes of new calls once the sidecar was told to stop."""
+
+    FINISH = "finish"
+    SERVE = "serve"
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """How it stops, within `timeouts.shutdown`."""
+
+    # finish: no new connections; for whom has no application left, as a native sidecar. serve: goes on until nobody calls any
+    # more; for whom is told to stop together with the application, as a classic sidecar, or is still called, as a gateway.
+    mode: DrainMode = DrainMode.FINISH
+    quiet: Duration = 5.0  # nobody called for so long: nobody will (serve)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +135,15 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True)
+class Reload:
+    """When a changed configuration is taken, besides SIGHUP and POST /-/reload."""
+
+    watch: bool = True  # what is in its file, and in those that it names, is compared
+    interval: Duration = 5.0  # from one look to the next
+    debounce: Duration = 1.0  # what has changed is taken when it has been the same for so long
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     listen: str = "127.0.0.1:4000"
     admin: Admin = Admin()
@@ -138,6 +165,7 @@ class Settings:
     redis: Redis = field(default_factory=Redis)
     features: Features = field(default_factory=Features)
     timeouts: Timeouts = Timeouts()
+    drain: Drain = Drain()
     limits: Limits = field(default_factory=Limits)
     usage: UsageSettings = UsageSettings()
     content: Content = field(default_factory=Content)
@@ -147,4 +175,6 @@ class Settings:
     log: Log = Log()
     alerts: Alerts = Alerts()
     journal: Journal = Journal()
+    reload: Reload = Reload()
     response_headers: bool = True
+    gateway: bool = False  # other machines are meant to make calls: that they can is not warned of

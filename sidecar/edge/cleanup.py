@@ -39,11 +39,24 @@ class Cleanup:
         """Tidy up from now on."""
         self._task = spawn(self._repeat(), name="cache cleanup")
 
+    def adopt(self, settings: Cache) -> None:
+        """Go by other settings from now on: the next time is a `cleanup` away."""
+        is_later = settings.cleanup != self._settings.cleanup
+        self._settings = settings
+        if is_later and self._task is not None:
+            self._task.cancel()
+            self.start()
+
+    def end(self) -> None:
+        """Tidy up no more, without waiting for what is being done."""
+        if self._task is not None:
+            self._task.cancel()
+
     async def stop(self) -> None:
         """Tidy up no more."""
+        self.end()
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     async def _repeat(self) -> None:

@@ -39,6 +39,10 @@ class Surroundings:
         self._has_cache = has_cache
         self._memory = Memory()
 
+    def adopt(self, has_cache: bool) -> None:
+        """Judge from now on as it is with answers kept, or without."""
+        self._has_cache = has_cache
+
     def situate(self, lately: Lately, now: float) -> Situation:
         """Return the last minutes with how things stand now."""
         balances, stopped = self._describe_spending()
@@ -63,25 +67,38 @@ class Evaluation:
         self._clock = clock
         self._log = log
         self._terms = terms
-        self._webhook = webhook
+        self.webhook = webhook
         self._target = {"job": RECEIVER, "instance": socket.gethostname()}
         self._task: asyncio.Task[None] | None = None
         self.alarms = Alarms()
 
     def start(self) -> None:
         """Judge from now on."""
-        if self._webhook is not None:
-            self._webhook.start()
+        if self.webhook is not None:
+            self.webhook.start()
         self._task = spawn(self._repeat(), name="alerts")
 
-    async def stop(self) -> None:
-        """Judge no more, and send no more."""
+    def adopt(self, webhook: Webhook | None) -> None:
+        """Tell this one from now on, or nobody."""
+        former, self.webhook = self.webhook, webhook
+        if webhook is former:
+            return
+        if webhook is not None:
+            if former is not None:
+                webhook.take_over(former)
+            if self._task is not None:
+                webhook.start()
+        if former is not None:
+            spawn(former.stop(), name="former alert webhook")
+
+    async def stop(self, timeout_s: float = 0.0) -> None:
+        """Judge no more. What waits to be sent is given at most `timeout_s` seconds."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        if self._webhook is not None:
-            await self._webhook.stop()
+        if self.webhook is not None:
+            await self.webhook.stop(timeout_s)
 
     async def evaluate(self) -> None:
         """Judge how things are now."""
@@ -100,8 +117,8 @@ class Evaluation:
             self._write(alarm)
         for alarm in ended:
             self._write(alarm)
-        if self._webhook is not None:
-            self._send(self._webhook, [*fired, *ended])
+        if self.webhook is not None:
+            self._send(self.webhook, [*fired, *ended])
 
     async def _repeat(self) -> None:
         while True:

@@ -14,6 +14,7 @@ from sidecar.edge.documents import parse_value, read_document
 from sidecar.errors import ConfigError, ConfigProblem
 
 DEFAULT_FILE: Final = "sidecar.yaml"
+NO_FILE: Final = "built-in defaults"  # the source of settings that come from none
 _SECRET_BYTES_MAX: Final = 16 * 1024
 _ENCRYPTION_KEY_BYTES: Final = 32  # of AES-256
 
@@ -25,32 +26,78 @@ def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
     opened: see `find_unreadable`.
     """
     chosen = path or environ.get(FILE_VARIABLE) or (DEFAULT_FILE if Path(DEFAULT_FILE).exists() else None)
-    document = read_document(chosen) if chosen else Document("built-in defaults", {}, {})
+    document = read_document(chosen) if chosen else Document(NO_FILE, {}, {})
     return resolve(document, environ, parse_value)
 
 
 def find_unreadable(settings: Settings) -> list[ConfigProblem]:
     """Return a problem for each file that settings name and that cannot be used now."""
-    return [*_find_unreadable_secrets(settings), *_find_unwritable(settings), *_find_missing(settings)]
+    return [*_find_unreadable_secrets(settings), *_find_unwritable(settings), *_find_missing(settings), *find_web_problems(settings)]
 
 
-def read_stamp(path: str) -> tuple[int, int, int] | None:
-    """Return what changes when a file is written or replaced; None where there is none."""
+def find_web_problems(settings: Settings) -> list[ConfigProblem]:
+    """Return what is wrong with the file of `admin.web_config_file`, and with those that it names."""
+    file = settings.admin.web_config_file
+    if file is None:
+        return []
+    from sidecar.edge.inbound.webconfig import prepare  # TLS stays out of what does without
+
     try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+        prepare(file)
+    except ConfigError as error:
+        return [_place(problem, file) for problem in error.problems]
+    return []
+
+
+def _place(problem: ConfigProblem, file: str) -> ConfigProblem:
+    """Say of a problem in another file than the configuration where it stands."""
+    if problem.path == file and problem.line is None:
+        return problem._replace(path="admin.web_config_file")
+    line = "" if problem.line is None else f":{problem.line}"
+    return ConfigProblem(f"{file}{line}" if problem.path == file else f"{file}{line}: {problem.path}", problem.found, problem.allowed)
+
+
+def list_read(settings: Settings) -> dict[str, str]:
+    """Return each file that is read because settings name it, by the path of the setting."""
+    files: dict[str, str | None] = {
+        **_list_lines(settings), "alerts.webhook_file": settings.alerts.webhook_file,
+        "redis.encryption_key_file": settings.redis.encryption_key_file,
+        **{path: file for path, (file, _) in _list_texts(settings).items()},
+    }  # fmt: skip
+    return {path: file for path, file in files.items() if file is not None}
+
+
+def list_written(settings: Settings) -> dict[str, str]:
+    """Return each file that is written because settings name it, by the path of the setting."""
+    files = {
+        "content.file": settings.content.file if settings.content.capture is Capture.FILE else None,
+        "budgets.file": settings.budgets.file if settings.features.budgets else None,
+    }
+    return {path: file for path, file in files.items() if file is not None}
+
+
+def _list_lines(settings: Settings) -> dict[str, str | None]:
+    """Return the files of secrets that have one line."""
+    files = {f"upstreams.{name}.api_key_file": upstream.api_key_file for name, upstream in settings.upstreams.items()}
+    files["admin.token_file"] = settings.admin.token_file
+    files["alerts.token_file"] = settings.alerts.token_file
+    files["redis.password_file"] = settings.redis.password_file
+    if settings.features.warming:
+        files["warming.key_file"] = settings.warming.key_file
+    return files
+
+
+def _list_texts(settings: Settings) -> dict[str, tuple[str | None, str]]:
+    """Return the files that are read where they are used, with what they have to be."""
+    return {
+        "prices.file": (settings.prices.file, "a readable price table"),
+        "redis.ca_file": (settings.redis.ca_file, "a readable file of certificates (PEM)"),
+        "warming.file": (settings.warming.file if settings.features.warming else None, "a readable file of prompts (JSON lines)"),
+    }
 
 
 def _find_unreadable_secrets(settings: Settings) -> Iterator[ConfigProblem]:
-    secrets = {f"upstreams.{name}.api_key_file": upstream.api_key_file for name, upstream in settings.upstreams.items()}
-    secrets["admin.token_file"] = settings.admin.token_file
-    secrets["alerts.token_file"] = settings.alerts.token_file
-    secrets["redis.password_file"] = settings.redis.password_file
-    if settings.features.warming:
-        secrets["warming.key_file"] = settings.warming.key_file
-    for path, file in secrets.items():
+    for path, file in _list_lines(settings).items():
         if file is not None:
             try:
                 read_secret(file)
@@ -69,22 +116,13 @@ def _find_unreadable_secrets(settings: Settings) -> Iterator[ConfigProblem]:
 
 
 def _find_unwritable(settings: Settings) -> Iterator[ConfigProblem]:
-    writes = {
-        "content.file": settings.content.file if settings.content.capture is Capture.FILE else None,
-        "budgets.file": settings.budgets.file if settings.features.budgets else None,
-    }
-    for path, file in writes.items():
-        if file is not None and not Path(file).absolute().parent.is_dir():
+    for path, file in list_written(settings).items():
+        if not Path(file).absolute().parent.is_dir():
             yield ConfigProblem(path, "a path in no directory that is there", "the path of a file to write")
 
 
 def _find_missing(settings: Settings) -> Iterator[ConfigProblem]:
-    reads = {
-        "prices.file": (settings.prices.file, "a readable price table"),
-        "redis.ca_file": (settings.redis.ca_file, "a readable file of certificates (PEM)"),
-        "warming.file": (settings.warming.file if settings.features.warming else None, "a readable file of prompts (JSON lines)"),
-    }
-    for path, (file, allowed) in reads.items():
+    for path, (file, allowed) in _list_texts(settings).items():
         if file is not None and not Path(file).is_file():
             yield ConfigProblem(path, "no such file", allowed)
 

@@ -13,17 +13,17 @@ One that cannot be read, or not all of it, is kept as FILE.damaged-N.
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
 from sidecar.core.admit.budgets import Accounts
-from sidecar.core.admit.ledger_lines import LINE_BYTES_MAX, read_ledger, tell_state
+from sidecar.core.admit.ledger_lines import tell_state
 from sidecar.core.admit.spending_sums import State
-from sidecar.edge.durable import OWNERS_ONLY, keep_copy, lock_beside, sync_folder, write_whole
+from sidecar.edge.durable import OWNERS_ONLY, keep_copy, sync_folder, write_whole
+from sidecar.edge.ledger_reading import Opened
 from sidecar.edge.tasks import spawn
-from sidecar.errors import ConfigError, ConfigProblem
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 GROWTH_BYTES: Final = 1024 * 1024  # some five thousand calls
@@ -118,15 +118,24 @@ class Ledger:
         self._abandon()
         self._task = spawn(self._repeat(), name="ledger")
 
-    async def close(self) -> None:
-        """Flush what is there, for at most 3 s, and close the file."""
+    def start_soon(self) -> None:
+        """The same, without waiting for the disk: the file that was there stays in its place until the new one is on disk."""
+        try:
+            self._begin_anew()
+        except OSError as error:
+            self._abandon()
+            self._fail(_COMPACTION, error)
+        self._task = spawn(self._repeat(is_begun=self._next >= 0), name="ledger")
+
+    async def close(self, timeout_s: float = _CLOSE_S) -> None:
+        """Flush what is there, for at most `timeout_s`, and close the file."""
         task, self._task = self._task, None
         if task is None:
             return
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         with suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_S):
+            async with asyncio.timeout(timeout_s):
                 await self._tend()
         self._abandon()
         self._let_go()
@@ -134,7 +143,9 @@ class Ledger:
             os.close(self._lock)
             self._lock = -1
 
-    async def _repeat(self) -> None:
+    async def _repeat(self, *, is_begun: bool = False) -> None:
+        if is_begun:
+            await self._end_anew()
         while True:
             await asyncio.sleep(self._sync_s)
             await self._tend()
@@ -155,15 +166,27 @@ class Ledger:
     async def _write_anew(self) -> None:
         try:
             self._begin_anew()
+        except OSError as error:
+            self._give_up(error)
+        else:
+            await self._end_anew()
+
+    async def _end_anew(self) -> None:
+        """Have the new file take the old one's place as soon as it is on disk."""
+        try:
             await asyncio.to_thread(os.fsync, self._next)
             if self._next >= 0:  # else an event did not fit in it
                 self._replace()
                 await asyncio.to_thread(sync_folder, self._path.parent)
         except OSError as error:
-            self._grown_bytes = self._size_bytes + self._growth_bytes
-            self._fail(_COMPACTION, error)
+            self._give_up(error)
         finally:
             self._abandon()
+
+    def _give_up(self, error: OSError) -> None:
+        self._abandon()
+        self._grown_bytes = self._size_bytes + self._growth_bytes
+        self._fail(_COMPACTION, error)
 
     def _begin_anew(self) -> None:
         """Open the new file with all that is to be known; events go into it, too, from now on. Raises OSError."""
@@ -207,51 +230,20 @@ class Ledger:
 
 
 def start_ledger(
-    file: str, sync_s: float, accounts: Accounts, wall_s: float, notes: LedgerNotes, *, growth_bytes: int = GROWTH_BYTES
+    opened: Opened, sync_s: float, accounts: Accounts, wall_s: float, notes: LedgerNotes, *, growth_bytes: int = GROWTH_BYTES,
+    waits: bool = True,
 ) -> Ledger:  # fmt: skip
-    """Return a running ledger, whose sums `accounts` now have. Raises ConfigError where the path can be nobody's ledger."""
-    path = Path(file).absolute()
-    try:
-        path = path.resolve()
-        if not path.parent.is_dir():
-            raise _complain("a path in no directory that is there")
-        if path.exists() and not path.is_file():
-            raise _complain("a path at which there is something else than a file")
-    except OSError as error:
-        raise _complain(f"a path that cannot be looked at ({error.strerror})") from None
-    try:
-        lock = lock_beside(path)
-    except BlockingIOError:
-        raise _complain("a ledger that another sidecar writes to") from None
-    told = read_ledger(_read_lines(path))
+    """Return a running ledger, whose sums `accounts` now have too. `waits`: for the disk; else it is there a little later."""
+    told = opened.told
     accounts.restore(told.state, wall_s)
     ledger = Ledger(
-        path, sync_s, accounts.snapshot, told.instance or os.urandom(8).hex(), notes,
-        is_kept=told.damaged > 0, growth_bytes=growth_bytes, lock=lock,
+        opened.path, sync_s, accounts.snapshot, told.instance or os.urandom(8).hex(), notes,
+        is_kept=told.damaged > 0, growth_bytes=growth_bytes, lock=opened.take_lock(),
     )  # fmt: skip
-    ledger.start()
+    (ledger.start if waits else ledger.start_soon)()
     if told.damaged:
         notes.note_ledger_failure(_DAMAGED)
         notes.note_ledger_damaged(told.damaged, ledger.kept_as)
     elif told.lines:
         notes.note_ledger_replayed(told.lines, len(told.state.open))
     return ledger
-
-
-def _read_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file: of one that is longer than any of ours, its beginning; for what cannot be read, an empty one."""
-    is_middle = False
-    try:
-        with path.open("rb") as file:
-            while piece := file.readline(LINE_BYTES_MAX + 1):
-                if not is_middle:
-                    yield piece
-                is_middle = not piece.endswith(b"\n")
-    except FileNotFoundError:
-        return
-    except OSError:
-        yield b""
-
-
-def _complain(found: str) -> ConfigError:
-    return ConfigError("start", [ConfigProblem("budgets.file", found, "a file of this sidecar's own, in a directory that is there")])

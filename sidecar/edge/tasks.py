@@ -1,7 +1,7 @@
 """Tasks that are named and kept: a task nobody holds may vanish in the middle of its work."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -31,3 +31,12 @@ async def end_all(timeout_s: float) -> None:
         task.cancel()
     if left:
         await asyncio.wait(left, timeout=timeout_s)
+
+
+async def end_together(ends: Iterable[Coroutine[Any, Any, None]], timeout_s: float) -> None:
+    """Let these come to their end side by side. What has not by then is cancelled, and not waited for; whatever fails harms no other."""
+    tasks = [spawn(end, name="end") for end in ends]
+    if tasks:
+        _, left = await asyncio.wait(tasks, timeout=max(timeout_s, 0.0))
+        for task in left:
+            task.cancel()

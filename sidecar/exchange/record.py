@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import msgspec
 
 from sidecar.decision import Decision
-from sidecar.exchange.answer import Attempt, Said, Seen, Session
+from sidecar.exchange.answer import Attempt, Said, Session
 from sidecar.exchange.call import Asked, TraceContext
 from sidecar.exchange.endings import Ending
+from sidecar.exchange.seen import Seen
 from sidecar.exchange.usage import Cost, Saved, Usage, UsageSource
 
 

@@ -18,9 +18,10 @@ def read_quality(admin: httpx.Client) -> dict[str, float | None]:
     return {upstream["name"]: upstream["quality"] for upstream in admin.get("/api/upstreams").json()["upstreams"]}
 
 
-def ask(side: RunningSidecar) -> tuple[str, str]:
+def ask(side: RunningSidecar, prefer: str = "") -> tuple[str, str]:
     """Make a call; return its id and who answered."""
-    answer = httpx.post(f"{side.url}/chat/v1/chat/completions", json=CHAT, timeout=10)
+    headers = {"x-sidecar-prefer": prefer} if prefer else {}
+    answer = httpx.post(f"{side.url}/chat/v1/chat/completions", json=CHAT, headers=headers, timeout=10)
     assert answer.status_code == 200
     return answer.headers["x-sidecar-request-id"], answer.headers["x-sidecar-upstream"]
 
@@ -37,8 +38,8 @@ def test_ratings_move_calls_and_bad_ones_do_nothing(tmp_path: Path) -> None:
         more["upstreams"] = {name: {"url": provider, "provider": "openai"} for name in ("one", "two")}
         environ = {"LLM_SIDECAR__ADMIN__TOKEN_FILE": str(tmp_path / "token")}
         with run_sidecar(tmp_path, provider, environ, **more) as side, httpx.Client(base_url=side.admin_url, trust_env=False) as admin:
-            for _ in range(40):
-                call, upstream = ask(side)
+            for number in range(40):  # who was slow once is asked too seldom to be known, else
+                call, upstream = ask(side, "two" if number % 2 else "")
                 said = {"request_id": call, "quality": 0.1 if upstream == "one" else 0.9, "comment": "a-secret"}
                 assert admin.post("/api/feedback", json=said, headers=BEARER).status_code == 200
             quality = read_quality(admin)

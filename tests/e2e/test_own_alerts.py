@@ -1,13 +1,15 @@
 """An alert of the sidecar's own: at the admin port, in the log, and at a webhook."""
 
+import itertools
 import json
 import queue
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 import pytest
@@ -17,16 +19,20 @@ from tests.rig.process import run_sidecar, run_simulator
 TOKEN = "canary-token"
 CALL = {"model": "sim-large", "messages": [{"role": "user", "content": "hello"}]}
 
+Got: TypeAlias = "queue.Queue[tuple[str, str | None, Any]]"
+Hook: TypeAlias = tuple[str, Got]
+
 
 @pytest.fixture
-def hook() -> Iterator[tuple[str, "queue.Queue[tuple[str, str | None, Any]]"]]:
+def hook() -> Iterator[Hook]:
     """A receiver's address, and what it gets: it refuses the first message with 503."""
-    got: queue.Queue[tuple[str, str | None, Any]] = queue.Queue()
+    got: Got = queue.Queue()
+    statuses = itertools.chain((503,), itertools.repeat(200))
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(503 if got.empty() else 200)
+            self.send_response(next(statuses))
             got.put((self.path, self.headers["Authorization"], body))
             self.end_headers()
 
@@ -40,15 +46,19 @@ def hook() -> Iterator[tuple[str, "queue.Queue[tuple[str, str | None, Any]]"]]:
     server.server_close()
 
 
-def test_an_alert_is_told_everywhere(tmp_path: Path, hook: tuple[str, "queue.Queue[tuple[str, str | None, Any]]"]) -> None:
-    """A budget that is nearly spent holds at once: within one judgement it is told, and what is secret stays so."""
-    url, got = hook
-    (tmp_path / "url").write_text(url)
-    (tmp_path / "token").write_text(TOKEN)
-    settings: dict[str, Any] = {
+def arrange(folder: Path, url: str) -> dict[str, Any]:
+    """Return settings by which the first call brings an alert, which is sent to this address."""
+    (folder / "url").write_text(url)
+    (folder / "token").write_text(TOKEN)
+    return {
         "features": {"budgets": True}, "budgets": {"all": {"month": 1}, "soft": 0.000001}, "log": {"format": "json"},
-        "alerts": {"webhook_file": str(tmp_path / "url"), "token_file": str(tmp_path / "token")},
+        "alerts": {"webhook_file": str(folder / "url"), "token_file": str(folder / "token")},
     }  # fmt: skip
+
+
+def test_an_alert_is_told_everywhere(tmp_path: Path, hook: Hook) -> None:
+    """A budget that is nearly spent holds at once: within one judgement it is told, and what is secret stays so."""
+    settings, got = arrange(tmp_path, hook[0]), hook[1]
     with run_simulator(tmp_path, {"speed": 20}) as provider, run_sidecar(tmp_path, provider, **settings) as side:
         httpx.post(f"{side.url}/openai/v1/chat/completions", json=CALL, trust_env=False).raise_for_status()
         messages = [got.get(timeout=30) for _ in range(2)]
@@ -69,3 +79,15 @@ def test_an_alert_is_told_everywhere(tmp_path: Path, hook: tuple[str, "queue.Que
     events = [line.get("event") for line in map(json.loads, filter(lambda line: line.startswith("{"), log.splitlines()))]
     assert events.count("alert_fired") == events.count("alert_webhook_failed") == 1
     assert "canary" not in log and "canary" not in json.dumps(told)
+
+
+def test_what_waits_to_be_told_is_told_at_the_end(tmp_path: Path, hook: Hook) -> None:
+    """The receiver refused it a moment ago, and the process is told to stop: it is not left to wait for a time that does not come."""
+    settings, got = arrange(tmp_path, hook[0]), hook[1]
+    with run_simulator(tmp_path, {"speed": 20}) as provider, run_sidecar(tmp_path, provider, **settings) as side:
+        httpx.post(f"{side.url}/openai/v1/chat/completions", json=CALL, trust_env=False).raise_for_status()
+        refused = got.get(timeout=30)
+        side.program.signal(signal.SIGTERM)
+        assert side.program.wait() == 0
+        assert got.get(timeout=1) == refused and got.empty()
+        assert '"lost": true' not in side.program.output and '"lost":true' not in side.program.output

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from aiohttp import web
 
+from sidecar.edge.inbound import web
 from sidecar.edge.inbound.api import answer
 from sidecar.simulator.traffic import Sight, Traffic, run_traffic
 from tests.rig.hour import Hour

@@ -110,10 +110,11 @@ async def test_racers_on_one_limit(witness: Witness, tmp_path: Path, timeout_s: 
             print(f"{through} of {RACERS} in {took_s:.2f} s, {late:.0f} commands late")
             assert took_s < WINDOW_S / 2, "the machine is too slow for this"
             assert through == len(witness.visits)
-            assert LIMIT <= through <= (LIMIT if not late else 2 * LIMIT)
             assert timeout_s < 1 or not late
             again = await both.race(compose_racers(8))
-            assert len(check_refusals(again, LIMIT)) == 8
+            through += 8 - len(check_refusals(again, LIMIT))
+            late += await count_late(both)
+            assert LIMIT <= through <= (LIMIT if not late else 2 * LIMIT)
             if WAITS:
                 await asyncio.sleep(max(int(answer.field("retry-after") or 0) for answer in again))
                 assert [answer.status for answer in await both.race(compose_racers(2))] == [200, 200]

@@ -17,6 +17,7 @@ from sidecar.core.observe.dialects import OPAQUE
 from sidecar.core.reuse.entry import Entry
 from sidecar.core.reuse.flights import Flight
 from sidecar.core.reuse.levels import Levels
+from sidecar.core.reuse.origins import Origins
 from sidecar.core.reuse.policy import Terms
 from sidecar.exchange import Record
 from sidecar.journeys import Journey
@@ -164,6 +165,9 @@ async def test_who_inherits_a_call_says_nothing_of_its_beginning() -> None:
             assert (await side.settle()).sum("attempts_total") == 1
 
 
+ANYWHERE = Origins({}, frozenset({make_entry().origin}), "")
+
+
 class Nobody:
     """Somebody who is told of what is kept, and whose answers are never there at first."""
 
@@ -185,7 +189,7 @@ async def test_what_is_kept_while_others_are_asked_is_found() -> None:
     """An answer that comes between the look into memory and the shared store's word is not asked for once more."""
     nobody = Nobody()
     nobody.levels, nobody.entry = Levels(Cache(), keeps_stale=False, refreshes=False), make_entry()
-    terms = Terms("k", "answers", None, 60.0, True, True, False, None, None, True)
+    terms = Terms("k", "answers", None, 60.0, 60.0, ANYWHERE, True, True, False, None, None, True)
     larder = Larder(Settings(features=SHARING), nobody.levels, nobody, PRICES, StillClock(), nobody)  # type: ignore[arg-type]
     found = await larder.find(terms)
     assert found is not None and found.level == "hot"
@@ -196,7 +200,7 @@ async def test_who_is_ended_twice_gives_back_all_the_same() -> None:
     exchange = Exchange(PlayedClient(make_call()), make_call(), None)
     carrier = copy(exchange)
     carrier.reserved = reservation = Reservation(1, "a", "2026-11-20", 5)
-    terms = Terms("k", "answers", None, 60.0, False, False, False, None, None, True)
+    terms = Terms("k", "answers", None, 60.0, 60.0, ANYWHERE, False, False, False, None, None, True)
     flight = Flight("k", bytes_max=100, lag_max=100)
     carrier.deadlines = exchange.deadlines = set_deadlines(Timeouts(), 0.0, None)
     journey = Journey(flight, carrier, exchange, terms)

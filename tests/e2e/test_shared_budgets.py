@@ -12,6 +12,7 @@ from sidecar.core.admit.ledger_lines import tell_reserved, tell_settled
 from sidecar.core.admit.spending_sums import Refusal, Reservation
 from sidecar.edge.clock import SystemClock
 from sidecar.edge.ledger import Ledger, start_ledger
+from sidecar.edge.ledger_reading import open_ledger
 from sidecar.edge.shared.budgets import HEARTBEAT_S, SharedBudgets
 from sidecar.edge.shared.names import mark_account
 from sidecar.edge.shared.shared import Shared
@@ -96,7 +97,7 @@ async def siding(
     accounts = Accounts(DOLLAR)
     clock = SystemClock()
     shared = Shared(config.Redis(url=server.url, timeout=timeout_s, cluster=cluster), clock, Notes(), lambda: 0.0)
-    ledger = None if file is None else start_ledger(str(file), 0.05, accounts, clock.wall_ns() / 1e9, LedgerNotes())
+    ledger = None if file is None else start_ledger(open_ledger(str(file)), 0.05, accounts, clock.wall_ns() / 1e9, LedgerNotes())
     budgets = SharedBudgets(shared, accounts, "test", name if ledger is None else ledger.instance, clock)
     await shared.start()
     budgets.start()

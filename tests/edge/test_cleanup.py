@@ -122,3 +122,18 @@ async def test_it_stops_when_told() -> None:
     await cleanup.stop()
     await asyncio.sleep(1000)
     assert levels.entries == {HOT: 1, WARM: 0}
+
+
+@virtually
+async def test_other_settings_count_from_now_on() -> None:
+    """An interval that was long is not waited for; there is one task all the time, and none after the end."""
+    levels, cleanup, loop = begin(Told(), Cache(cleanup=10_000.0))
+    levels.put("a", make_entry(ttl_s=1.0), loop.now())
+    cleanup.adopt(Cache(cleanup=10_000.0, memory_share=0.5))
+    cleanup.adopt(Cache(cleanup=5.0))
+    await asyncio.sleep(6)
+    assert levels.entries == {HOT: 0, WARM: 0}
+    assert [task.get_name() for task in asyncio.all_tasks()].count("cache cleanup") == 1
+    cleanup.end()
+    await asyncio.sleep(0)
+    assert "cache cleanup" not in {task.get_name() for task in asyncio.all_tasks()}

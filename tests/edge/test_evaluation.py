@@ -33,7 +33,7 @@ class Heard(Webhook):
         """Send nothing."""
         self.state = "started"
 
-    async def stop(self) -> None:
+    async def stop(self, timeout_s: float = 0.0) -> None:
         """Nothing was sent."""
         self.state = "stopped"
 
@@ -156,4 +156,29 @@ async def test_nobody_is_told_where_there_is_no_webhook() -> None:
     evaluation.start()
     await fail(window, loop, 200)
     assert len(evaluation.alarms.active()) == 1
+    await evaluation.stop()
+
+
+@virtually
+async def test_whoever_is_told_may_change(lines: list[logging.LogRecord]) -> None:
+    """The next one has what the one before still had; nobody is told where there is none."""
+    _, _, evaluation, _ = begin()
+    told: list[str] = []
+
+    class Told(Webhook):
+        def start(self) -> None:
+            told.append("start")
+
+        async def stop(self, timeout_s: float = 0.0) -> None:
+            told.append("stop")
+
+        def take_over(self, former: Webhook) -> None:
+            told.append("take over")
+
+    one = Told("http://127.0.0.1:1/", None, EventLog("info"), lambda: 0.5)
+    for webhook in (None, one, one, Told("http://127.0.0.1:2/", None, EventLog("info"), lambda: 0.5), None):
+        evaluation.adopt(webhook)
+        await asyncio.sleep(0)
+        assert evaluation.webhook is webhook
+    assert told == ["start", "take over", "start", "stop", "stop"]
     await evaluation.stop()

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.config import Admin, Alerts, Budgets, Capture, Content, Features, Prices, Redis, Settings, Upstream, Warming
 from sidecar.core.settings.explanation import describe
-from sidecar.edge.files import find_unreadable, load, read_encryption_key, read_keys, read_secret, read_stamp, read_token, read_webhook
+from sidecar.edge.files import find_unreadable, load, read_encryption_key, read_keys, read_secret, read_token, read_webhook
 from sidecar.errors import ConfigError
 
 DATA = Path(__file__).parent.parent / "data" / "config"
@@ -199,21 +199,6 @@ def test_a_file_to_write_needs_a_directory(tmp_path: Path) -> None:
     assert find_unreadable(Settings(content=Content(capture=Capture.FILE, file="content.jsonl"))) == []
 
 
-def test_a_file_that_is_written_or_replaced_has_another_stamp(tmp_path: Path) -> None:
-    """The same for as long as nobody touches it; none where there is no file."""
-    file = tmp_path / "file"
-    assert read_stamp(str(file)) is None
-    file.write_text("one", encoding="utf-8")
-    first = read_stamp(str(file))
-    assert first is not None and read_stamp(str(file)) == first
-    file.write_text("more", encoding="utf-8")
-    second = read_stamp(str(file))
-    other = tmp_path / "other"
-    other.write_text("more", encoding="utf-8")
-    other.replace(file)
-    assert len({first, second, read_stamp(str(file))}) == 3
-
-
 def test_the_secrets_of_a_start(tmp_path: Path) -> None:
     """A credential for each upstream that has one, a token where there is one; one that cannot be read is named by its setting."""
     file = tmp_path / "key"
@@ -227,3 +212,21 @@ def test_the_secrets_of_a_start(tmp_path: Path) -> None:
         read_keys(Settings(upstreams=upstreams))
     with pytest.raises(ConfigError, match="token_file"):
         read_token(Settings(admin=Admin(token_file=str(file))))
+
+
+def test_the_web_configuration_is_tried(tmp_path: Path) -> None:
+    """Each problem with file and line; where it is gone, by its setting."""
+    file = tmp_path / "web.yml"
+    settings = Settings(admin=Admin(web_config_file=str(file)))
+    (problem,) = find_unreadable(settings)
+    assert str(problem) == "admin.web_config_file: found no readable file (No such file or directory); allowed: a YAML file"
+    file.write_text("tls_server_config:\n  cert_file: gone\nbasic_auth_users: {a: hunter2}\n")
+    problems = find_unreadable(settings)
+    assert [(problem.path, problem.line) for problem in problems] == [
+        (f"{file}:1: tls_server_config.key_file", None), (f"{file}:3: basic_auth_users.a", None),
+    ]  # fmt: skip
+    assert "hunter2" not in str(problems)
+    file.write_text("a: [")
+    assert [problem.path for problem in find_unreadable(settings)] == [f"{file}:2"]
+    file.write_text("")
+    assert find_unreadable(settings) == []

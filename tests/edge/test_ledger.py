@@ -17,6 +17,7 @@ from sidecar.core.admit.budgets import Accounts
 from sidecar.core.admit.ledger_lines import Told, read_ledger, tell_reserved, tell_settled, tell_stopped
 from sidecar.core.admit.spending_sums import Reservation
 from sidecar.edge.ledger import FAILURES, GROWTH_BYTES, Ledger, start_ledger
+from sidecar.edge.ledger_reading import open_ledger
 from sidecar.errors import ConfigError
 
 NOON = 1_795_176_000.0  # 2026-11-20, 12:00 UTC
@@ -56,7 +57,7 @@ class Kept:
     def __init__(self, file: Path, sync_s: float = SYNC_S, growth_bytes: int = GROWTH_BYTES) -> None:
         self.notes = Notes()
         self.accounts = Accounts(Budgets(tenant=Budget(day=1000.0)))
-        self.ledger = start_ledger(str(file), sync_s, self.accounts, NOON, self.notes, growth_bytes=growth_bytes)
+        self.ledger = start_ledger(open_ledger(str(file)), sync_s, self.accounts, NOON, self.notes, growth_bytes=growth_bytes)
 
     def reserve(self, usd: float = 1.0) -> Reservation:
         """Reserve."""
@@ -414,3 +415,44 @@ async def test_closing_twice_and_using_it_afterwards(tmp_path: Path) -> None:
     kept.spend(1.0)
     await kept.ledger.close()
     assert isinstance(kept.ledger, Ledger)
+
+
+async def test_one_that_begins_while_calls_are_served_waits_for_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that was there stays until the new one is on disk; what comes meanwhile is in the new one."""
+    file = tmp_path / "ledger"
+    async with keeping(file) as kept:
+        kept.spend(2.0)
+    flushed: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (flushed.append(descriptor), fsync(descriptor)))
+    accounts = Accounts(Budgets(tenant=Budget(day=1000.0)))
+    before = file.read_bytes()
+    ledger = start_ledger(open_ledger(str(file)), SYNC_S, accounts, NOON, Notes(), waits=False)
+    assert accounts.spent("a", "day", NOON) == 2.0 and flushed == [] and file.read_bytes() == before
+    got = accounts.reserve("a", 3.0, NOON)
+    assert isinstance(got, Reservation)
+    ledger.append(tell_reserved(got))
+    await until(lambda: file.read_bytes() != before)
+    told = read(file)
+    assert told.state.spent["a", "2026-11-20"] == 2 * 10**9 and [each.nano for each in told.state.open] == [3 * 10**9]
+    await ledger.close()
+    assert list_names(tmp_path) == ["ledger", "ledger.lock"]
+
+
+async def test_one_that_cannot_begin_at_once_begins_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and nothing is lost: what could not be written is in memory."""
+    file = tmp_path / "ledger"
+    notes, accounts = Notes(), Accounts(Budgets(tenant=Budget(day=1000.0)))
+    opened = open_ledger(str(file))
+    with monkeypatch.context() as away:
+        away.setattr(os, "open", _refuse)
+        ledger = start_ledger(opened, SYNC_S, accounts, NOON, notes, waits=False)
+    assert ledger.problem is not None and notes.named("unwritable")
+    accounts.settle(accounts.reserve("a", 3.0, NOON), 3.0)  # type: ignore[arg-type]
+    await until(lambda: notes.named("writable"))
+    assert read(file).state.spent["a", "2026-11-20"] == 3 * 10**9
+    await ledger.close()
+
+
+def _refuse(*args: Any, **more: Any) -> int:
+    raise OSError(errno.ENOSPC, "full")

@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from sidecar.edge.tasks import end_all, spawn
+from sidecar.edge.tasks import end_all, end_together, spawn
 
 
 async def wait_for_ever() -> None:
@@ -90,3 +90,21 @@ async def test_ending_does_not_wait_for_ever() -> None:
     assert not task.done()
     release.set()
     await task
+
+
+async def test_ends_come_side_by_side_and_none_holds_the_others() -> None:
+    """What fails harms nobody, what hangs is left behind when the time is over."""
+    done: list[str] = []
+
+    async def end(name: str) -> None:
+        await asyncio.sleep(0)
+        done.append(name)
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    async with asyncio.timeout(5.0):
+        await end_together([wait_for_ever(), fail(), end("one"), end("two")], 0.05)
+        await end_together([], 60.0)
+        await end_together([end("last")], 60.0)
+    assert done == ["one", "two", "last"]

@@ -15,6 +15,8 @@ from sidecar.config import (
     Admin,
     Cache,
     Cacheable,
+    Drain,
+    DrainMode,
     Expiry,
     Features,
     Force,
@@ -31,8 +33,7 @@ from sidecar.core.identify.batch import BATCH_PATH, read_batch, read_entry
 from sidecar.core.identify.wishes import Urgency
 from sidecar.core.observe.dialects import OPAQUE, dialect_for
 from sidecar.core.reuse.canonical import BYTES_MAX
-from sidecar.core.reuse.directives import NONE, OWN, read_directives
-from sidecar.core.reuse.policy import TTL_TIMES_MAX
+from sidecar.core.reuse.directives import NONE, OWN, TTL_TIMES_MAX, read_directives
 from sidecar.core.settings.environment import read_environment
 from sidecar.core.settings.kinds import members
 from sidecar.core.settings.terms import read_terms
@@ -51,7 +52,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 FLAT = re.sub(r"\s+", " ", README)
 CODE = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
 # Of configuration: one by itself, one with a pool, and one for each feature of cache, limits and budgets.
-EXAMPLES = [text for language, text in CODE if language == "yaml" and not text.startswith("thresholds:")]
+EXAMPLES = [text for language, text in CODE if language == "yaml" and not text.startswith(("thresholds:", "tls_server_config:"))]
 (TERMS,) = [text for language, text in CODE if text.startswith("thresholds:")]
 # What is done where an upstream fails.
 FAILURES = README[README.index("## When an upstream fails") : README.index("\n## Cache, limits and budgets")]
@@ -199,7 +200,16 @@ def test_inline_settings_are_valid(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["tracing.ratio", "timeouts.shutdown", "response_headers", "content.capture", "content.cpu_share", "content.redact.timeout"],
+    [
+        "tracing.ratio",
+        "timeouts.shutdown",
+        "drain.mode",
+        "drain.quiet",
+        "response_headers",
+        "content.capture",
+        "content.cpu_share",
+        "content.redact.timeout",
+    ],
 )
 def test_settings_exist(name: str) -> None:
     """Settings that are named by their path exist."""
@@ -214,6 +224,8 @@ def test_numbers_are_the_defaults() -> None:
     assert set(re.findall(r"127\.0\.0\.1:(\d+)", README)) == {"4000", "9464", "4318"}
     assert (Settings().listen, Admin().listen) == ("127.0.0.1:4000", "127.0.0.1:9464")
     assert f"`timeouts.shutdown` ({Timeouts().shutdown:.0f} s)" in FLAT
+    assert f"`drain.quiet` ({Drain().quiet:.0f} s)" in FLAT
+    assert Drain().mode is DrainMode.FINISH and "`finish`, the default," in FLAT
     assert f"above {Limits().body >> 20} MiB" in FLAT
     assert f"`limits.websockets` ({Limits().websockets})" in FLAT
     assert "an hour without a byte (`timeouts.websocket_idle`)" in FLAT and Timeouts().websocket_idle == 3600

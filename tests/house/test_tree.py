@@ -16,8 +16,8 @@ def test_the_top_holds_only_what_is_agreed() -> None:
 
 
 def test_the_top_holds_all_that_others_point_at() -> None:
-    """Nothing that others point at is missing; a folder comes with what it is for."""
-    assert sorted(TOP - {"deploy"} - {path.split("/")[0] for path in tracked()}) == []
+    """Nothing that others point at is missing."""
+    assert sorted(TOP - {path.split("/")[0] for path in tracked()}) == []
 
 
 def test_no_large_files() -> None:

@@ -47,11 +47,13 @@ class Looked(NamedTuple):
     tried: dict[str, Any] | None  # what came of keys, of another tab, of no network, of no JavaScript
 
 
-def look(folder: Path, url: str, awaited: str, trigger: Mapping[str, Any] | None = None, name: str = "page") -> Looked:
+def look(
+    folder: Path, url: str, awaited: str, trigger: Mapping[str, Any] | None = None, name: str = "page", user: tuple[str, str] | None = None
+) -> Looked:
     """Look at the page in every size and scheme once a selector is there.
 
     `trigger`: {request: {url, headers, body}, times, shown}: requests that are made then, and the selector that is waited for. Where
-    there is one, the page is tried out, too.
+    there is one, the page is tried out, too. `user`: name and password of whoever looks, where the page is behind TLS and a password.
     """
     pictures = Path(PICTURES) if PICTURES else folder
     pictures.mkdir(parents=True, exist_ok=True)
@@ -61,6 +63,8 @@ def look(folder: Path, url: str, awaited: str, trigger: Mapping[str, Any] | None
         for size, (width, height) in SIZES.items() for scheme in SCHEMES
     ]  # fmt: skip
     told = {"chromium": shutil.which("chromium"), "url": url, "awaited": awaited, "views": views, "trigger": trigger}
+    if user is not None:
+        told["user"] = {"username": user[0], "password": user[1]}
     place = prepare(folder) if not os.path.lexists(folder / "viewer") else folder / "viewer"
     seen = run_script(place, "page.mjs", told)
     return Looked({each: View(**view) for each, view in seen["views"].items()}, seen.get("shown_ms"), seen.get("said"), seen.get("tried"))

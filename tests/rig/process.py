@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -70,9 +71,9 @@ class Program:
                 self.process.kill()
         return self.wait()
 
-    def await_url(self, url: str) -> float:
+    def await_url(self, url: str, verify: ssl.SSLContext | bool = True) -> float:
         """Wait until a URL answers with 200; return the seconds since the start."""
-        with httpx.Client(timeout=5) as client:  # one for all tries: making one takes longer than asking
+        with httpx.Client(timeout=5, verify=verify) as client:  # one for all tries: making one takes longer than asking
             while True:
                 with contextlib.suppress(httpx.TransportError):
                     if client.get(url).status_code == 200:

@@ -78,18 +78,22 @@ def scraping(folder: Path, address: str, rules: Path | None = None) -> Iterator[
 
 @contextlib.contextmanager
 def scraping_jobs(
-    folder: Path, jobs: Mapping[str, Sequence[str]], rules: Sequence[Path], labels: Mapping[str, str] | None = None, alertmanager: str = ""
-) -> Iterator[Prometheus]:
+    folder: Path, jobs: Mapping[str, Sequence[str]], rules: Sequence[Path], labels: Mapping[str, str] | None = None, alertmanager: str = "",
+    access: Mapping[str, Any] | None = None,
+) -> Iterator[Prometheus]:  # fmt: skip
     """Run a server that scrapes the addresses of each job, and evaluates `rules`, each second. `labels`: of all targets.
 
-    What fires is told to `alertmanager` (host:port), if there is one.
+    What fires is told to `alertmanager` (host:port), if there is one. `access`: what a job has to say besides: scheme, TLS, password.
     """
+    assert all(file.is_file() for file in rules), rules  # Prometheus takes a file that is not there for no rules, and says nothing
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
     told = {"labels": dict(labels)} if labels else {}
     tree = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(file) for file in rules],
-        "scrape_configs": [{"job_name": job, "static_configs": [{"targets": list(addresses), **told}]} for job, addresses in jobs.items()],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": list(addresses), **told}], **(access or {})} for job, addresses in jobs.items()
+        ],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}] if alertmanager else []},
     }
     config.write_text(yaml.safe_dump(tree), encoding="utf-8")

@@ -19,6 +19,7 @@ from sidecar.core.admit.budgets import Accounts
 from sidecar.core.admit.ledger_lines import read_ledger, tell_reserved, tell_settled
 from sidecar.core.admit.spending_sums import ALL, Reservation
 from sidecar.edge.ledger import start_ledger
+from sidecar.edge.ledger_reading import open_ledger
 
 WALL_S: Final = 1_795_176_000.0  # 2026-11-20, 12:00 UTC
 DAY: Final = "2026-11-20"
@@ -48,7 +49,7 @@ async def spend(file: Path, seed: int, pipe: int) -> None:
     """Reserve and settle until somebody ends it. The file is written anew all the time."""
     chance = random.Random(seed)
     accounts = Accounts(Budgets())
-    ledger = start_ledger(str(file), 0.0005, accounts, WALL_S, Silent(), growth_bytes=1500)
+    ledger = start_ledger(open_ledger(str(file)), 0.0005, accounts, WALL_S, Silent(), growth_bytes=1500)
     opened: list[Reservation] = []
     os.write(pipe, b"start 0 0\n")
     while True:

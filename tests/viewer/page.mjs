@@ -1,5 +1,5 @@
 // Looks at the status page in Chromium. Reads from standard input
-//   {chromium, url, awaited, views: [{name, width, height, scheme, picture}], trigger: {request, times, shown}}
+//   {chromium, url, awaited, views: [{name, width, height, scheme, picture}], trigger: {request, times, shown}, user}
 // and writes {views: {name: {console, foreign, axe, wide, text, labels, bytes}}, shown_ms, said, tried} to standard output.
 //
 // `awaited` is a selector that stands for "values are there"; `shown` one that must appear after the trigger's requests. Where there is a
@@ -15,9 +15,15 @@ const SETTLE_MS = 400;
 const HIDDEN_MS = 2500;
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
+// As somebody who has typed user and password, and has looked at the certificate.
+function enter(told) {
+  return told.user ? { httpCredentials: told.user, ignoreHTTPSErrors: true } : {};
+}
+
 async function open(browser, told, view) {
   const seen = { console: [], foreign: [], bytes: 0 };
   const context = await browser.newContext({
+    ...enter(told),
     viewport: { width: view.width, height: view.height }, colorScheme: view.scheme, reducedMotion: 'reduce',
   });
   const page = await context.newPage();
@@ -102,7 +108,7 @@ async function tryOffline(page, context) {
 }
 
 async function tryPlain(browser, url) {
-  const context = await browser.newContext({ javaScriptEnabled: false });
+  const context = await browser.newContext({ ...enter(told), javaScriptEnabled: false });
   const page = await context.newPage();
   await page.goto(url);
   const text = await page.locator('body').innerText();

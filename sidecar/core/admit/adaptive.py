@@ -84,6 +84,16 @@ class Gradient:
         if len(samples) >= _WINDOW_SAMPLES_MIN and now - self._began >= _WINDOW_S_MIN:
             self._end_window(self._close_window(), in_use, now)
 
+    def adopt(self, limit_max: int, in_use: int) -> int:
+        """Stay within another configured limit, with all that was found out; return the limit after that."""
+        self._limit_max = limit_max
+        self._floor = min(_FLOOR, limit_max)
+        self._restored = min(self._restored, limit_max)
+        if self._target > limit_max:
+            self._aim(limit_max, in_use)
+        self.limit = min(self.limit, limit_max)
+        return self.limit
+
     def glide(self) -> int:
         """Return the limit after a slot has come free: one less at every second one, while it has to go down."""
         if self.limit > self._target:

@@ -65,6 +65,12 @@ class Bucket:
             return 0.0
         return short / self.rate_per_s if self.rate_per_s else inf
 
+    def adopt(self, rate_per_s: float, size: float, now: float) -> None:
+        """Refill at another pace from now on, up to another size. What is in it stays, as far as there is room."""
+        self._refill(now)
+        self.rate_per_s, self.size = rate_per_s, size
+        self._refill(now)
+
     def _refill(self, now: float) -> None:
         elapsed_s = now - self._last
         if elapsed_s > 0.0:

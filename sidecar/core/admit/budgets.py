@@ -105,6 +105,22 @@ class Accounts:
         """Take a stop back."""
         self._stopped.discard(account)
 
+    def adopt(self, settings: Budgets) -> None:
+        """Hold other limits against what is spent and reserved from now on. What an operator should hear of a limit that is
+        another one now is news again. Of accounts of which nothing is known nothing is kept: they may be gone.
+        """
+        self._settings = settings
+        for each in self._sums.values():
+            limit, soft = self._find_limit(each.account, each.period)
+            if limit != each.limit:
+                each.is_told = False
+            if soft != each.soft:
+                each.is_warned = False
+            each.limit, each.soft = limit, soft
+        held = {id(each) for reservation in self._open.values() for each in reservation.sums}
+        self._sums = {key: each for key, each in self._sums.items() if not each.is_blank or id(each) in held}
+        self._current.clear()
+
     @property
     def stopped(self) -> frozenset[str]:
         """Who is stopped, ALL among them."""
@@ -170,12 +186,15 @@ class Accounts:
     def _find(self, account: str, period: str) -> Sum:
         found = self._sums.get((account, period))
         if found is None:
-            settings = self._settings
-            budget = settings.all if account == ALL else settings.tenants.get(account, settings.tenant)
-            limit = to_limit(budget.day if is_day(period) else budget.month)
-            soft = None if limit is None else limit * settings.soft
-            found = self._sums[(account, period)] = Sum(account, period, limit, soft)
+            found = self._sums[(account, period)] = Sum(account, period, *self._find_limit(account, period))
         return found
+
+    def _find_limit(self, account: str, period: str) -> tuple[int | None, float | None]:
+        """Return the limit of a sum, and from how much on is warned of it."""
+        settings = self._settings
+        budget = settings.all if account == ALL else settings.tenants.get(account, settings.tenant)
+        limit = to_limit(budget.day if is_day(period) else budget.month)
+        return limit, None if limit is None else limit * settings.soft
 
     def _prune(self) -> None:
         """Forget all but the last periods: by when they were first seen, since a clock may have been wrong."""

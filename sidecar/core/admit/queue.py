@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+from sidecar.core.admit.slots import Slots
+
 URGENCIES: Final = 3  # low, medium, high, as 0, 1, 2
 
 # Why a call was turned away.
@@ -21,10 +23,14 @@ class Shed(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
+# Whose slots one can use. Not their names: what a name stands for may change while one waits for what it stood for.
+Line = tuple[Slots, ...]
+
+
 class Ticket(msgspec.Struct, eq=False, gc=False):
     """One who waits. It is over when `upstream` or `shed` is set, or whoever holds it leaves."""
 
-    upstreams: tuple[str, ...]  # it can use a slot of any of these
+    line: Line  # it can use one of any of these
     urgency: int  # 0 to 2: the higher goes first
     number: int  # the order in which they came
     gives_up_at: float
@@ -44,37 +50,37 @@ class Queue:
     """
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[str, ...], tuple[_Tickets, ...]] = {}
+        self._lines: dict[Line, tuple[_Tickets, ...]] = {}
         self.length = 0
 
     def add(self, ticket: Ticket) -> None:
         """Put a ticket at the end."""
-        line = self._lines.get(ticket.upstreams)
+        line = self._lines.get(ticket.line)
         if line is None:
-            line = self._lines[ticket.upstreams] = tuple(OrderedDict() for _ in range(URGENCIES))
+            line = self._lines[ticket.line] = tuple(OrderedDict() for _ in range(URGENCIES))
         line[ticket.urgency][ticket.number] = ticket
         self.length += 1
 
     def remove(self, ticket: Ticket) -> bool:
         """Take a ticket out, wherever it stands; return whether it was there."""
-        line = self._lines.get(ticket.upstreams)
+        line = self._lines.get(ticket.line)
         if line is None or line[ticket.urgency].pop(ticket.number, None) is None:
             return False
         self.length -= 1
         if not any(line):
-            del self._lines[ticket.upstreams]
+            del self._lines[ticket.line]
         return True
 
-    def first(self, choose: Callable[[tuple[str, ...]], str | None]) -> tuple[Ticket, str] | None:
-        """Return the first ticket for which `choose` finds an upstream with room, and that upstream."""
-        best: tuple[Ticket, str] | None = None
-        for upstreams, line in self._lines.items():
-            ticket = next(next(iter(tickets.values())) for tickets in reversed(line) if tickets)
+    def first(self, choose: Callable[[Line], Slots | None]) -> tuple[Ticket, Slots] | None:
+        """Return the first ticket for which `choose` finds slots with room, and these."""
+        best: tuple[Ticket, Slots] | None = None
+        for line, by_urgency in self._lines.items():
+            ticket = next(next(iter(tickets.values())) for tickets in reversed(by_urgency) if tickets)
             if best is not None and not _goes_before(ticket, best[0]):
                 continue
-            upstream = choose(upstreams)
-            if upstream is not None:
-                best = ticket, upstream
+            slots = choose(line)
+            if slots is not None:
+                best = ticket, slots
         return best
 
     def last_below(self, urgency: int) -> Ticket | None:
@@ -85,9 +91,9 @@ class Queue:
                 return max(last, key=_number)
         return None
 
-    def ahead(self, urgency: int, weigh: Callable[[tuple[str, ...]], float]) -> float:
+    def ahead(self, urgency: int, weigh: Callable[[Line], float]) -> float:
         """Return how many go before a new one of this urgency, those of each line counted by the weight it has for the new one."""
-        return sum(weigh(upstreams) * sum(map(len, line[urgency:])) for upstreams, line in self._lines.items())
+        return sum(weigh(line) * sum(map(len, by_urgency[urgency:])) for line, by_urgency in self._lines.items())
 
 
 def _goes_before(one: Ticket, other: Ticket) -> bool:

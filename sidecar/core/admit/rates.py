@@ -4,7 +4,7 @@ A call is let through by all of them or takes nothing from any. Limits on calls 
 is estimated when it comes in, corrected when it is over. A call of which no tokens are known (0) passes those.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import inf
 from typing import Final, NamedTuple
 
@@ -110,11 +110,20 @@ class _Meter:
         self.is_tokens = rule.what == TOKENS
         self.count = Window(rule.limit, rule.length_s) if rule.length_s else Bucket(rule.rate_per_s, rule.limit)
 
+    def adopt(self, rule: Rule, now: float) -> None:
+        """Go by another rule of the same name from now on; what was counted stays."""
+        self.rule, self.limit = rule, rule.limit
+        if isinstance(self.count, Window):
+            self.count.limit = rule.limit
+        else:
+            self.count.adopt(rule.rate_per_s, rule.limit, now)
+
 
 class _Account(NamedTuple):
     all: tuple[_Meter, ...]
     requests: tuple[_Meter, ...]  # those of them that a call without tokens meets
     tokens: tuple[_Meter, ...]
+    own: tuple[_Meter, ...]  # not shared with anybody
 
     def list_left(self, tokens: int, now: float) -> tuple[Left, ...]:
         """Return what there is least of."""
@@ -132,6 +141,19 @@ class Limiter:
         self._accounts: dict[str, _Account] = {}
         self._everybody: tuple[_Meter, ...] = tuple(_Meter(rule) for rule in _list_rules(settings.all, is_shared=True))
 
+    def adopt(self, settings: RateLimits, accounts: Collection[str], now: float) -> None:
+        """Go by other limits from now on: what was counted of those that stay, stays. `accounts`: all others are forgotten.
+
+        Calls of accounts that are forgotten can be corrected all the same: of everybody's limits, they count as they did.
+        """
+        self._settings = settings
+        self._everybody = _succeed(self._everybody, _list_rules(settings.all, is_shared=True), now)
+        before, self._accounts = self._accounts, {}
+        for account, held in before.items():
+            if account in accounts:
+                own = (rule for rule in read_rules(settings, account) if not rule.is_shared)
+                self._accounts[account] = self._put_together(_succeed(held.own, own, now))
+
     def admit(self, account: str, tokens: int, now: float) -> Verdict:
         """Take one call and so many tokens from all limits of the account and of all, or nothing from any.
 
@@ -148,12 +170,6 @@ class Limiter:
     def refuse(self, account: str, tokens: int, now: float) -> Verdict | None:
         """Return the verdict on a call that would be refused; None where it would be let through. Nothing is taken."""
         return self._refuse(self._accounts.get(account) or self._open(account), tokens, now)
-
-    def charge(self, account: str, tokens: int, now: float) -> None:
-        """Count a call that was let through elsewhere."""
-        held = self._accounts.get(account) or self._open(account)
-        for meter in held.all if tokens else held.requests:
-            meter.count.take(tokens if meter.is_tokens else 1, now)
 
     def correct(self, account: str, estimated: int, actual: int, now: float, admitted_at: float) -> None:
         """Put right how many tokens a call used that was let through at `admitted_at`."""
@@ -183,12 +199,27 @@ class Limiter:
         if len(self._accounts) >= ACCOUNTS_MAX and account != OTHER:
             return self._accounts.get(OTHER) or self._open(OTHER)
         rules = read_rules(self._settings, account)
-        own = tuple(_Meter(rule) for rule in rules if not rule.is_shared)
+        held = self._accounts[account] = self._put_together(tuple(_Meter(rule) for rule in rules if not rule.is_shared))
+        return held
+
+    def _put_together(self, own: tuple[_Meter, ...]) -> _Account:
         meters = (*own, *self._everybody)
         requests = tuple(meter for meter in meters if not meter.is_tokens)
-        held = _Account(meters, requests, tuple(meter for meter in meters if meter.is_tokens))
-        self._accounts[account] = held
-        return held
+        return _Account(meters, requests, tuple(meter for meter in meters if meter.is_tokens), own)
+
+
+def _succeed(meters: Iterable[_Meter], rules: Iterable[Rule], now: float) -> tuple[_Meter, ...]:
+    """Return the meters of these rules: those that were there already, and new ones."""
+    known = {meter.rule.name: meter for meter in meters}
+    succeeding = []
+    for rule in rules:
+        meter = known.get(rule.name)
+        if meter is None:
+            meter = _Meter(rule)
+        else:
+            meter.adopt(rule, now)
+        succeeding.append(meter)
+    return tuple(succeeding)
 
 
 def _find_least(meters: tuple[_Meter, ...], now: float) -> Left:

@@ -21,9 +21,11 @@ class Slots:
     among answers of milliseconds) count as the slots that they keep from the rest.
     """
 
-    __slots__ = ("_begun", "_ended", "_freed", "_full_since", "_held_s", "gradient", "in_use", "limit")
+    __slots__ = ("_begun", "_ended", "_freed", "_full_since", "_held_s", "gradient", "in_use", "limit", "name")
 
-    def __init__(self, limit: int, *, adaptive: bool = False) -> None:
+    def __init__(self, limit: int, *, adaptive: bool = False, name: str = "") -> None:
+        """`name`: of the upstream; "": all together."""
+        self.name = name
         self.gradient = Gradient(limit) if adaptive else None
         self.limit = limit if self.gradient is None else self.gradient.limit
         self.in_use = 0
@@ -31,6 +33,26 @@ class Slots:
         self._ended = 0  # calls, counted up to _CALLS_AVERAGED
         self._held_s = 0.0  # a slot, on average
         self._full_since = self._freed = float("-inf")
+
+    def adopt(self, limit: int, *, adaptive: bool, now: float) -> None:
+        """Hold to another limit from now on. Who has a slot keeps it; of those above the limit none is given again."""
+        was_full = self.in_use >= self.limit
+        if not adaptive:
+            self.gradient = None
+            self.limit = limit
+        elif self.gradient is None:
+            self.gradient = Gradient(limit)
+            self.limit = self.gradient.limit
+        else:
+            self.limit = self.gradient.adopt(limit, self.in_use)
+        if self.in_use >= self.limit and not was_full:
+            self._full_since = now
+
+    def occupy(self, count: int, now: float) -> None:
+        """Count calls that began before anybody counted them here."""
+        self.in_use += count
+        self._begun.extend([now] * count)
+        self._full_since = now
 
     def take(self, now: float) -> None:
         """Reserve one. The caller has seen that there is one."""

@@ -35,6 +35,12 @@ class Sum(msgspec.Struct):
     others_reserved: int = 0
     is_warned: bool = False  # that the soft limit is reached
     is_told: bool = False  # that a call was refused
+    is_shared: bool = False  # other sidecars were told of it: so they are of what becomes of it, whether or not there is a limit
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether it tells nothing that a new one would not."""
+        return not (self.committed or self.is_warned or self.is_told)
 
     @property
     def own(self) -> int:

@@ -6,19 +6,20 @@ arms it again if the moment has moved on. So a chunk costs one assignment, not a
 
 from math import inf
 
-import msgspec
-
 from sidecar.config import Timeouts
 from sidecar.errors import FIRST_BYTE_TIMEOUT, IDLE_TIMEOUT, TOTAL_TIMEOUT, ErrorKind
 
 
-class Deadlines(msgspec.Struct, frozen=True, gc=False):
+class Deadlines:
     """The limits of one exchange: seconds, and the moment after which nothing may go on."""
 
-    connect_s: float
-    first_byte_s: float
-    idle_s: float
-    total_at: float
+    __slots__ = ("connect_s", "first_byte_s", "idle_s", "total_at")
+
+    def __init__(self, connect_s: float, first_byte_s: float, idle_s: float, total_at: float) -> None:
+        self.connect_s = connect_s
+        self.first_byte_s = first_byte_s
+        self.idle_s = idle_s
+        self.total_at = total_at
 
     def next_due(self, *, head_seen: bool, since: float) -> tuple[float, ErrorKind]:
         """Return the next moment at which to give up, and what to call it then.

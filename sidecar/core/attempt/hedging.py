@@ -12,7 +12,7 @@ from typing import Final
 from sidecar.config import Hedging
 from sidecar.core.attempt.retry_budget import RetryBudget
 
-Key = tuple[str, str | None]  # upstream, model
+Key = tuple[str, str | None]  # upstream (its mark), model
 
 _SAMPLES_MAX: Final = 200  # of one key, unless hedging.calls_min asks for more
 _KEYS_MAX: Final = 256  # the one not heard of for longest goes
@@ -30,6 +30,13 @@ class Hedger:
         self._budget = budget
         self._latencies: dict[Key, _Latencies] = {}
         self._credit = 0.0
+
+    def adopt(self, settings: Hedging) -> None:
+        """Judge by other settings from now on; what was measured stays, and what may still be made of it."""
+        self._settings = settings
+        samples_max = max(_SAMPLES_MAX, settings.calls_min)
+        for known in self._latencies.values():
+            known.adopt(samples_max)
 
     def note(self, key: Key, ttft_s: float, now: float) -> None:
         """Take note of a time to the first token."""
@@ -66,6 +73,10 @@ class _Latencies:
     def __init__(self, samples_max: int) -> None:
         self._samples: deque[tuple[float, float]] = deque(maxlen=samples_max)  # when, how long
         self._found_s: float | None = None
+        self._fresh_until = -inf
+
+    def adopt(self, samples_max: int) -> None:
+        self._samples = deque(self._samples, maxlen=samples_max)
         self._fresh_until = -inf
 
     def add(self, now: float, ttft_s: float) -> None:

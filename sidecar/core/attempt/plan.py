@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from enum import Enum, StrEnum
 from typing import Final, NamedTuple
 
-import msgspec
-
 from sidecar.config import Features, Retries
 from sidecar.core.attempt.backoff import draw_backoff
 from sidecar.core.attempt.causes import Cause
@@ -70,20 +68,22 @@ def set_limits(retries: Retries, features: Features) -> PlanLimits:
     return PlanLimits(retries.attempts, retries.base, retries.cap, retries.wait_max, features.retries, features.failover)
 
 
-class Plan(msgspec.Struct, gc=False):
+class Plan:
     """One call's attempts.
 
     `repeatable`: a call that may have been carried out may be made again.
     """
 
-    limits: PlanLimits
-    budget: RetryBudget
-    deadline_at: float
-    repeatable: bool
     begun: int = 0
     failovers: int = 0
     refreshed: bool = False  # a kept connection was replaced by a new one
     committed: bool = False  # an answer has begun to go to the caller: from here on nothing is tried again
+
+    def __init__(self, limits: PlanLimits, budget: RetryBudget, deadline_at: float, repeatable: bool) -> None:
+        self.limits = limits
+        self.budget = budget
+        self.deadline_at = deadline_at
+        self.repeatable = repeatable
 
     def begin(self, now: float) -> None:
         """Count an attempt, a hedge too."""

@@ -21,11 +21,14 @@ _ROUNDING: Final = 1e-9  # five times 0.2 is one
 class RetryBudget:
     """Counts calls and repetitions. One for all upstreams and all calls."""
 
-    __slots__ = ("_calls", "_ends", "_recent_calls", "_recent_repetitions", "_repetitions", "_reserve", "_share", "_slot", "_slot_s")
+    __slots__ = (
+        "_calls", "_ends", "_expiry_s", "_recent_calls", "_recent_repetitions", "_repetitions", "_reserve", "_share", "_slot", "_slot_s",
+    )  # fmt: skip
 
     def __init__(self, share: float, floor_per_s: float, expiry_s: float) -> None:
         self._share = share
         self._reserve = floor_per_s * expiry_s
+        self._expiry_s = expiry_s
         self._slot_s = expiry_s / _CALL_SLOTS
         self._slot = 0
         self._ends = -inf  # when the current slot is over
@@ -33,6 +36,21 @@ class RetryBudget:
         self._repetitions = [0] * _SLOTS
         self._recent_calls = 0
         self._recent_repetitions = 0
+
+    def adopt(self, share: float, floor_per_s: float, expiry_s: float, now: float) -> None:
+        """Grant by other settings from now on. What is in doubt because slots are of another length is taken against the repetitions."""
+        self.balance(now)
+        self._share = share
+        self._reserve = floor_per_s * expiry_s
+        if expiry_s == self._expiry_s:
+            return
+        calls, repetitions, before_s = self._recent_calls, self._recent_repetitions, self._expiry_s
+        self._expiry_s = expiry_s
+        self._slot_s = expiry_s / _CALL_SLOTS
+        self._forget(now)
+        self._recent_repetitions = self._repetitions[self._slot] = repetitions
+        if before_s + self._slot_s <= expiry_s:  # else some of them will be too old before they are forgotten
+            self._recent_calls = self._calls[(self._slot + 2) % _SLOTS] = calls  # the slot that is forgotten next
 
     def deposit(self, now: float) -> None:
         """Count a call."""
@@ -59,10 +77,7 @@ class RetryBudget:
     def _advance(self, now: float) -> None:
         behind_s = now - self._ends
         if behind_s >= self._slot_s * _SLOTS:
-            self._calls = [0] * _SLOTS
-            self._repetitions = [0] * _SLOTS
-            self._recent_calls = self._recent_repetitions = 0
-            self._ends = now + self._slot_s
+            self._forget(now)
             return
         while now >= self._ends:
             # The oldest slot becomes the new one; the one that is now the oldest still holds repetitions, but no calls.
@@ -73,3 +88,9 @@ class RetryBudget:
             self._recent_calls -= self._calls[oldest]
             self._calls[oldest] = 0
             self._ends += self._slot_s
+
+    def _forget(self, now: float) -> None:
+        self._calls = [0] * _SLOTS
+        self._repetitions = [0] * _SLOTS
+        self._recent_calls = self._recent_repetitions = 0
+        self._ends = now + self._slot_s

@@ -92,6 +92,19 @@ class Breaker:
         self._until = 0.0
         self._enter(_OPEN if force is Force.OPEN else _CLOSED)
 
+    def adopt(self, settings: BreakerSettings, now: float) -> None:
+        """Judge by other settings from now on. The state stays, and what was counted; nobody is kept waiting for longer than they say."""
+        self._settings = settings
+        self._window.adopt(settings.window, now)
+        self._doublings_max = _count_doublings(settings.open, settings.open_max)
+        self._openings = min(self._openings, self._doublings_max)
+        if self.forced is Force.AUTO:
+            self._until = min(self._until, now + settings.open_max * (1.0 + JITTER))
+
+    def retire(self) -> None:
+        """Tell nobody any more: what it stands for is gone, and its name may be another's. Calls in progress may still settle."""
+        self._publish = _tell_nobody
+
     def state(self, now: float) -> State:
         """Return the state as of `now`: an open one is half-open once its time is over. Changes nothing."""
         return _HALF_OPEN if self._state is _OPEN and now >= self._until else self._state
@@ -102,7 +115,10 @@ class Breaker:
             return True
         if self._state is _OPEN:
             return now >= self._until
-        return len(self._probes) < self._settings.probes or self._is_oldest_overdue(now)
+        if len(self._probes) < self._settings.probes:
+            return True
+        # All of them are looked at: there may have been more places than there are now.
+        return sum(now < given + self._settings.open_max for given in self._probes.values()) < self._settings.probes
 
     def acquire(self, now: float) -> Permit | None:
         """Return leave to make a call, to be settled once; None where it is refused."""
@@ -233,6 +249,10 @@ class Breaker:
         usual_s = max(settings.open, min(settings.open * 2.0**self._openings, settings.open_max))
         self._openings = min(self._openings + 1, self._doublings_max)
         return usual_s * (1.0 + JITTER * self._draw())
+
+
+def _tell_nobody(transition: Transition) -> None:
+    """Nobody is left who would want to know."""
 
 
 def _count_doublings(open_s: float, open_max_s: float) -> int:

@@ -40,6 +40,18 @@ def judge_seat(seat: Seat, now: float) -> bool:
     return True
 
 
+def take_back(roster: Roster, now: float) -> None:
+    """Let those come back, the first to go first, that a pool can spare no longer because it is smaller or has other settings."""
+    ejected = sorted((seat for seat in roster.seats if seat.ejected_until > now), key=_end_of)
+    for seat in ejected[: max(0, len(ejected) - count_ejected_max(roster))]:
+        seat.ejected_until = now
+        roster.expect_starters(now)
+
+
+def _end_of(seat: Seat) -> float:
+    return seat.ejected_until
+
+
 def _fails_in_a_row(seat: Seat) -> bool:
     return seat.standing.consecutive >= CONSECUTIVE
 

@@ -8,7 +8,7 @@ from typing import Final
 
 HOLDS_MAX: Final = 1_024
 
-# Upstream, model, and on whose account: limits are counted per model and key.
+# Upstream (its mark), model, and on whose account: limits are counted per model and key.
 HoldKey = tuple[str, str | None, str]
 
 
@@ -28,6 +28,10 @@ class Holds:
         if len(self._ends) >= HOLDS_MAX:
             del self._ends[next(iter(self._ends))]
         self._ends[key] = until
+
+    def forget(self, mark: str, credential: str) -> None:
+        """Hold an upstream no longer on an account that is not asked on any more."""
+        self._ends = {key: end for key, end in self._ends.items() if (key[0], key[2]) != (mark, credential)}
 
     def until(self, key: HoldKey, now: float) -> float | None:
         """Return when the hold ends; None where there is none."""

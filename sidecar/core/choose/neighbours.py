@@ -60,7 +60,11 @@ class Holds(Protocol):
     """Who has asked to be left alone for a while."""
 
     def until(self, key: tuple[str, str | None, str], now: float) -> float | None:
-        """Return when the hold on (upstream, model, credential) ends; None where there is none."""
+        """Return when the hold on (upstream's mark, model, credential) ends; None where there is none."""
+        ...
+
+    def forget(self, mark: str, credential: str) -> None:
+        """Hold an upstream no longer on this account."""
         ...
 
 

@@ -42,6 +42,20 @@ def read_place(name: str, upstream: Upstream, api_key: str | None) -> Place:
     )  # fmt: skip
 
 
+def is_same_place(one: Place, other: Place) -> bool:
+    """Tell whether two are the same place: what is known of one, and connections to it, hold for the other. Keys may differ."""
+    return _locate(one) == _locate(other)
+
+
+def list_kept(before: Mapping[str, Place], after: Mapping[str, Place]) -> frozenset[str]:
+    """Return the names that stand for the same place in both."""
+    return frozenset(name for name, place in after.items() if name in before and is_same_place(before[name], place))
+
+
+def _locate(place: Place) -> tuple[str, str, str, int, bytes]:
+    return place.provider, place.scheme, place.host, place.port, place.base_path
+
+
 def read_places(upstreams: Mapping[str, Upstream], api_keys: Mapping[str, str]) -> dict[str, Place]:
     """Return every upstream's place by name."""
     return {name: read_place(name, upstream, api_keys.get(name)) for name, upstream in upstreams.items()}

@@ -24,6 +24,10 @@ class Ratings:
         self._weight = 0.0
         self._at = 0.0
 
+    def adopt(self, configured: float | None) -> None:
+        """Begin from another configured quality; what was said stays."""
+        self._configured = configured
+
     def note(self, quality: float, now: float) -> None:
         """Take one more in, from 0 to 1."""
         self._age(now)

@@ -44,6 +44,20 @@ class Roster:
         self.starters_until = NEVER  # nobody is in slow start from then on
         self.seats = tuple(Seat(self, place, standing) for place, standing in enumerate(standings))
 
+    def inherit(self, before: "Roster") -> None:
+        """Go on where another one of the same pool was: turns, ejections and what each has saved up stay."""
+        known = {seat.standing: seat for seat in before.seats}
+        self.turn = before.turn
+        for seat in self.seats:
+            old = known.get(seat.standing)
+            if old is None:
+                continue
+            seat.turn, seat.current = old.turn, old.current
+            seat.ejected_until, seat.ejections = old.ejected_until, old.ejections
+            self.expect_starters(max(seat.standing.returned_at, seat.ejected_until))
+            if old is before.favourite:
+                self.favourite = seat
+
     def give_turn(self, seat: Seat) -> None:
         """Note who was chosen."""
         self.turn += 1

@@ -6,6 +6,9 @@ decided, never later: what `begin` reserves (the breaker's permit, the slot, the
 Degradation: "full" is the pool's strategy and all wishes; "simple" is anyone healthy, in turn, where those preferred are not to be
 had, or where nobody meets the wishes and the call is urgent: then one who misses the fewest; "emergency" is one call a second for
 each pool of which all breakers are open, to the upstream that is due first. A single upstream knows no emergency: an open breaker refuses.
+
+It is a view, by the names of one set of settings: a call goes on to its end with the one that it began with, in which names stand for
+what they stood for then. What is known of upstreams that stay is the same in all views, and is lost with the last view that knows them.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +24,7 @@ from sidecar.core.choose.overview import describe_upstream
 from sidecar.core.choose.rosters import Roster
 from sidecar.core.choose.screening import Screening, find_obstacle, list_unmet, name_refusal, screen
 from sidecar.core.choose.standings import NEVER, Post, Standing
+from sidecar.core.choose.succession import inherit, take_over
 from sidecar.core.choose.transitions import State
 from sidecar.core.choose.verdicts import Verdict
 from sidecar.core.choose.views import UpstreamView
@@ -46,6 +50,7 @@ class Routing:
         self._holds = holds
         self._admission = admission
         self._draw = draw
+        self._number = 0  # of this view: they follow one on the other
         self._posts = {name: Post(name, upstream) for name, upstream in settings.upstreams.items()}
         self._standings = {
             name: {breaker.group: Standing(post, breaker, settings.balancing) for breaker in breakers.of(name)}
@@ -54,6 +59,21 @@ class Routing:
         self._alone = {name: Decision("", "", FULL, name, reasons.ONLY, ()) for name in self._posts}
         self._rosters: dict[tuple[str, tuple[str, ...], str], Roster] = {}  # by pool, upstreams and group: all from the settings
         self._emergency_at: dict[str, float] = {}  # by pool
+
+    def succeed(self, settings: Settings, breakers: Breakers, admission: Admission, kept: frozenset[str], now: float) -> "Routing":
+        """Return the view of other settings. `kept`: the upstreams that are what they were; what is known of them goes on."""
+        successor = Routing(settings, breakers, self._holds, admission, self._draw)
+        successor._number = self._number + 1
+        successor._posts, successor._standings = take_over(settings, breakers, (self._posts, self._standings), kept, successor._number, now)
+        for (pool, upstreams, group), roster in self._rosters.items():
+            if pool in settings.pools:
+                upstreams = settings.pools[pool].upstreams
+            elif pool or upstreams[0] not in settings.upstreams:
+                continue
+            if group in successor._standings[upstreams[0]]:
+                inherit(successor._seat(pool, upstreams, group), roster, now)
+        self._emergency_at = successor._emergency_at = {pool: at for pool, at in self._emergency_at.items() if pool in settings.pools}
+        return successor
 
     def decide(self, match_pool: str, upstreams: tuple[str, ...], needs: Needs, now: float) -> Decision:
         """Return who is to be asked, and why. Where it is nobody, the reason is circuit_open, no_room, wish_unmet or exhausted."""
@@ -191,11 +211,23 @@ class Routing:
             post.is_down = True
         self._breakers.note_probe(upstream, succeeded, now)
 
+    def forget_probes(self, upstream: str, now: float) -> None:
+        """Nobody probes an upstream any more: what probes said last holds no longer."""
+        self._raise_up(self._posts[upstream], now)
+
+    def forget_pauses(self, upstream: str) -> None:
+        """An upstream is sent another credential: what it asked for on the account of the one before holds no longer."""
+        post = self._posts[upstream]
+        post.held_until = NEVER
+        self._holds.forget(post.mark, "")
+
     def note_quality(self, upstream: str, quality: float, now: float) -> None:
-        """Take notice of how good one of an upstream's answers was, from 0 to 1.
+        """Take notice of how good one of an upstream's answers was, from 0 to 1. Of one that is gone nobody wants to know.
 
         What was said of the others ages meanwhile: who was rated low and so is chosen no more is in the end as unknown, and tried again.
         """
+        if upstream not in self._posts:
+            return
         self._posts[upstream].ratings.note(quality, now)
         for post in self._posts.values():
             post.quality = post.ratings.estimate(now)
@@ -240,19 +272,18 @@ class Routing:
         )
 
     def _due_in_s(self, name: str, needs: Needs, now: float) -> float:
-        credential = "" if self._posts[name].credential else needs.credential
-        held_until = self._holds.until((name, needs.model, credential), now)
+        post = self._posts[name]
+        held_until = self._holds.until((post.mark, needs.model, "" if post.credential else needs.credential), now)
         return max(0.0 if held_until is None else held_until - now, self._breakers.find(name, needs.model).retry_after_s(now))
 
     def _find_roster(self, pool: str, upstreams: tuple[str, ...], model: str | None) -> Roster:
         group = self._breakers.find(upstreams[0], model).group
-        key = (pool, upstreams, group)
-        roster = self._rosters.get(key)
-        if roster is None:
-            strategy = self._pools[pool].strategy if pool else Strategy.ROUND_ROBIN
-            standings = [self._standings[name][group] for name in upstreams]
-            roster = self._rosters[key] = Roster(pool, strategy, standings, self._balancing)
-        return roster
+        return self._rosters.get((pool, upstreams, group)) or self._seat(pool, upstreams, group)
+
+    def _seat(self, pool: str, upstreams: tuple[str, ...], group: str) -> Roster:
+        strategy = self._pools[pool].strategy if pool else Strategy.ROUND_ROBIN
+        roster = Roster(pool, strategy, [self._standings[name][group] for name in upstreams], self._balancing)
+        return self._rosters.setdefault((pool, upstreams, group), roster)
 
 
 def _show(roster: Roster, found: Screening, choice: Choice | None, now: float) -> tuple[Candidate, ...]:

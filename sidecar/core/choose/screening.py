@@ -42,7 +42,7 @@ def screen(roster: Roster, needs: Needs, holds: Holds, admission: Admission, now
         post = standing.post
         state = standing.breaker.state(now)
         is_aside = seat.ejected_until > now or post.is_down
-        until = until_of((post.name, model, "" if post.credential else credential), now)
+        until = until_of((post.mark, model, "" if post.credential else credential), now)
         why = find_obstacle(standing, needs, refused, now) if is_picky else None
         admits = state is _CLOSED or standing.breaker.admits(now)
         if admits and not is_aside and until is None:

@@ -33,6 +33,7 @@ class Post:
         "ghosts",
         "held_until",
         "is_down",
+        "mark",
         "name",
         "pending",
         "quality",
@@ -40,8 +41,9 @@ class Post:
         "weight",
     )
 
-    def __init__(self, name: str, upstream: Upstream) -> None:
+    def __init__(self, name: str, upstream: Upstream, mark: str = "") -> None:
         self.name = name
+        self.mark = mark or name  # what is noted beside it by name is noted by this: another place may get its name
         self.weight = upstream.weight
         self.quality = upstream.quality  # of its answers, as configured or as rated; None: not known
         self.ratings = Ratings(upstream.quality)
@@ -52,6 +54,14 @@ class Post:
         self.is_down = False  # its probe says so
         self.held_until = NEVER  # the latest end of a hold that was met with
         self.ghosts: list[float] = []  # until when calls that came to nothing count as pending, the first to go first
+
+    def adopt(self, upstream: Upstream, now: float) -> None:
+        """Be what it is configured to be from now on: the same place, with all that is known of it."""
+        self.weight = upstream.weight
+        self.ratings.adopt(upstream.quality)
+        self.quality = self.ratings.estimate(now)
+        self.context = upstream.context
+        self.credential = upstream.api_key_file or ""
 
     def load(self, now: float) -> int:
         """Return the calls pending there. One that came to nothing counts until its penalty is over: to fail fast frees nobody."""
@@ -76,6 +86,10 @@ class Lately:
         self._calls = 0
         self.at = NEVER
         self.value = 0.0
+
+    def adopt(self, rate: float) -> None:
+        """Learn at another rate from now on."""
+        self._rate = rate
 
     def note(self, value: float, now: float) -> None:
         """Take one more call in; what is more than a minute old is forgotten first."""
@@ -128,6 +142,14 @@ class Standing:
         self._took_s = Lately(balancing.learning_rate)
         self._failed = Lately(balancing.learning_rate)
         self._useless = Lately(balancing.learning_rate)
+
+    def adopt(self, balancing: Balancing) -> None:
+        """Judge by other settings from now on. Its seats are given anew."""
+        self.track.adopt(balancing.window)
+        self._penalty_s = balancing.penalty
+        for lately in (self._took_s, self._failed, self._useless):
+            lately.adopt(balancing.learning_rate)
+        self.seats = []
 
     def note_answer(self, took_s: float, now: float) -> None:
         """Count a call that was answered after `took_s` seconds."""

@@ -46,6 +46,14 @@ class Track:
         self._buckets: deque[_Bucket] = deque()
         self.forget()
 
+    def adopt(self, window: int) -> None:
+        """Remember so many calls from now on: where these are fewer, the oldest are forgotten by whole buckets."""
+        self._bucket_calls_max = max(1, window // BUCKETS)
+        buckets = self._buckets
+        while len(buckets) > 1 and sum(bucket.calls for bucket in buckets) > window:
+            buckets.popleft()
+        self.stale_at = _AT_ONCE
+
     def note(self, took_s: float, failed: bool, now: float) -> None:
         """Count a call. `took_s`: seconds until its answer began, or its penalty."""
         bucket = self._latest

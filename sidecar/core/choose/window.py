@@ -26,6 +26,23 @@ class Window:
         self._failures = [0] * BUCKETS
         self._slow = [0] * BUCKETS
 
+    def adopt(self, span_s: float, now: float) -> None:
+        """Slide over another span from now on. What was counted stays, as old as the oldest of its bucket may be."""
+        width_s = span_s / BUCKETS
+        if width_s == self._width_s:
+            return
+        before, self._width_s = self._width_s, width_s
+        kept = [(bucket * before, bucket % BUCKETS) for bucket in range(max(0, self._latest - BUCKETS + 1), self._latest + 1)]
+        calls, failures, slow = self._calls, self._failures, self._slow
+        self.clear()
+        self._latest = int(now // width_s)
+        for began, at in kept:
+            bucket = int(began // width_s)
+            if bucket > self._latest - BUCKETS:
+                self._calls[bucket % BUCKETS] += calls[at]
+                self._failures[bucket % BUCKETS] += failures[at]
+                self._slow[bucket % BUCKETS] += slow[at]
+
     def note_success(self, now: float) -> None:
         """Count a call that was neither failed nor slow."""
         bucket = int(now // self._width_s)

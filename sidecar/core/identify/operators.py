@@ -6,11 +6,13 @@ that is not its own: a page whose name was made to resolve to this machine (DNS 
 """
 
 import hmac
+from base64 import b64decode
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
 _SCHEME = "bearer"
+_BASIC = "basic"
 
 
 class Visitor(NamedTuple):
@@ -31,20 +33,33 @@ class Refusal(NamedTuple):
     message: str
 
 
-def refuse_change(visitor: Visitor, token: str | None, *, is_local: bool) -> Refusal | None:
+def refuse_change(visitor: Visitor, token: str | None, *, is_local: bool, is_known: bool = False, scheme: str = "http") -> Refusal | None:
     """Return why a visitor may not change anything; None where it may.
 
-    `token`: what `admin.token_file` holds. `is_local`: the admin port listens on loopback only.
+    `token`: what `admin.token_file` holds. `is_local`: the admin port listens on loopback only. `is_known`: it gave a password that
+    is right. `scheme`: what the admin port's own pages are called by.
     """
+    if token is not None and has_token(visitor.authorization, token):
+        return None
+    if is_known:  # a browser sends the password with what pages of others make it send, but not under another name of this host
+        return _refuse_page(visitor, scheme)
     if token is not None:
-        if _has_token(visitor.authorization, token):
-            return None
         return Refusal(401, "This needs the header Authorization: Bearer TOKEN, with the token of admin.token_file.")
     if not is_local:
-        return Refusal(403, "The admin port is not on loopback: changes need a token, which the setting admin.token_file names.")
+        return Refusal(
+            403,
+            "The admin port is not on loopback: changes need a token, which the setting admin.token_file names, or a user's password, "
+            "which that of admin.web_config_file does.",
+        )
     if len(visitor.host) != 1 or not _is_local_name(visitor.host[0]):
         return Refusal(403, "The Host header must name this machine: localhost, or an address of loopback.")
-    if any(origin.lower() != f"http://{visitor.host[0].lower()}" for origin in visitor.origin):
+    return _refuse_page(visitor, scheme)
+
+
+def _refuse_page(visitor: Visitor, scheme: str) -> Refusal | None:
+    """Return why what was sent may be the doing of another's page."""
+    own = {f"{scheme}://{host.lower()}" for host in visitor.host} if len(visitor.host) == 1 else set()
+    if any(origin.lower() not in own for origin in visitor.origin):
         return Refusal(403, "Pages of other origins may change nothing here.")
     if visitor.is_get:
         # Any page can make a browser send a GET; every browser of today tells then that it was another site's.
@@ -63,7 +78,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _has_token(authorization: Sequence[str], token: str) -> bool:
+def read_basic(authorization: Sequence[str]) -> tuple[str, bytes] | None:
+    """Return user and password of basic authentication (RFC 7617); None where there is no such thing, or more than one."""
+    if len(authorization) != 1:
+        return None
+    scheme, _, given = authorization[0].partition(" ")
+    try:
+        user, colon, password = b64decode(given.strip(), validate=True).partition(b":")
+        return (user.decode(), password) if colon and scheme.lower() == _BASIC else None
+    except ValueError:
+        return None
+
+
+def has_token(authorization: Sequence[str], token: str) -> bool:
+    """Tell whether a bearer token was sent, and is the right one."""
     if len(authorization) != 1:
         return False
     scheme, _, given = authorization[0].partition(" ")

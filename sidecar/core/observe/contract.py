@@ -47,11 +47,11 @@ class Reading(Protocol):
         """Read what `seen.running` holds: the stream is over. Never raises."""
         ...
 
-    def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
+    def outline(self, event: bytes) -> tuple[bytes, ...] | None:
         """Return what stands before and after the text of an ordinary event; None where it is not one.
 
-        An event that differs from it only in that text, within one JSON string, says nothing that
-        is not known already.
+        Three parts where another string after it only pads it. An event that differs from it only in those,
+        each within one JSON string, says nothing that is not known already.
         """
         ...
 

@@ -88,11 +88,24 @@ class BlindObserver:
 class StreamObserver:
     """Reads a stream of events.
 
-    Nearly every event of a stream is the one before it with another text. Once such an event has
-    been read, those that differ only within that one JSON string are counted without being parsed.
+    Nearly every event of a stream is the one before it with another text, and another padding. Once such an event
+    has been read, those that differ only within these JSON strings are counted without being parsed.
     """
 
-    __slots__ = ("_after", "_before", "_failed", "_lessons", "_note", "_outline", "_read", "_settle", "_split", "_splitter", "seen")
+    __slots__ = (
+        "_after",
+        "_before",
+        "_between",
+        "_failed",
+        "_lessons",
+        "_outline",
+        "_read",
+        "_settle",
+        "_split",
+        "_splitter",
+        "_timeline",
+        "seen",
+    )
 
     def __init__(self, dialect: Reading, seen: Seen, splitter: Splitter, gap_edges: tuple[float, ...], *, failed: bool) -> None:
         self.seen = seen
@@ -103,8 +116,8 @@ class StreamObserver:
         self._settle = dialect.settle
         self._outline = dialect.outline
         self._lessons = _LESSONS_MAX
-        self._before = self._after = b""  # of an ordinary piece, around its text
-        self._note = Timeline(seen, gap_edges).note
+        self._before = self._between = self._after = b""  # of an ordinary piece: around its text, and its padding
+        self._timeline = Timeline(seen, gap_edges)
 
     @property
     def skipped(self) -> str | None:
@@ -126,7 +139,7 @@ class StreamObserver:
         seen = self.seen
         if self._before and data.startswith(self._before) and data.endswith(self._after) and self._is_ordinary(data):
             seen.chunks += 1
-            self._note(1, now)
+            self._timeline.note(1, now)
             return
         chunks = seen.chunks
         was_idle = self._lessons and self._splitter.is_idle
@@ -135,7 +148,7 @@ class StreamObserver:
             self._read(event, seen, now)
         chunks = seen.chunks - chunks
         if chunks:
-            self._note(chunks, now)
+            self._timeline.note(chunks, now)
             if was_idle and seen.first_token is not None and len(events) == 1 and self._splitter.is_idle:
                 self._learn(events[0], data)
 
@@ -145,13 +158,18 @@ class StreamObserver:
         outline = self._outline(event)
         if outline is not None and event in piece:  # not so where its lines were joined
             before, _, after = piece.partition(event)
-            self._before, self._after = before + outline[0], outline[1] + after
+            self._before, self._after = before + outline[0], outline[-1] + after
+            self._between = outline[1] if len(outline) > 2 else b""
 
     def _is_ordinary(self, data: bytes) -> bool:
         text = data[len(self._before) : -len(self._after)]
         if len(data) < len(self._before) + len(self._after) or not self._splitter.is_idle:
             return False
-        return _QUOTE not in text and _LF not in text and _CR not in text and (not text or text[-1] != _BACKSLASH)
+        if self._between:
+            text, found, padding = text.partition(self._between)
+            if not found or not _is_plain(padding):
+                return False
+        return _is_plain(text)
 
     def finish(self, now: float) -> None:
         """Read what the end itself completes, and mark choices that never finished."""
@@ -160,12 +178,17 @@ class StreamObserver:
         for event in self._splitter.flush():
             self._read(event, seen, now)
         if seen.chunks > chunks:
-            self._note(seen.chunks - chunks, now)
+            self._timeline.note(seen.chunks - chunks, now)
         if seen.running is not None:
             self._settle(seen)
             seen.running = None
         if seen.choices:
             seen.finish_reasons = [reason or MISSING for _, reason in sorted(seen.choices.items())]
+
+
+def _is_plain(text: bytes) -> bool:
+    """Tell whether it can be within one JSON string of one line: with escapes, but no end of it."""
+    return _QUOTE not in text and _LF not in text and _CR not in text and (not text or text[-1] != _BACKSLASH)
 
 
 class WholeObserver:

@@ -68,7 +68,7 @@ class Overheard:
         """Read what is left for the end, as the dialect does."""
         self._dialect.settle(seen)
 
-    def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
+    def outline(self, event: bytes) -> tuple[bytes, ...] | None:
         """Return nothing: each event has to be read."""
         return None
 

@@ -58,6 +58,17 @@ class JournalView(Protocol):
         ...
 
 
+class ConfigurationView(NamedTuple):
+    """How the configuration stands."""
+
+    source: str
+    loaded_at: float  # on the monotonic clock
+    problems: Sequence[ConfigProblem] = ()  # of what is on disk and could not be loaded
+    held: Sequence[str] = ()  # settings that wait for a restart
+    is_stale: bool = False  # files have other content than was loaded
+    is_watched: bool = True  # changes are taken by themselves
+
+
 class SharedView(NamedTuple):
     """How the place that several sidecars share stands."""
 
@@ -65,27 +76,36 @@ class SharedView(NamedTuple):
     problem: str | None  # of the last command that failed
 
 
-def check_serving(*, is_ready: bool, data_url: str, in_flight: int) -> Check:
+def check_serving(*, is_ready: bool, is_draining: bool, data_url: str, in_flight: int) -> Check:
     """Check the data port."""
-    facts = {"dataUrl": data_url or None, "inFlight": in_flight}
+    facts = {"dataUrl": data_url or None, "inFlight": in_flight, "draining": is_draining}
     if is_ready:
         return Check(Status.HEALTHY, "Calls are taken.", None, facts)
-    return Check(Status.UNHEALTHY, "No calls are taken: it is starting or stopping.", "Wait, or start it again.", facts)
+    if is_draining:
+        remedy = "Call another instance; this one ends by itself, at the latest after `timeouts.shutdown`."
+        return Check(Status.UNHEALTHY, "It was told to stop: calls in progress come to their end.", remedy, facts)
+    return Check(Status.UNHEALTHY, "No calls are taken: it is starting.", "Wait.", facts)
 
 
-def check_configuration(source: str, loaded_at: float, problems: Sequence[ConfigProblem], *, is_stale: bool, present: Present) -> Check:
-    """Check what is in force. `is_stale`: the file was written since; `problems`: files that it names and that are not right any more."""
-    told = [f"{problem.path}: {problem.found}" for problem in problems]
-    facts = {"source": source, "loadedAt": show_moment(loaded_at, present), "changedSince": is_stale, "problems": told}
-    if problems:
-        remedy = (
-            f"Put it right: {'; '.join(f'{problem.path} needs {problem.allowed}' for problem in problems)}. Or it will not start again."
-        )
-        return Check(Status.DEGRADED, "Files that the configuration names are not as they have to be.", remedy, facts)
-    if is_stale:
-        remedy = "Start the sidecar again for the change to take effect; `llm-sidecar check` tells beforehand whether it will."
-        return Check(Status.DEGRADED, "The file was changed, or is gone, since it was loaded.", remedy, facts)
-    return Check(Status.HEALTHY, "In force as it was loaded.", None, facts)
+def check_configuration(view: ConfigurationView, present: Present) -> Check:
+    """Check what is in force against what is on disk."""
+    told = [f"{problem.path}: {problem.found}" for problem in view.problems]
+    facts = {
+        "source": view.source, "loadedAt": show_moment(view.loaded_at, present), "changedSince": view.is_stale, "problems": told,
+        "restart": list(view.held),
+    }  # fmt: skip
+    taken = "it is loaded as soon as it is right" if view.is_watched else "then send SIGHUP, or POST /-/reload"
+    if view.problems:
+        wanted = "; ".join(f"{problem.path} needs {problem.allowed}" for problem in view.problems)
+        reason = "What is on disk cannot be used: what was loaded before it is in force, and a restart would fail."
+        return Check(Status.DEGRADED, reason, f"Put it right ({wanted}); {taken}.", facts)
+    if view.is_stale:
+        remedy = "Wait: they are loaded when they have not changed for a while." if view.is_watched else "Send SIGHUP, or POST /-/reload."
+        return Check(Status.DEGRADED, "Files were changed since they were loaded.", remedy, facts)
+    if view.held:
+        remedy = f"Start the sidecar again for {', '.join(view.held)}; everything else is in force."
+        return Check(Status.DEGRADED, "Settings that were changed wait for a restart.", remedy, facts)
+    return Check(Status.HEALTHY, "In force as it is on disk.", None, facts)
 
 
 def check_memory(rss_bytes: int | None, limit_bytes: int | None, terms: Terms) -> Check:

@@ -23,6 +23,10 @@ class Hours:
         self._looks_up = looks_up
         self._hours: dict[int, Snapshot] = {}
 
+    def adopt(self, *, looks_up: bool) -> None:
+        """Count calls from now on as it is with answers kept, or without."""
+        self._looks_up = looks_up
+
     def observe(self, record: Record) -> None:
         """Take note of one exchange that has ended."""
         number = (record.accepted_ns + int((record.ended - record.accepted) * 1e9)) // _HOUR_NS

@@ -51,6 +51,10 @@ class Window:
         self._tallies = 0
         self.began = now()
 
+    def adopt(self, *, looks_up: bool) -> None:
+        """Count calls from now on as it is with answers kept, or without."""
+        self._looks_up = looks_up
+
     def observe(self, record: Record) -> None:
         """Take note of one exchange that has ended."""
         tallies = self._open(int(record.ended // STEP_S))

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from sidecar.exchange import Headers
 
 OWN: Final = "x-sidecar-cache"
+TTL_TIMES_MAX: Final = 10.0  # a caller may have an answer kept for so many times as long as the settings say
 SECONDS_MAX: Final = 2**31  # RFC 9111 section 1.2.2: what is larger counts as this
 
 _DIRECTIVE: Final = re.compile(r'(?:"[^"]*"|[^,])+')  # commas within quotes part nothing

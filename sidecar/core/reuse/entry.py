@@ -36,7 +36,7 @@ _BYTES: Final = 33 + 7  # on average what allocators round up is half of their s
 _TEXT: Final = 49 + 7
 _WIDE_TEXT: Final = 74 + 7  # of other letters than ASCII's, each of which may then take four
 _TUPLE: Final = 56  # with what garbage collection keeps beside it
-_ENTRY: Final = 16 + 22 * _POINTER + 4 * _NUMBER  # the struct, its floats and its status
+_ENTRY: Final = 16 + 24 * _POINTER + 5 * _NUMBER  # the struct, its floats and its status
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
@@ -64,6 +64,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unkno
     usage_source: str
     cost_usd: float | None
     cost_source: str  # "" where there is no cost
+    life_s: float  # what `ttl_s` would have been by the settings alone
+    origin: str  # core.reuse.origins.mark_place of the upstream
 
     @property
     def body_bytes(self) -> int:
@@ -75,7 +77,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unkno
         """About what it holds in memory, the overhead of its objects included. Takes time with the number of pieces."""
         texts = (
             self.kind, self.content_type, self.content_encoding, self.media_type, self.upstream, self.provider, self.model,
-            self.response_id, self.usage_source, self.cost_source, *self.finish_reasons,
+            self.response_id, self.usage_source, self.cost_source, self.origin, *self.finish_reasons,
         )  # fmt: skip
         delays = len(self.delays_ms) * _POINTER + sum(_NUMBER for delay in self.delays_ms if delay > _SMALL_NUMBER_MAX)
         size = _ENTRY + _measure(self.pieces) + _measure(self.fields) + _BYTES + len(self.reason)
@@ -86,7 +88,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unkno
 
 def compose_entry(
     *, kind: str, head: AnswerHead, media_type: str, streamed: bool, pieces: Sequence[bytes], times: Sequence[float], seen: Seen,
-    usage: Usage | None, usage_source: str, cost: Cost | None, place: Place, wall_s: float, ttl_s: float, stale_s: float,
+    usage: Usage | None, usage_source: str, cost: Cost | None, place: Place, wall_s: float, ttl_s: float, life_s: float,
+    stale_s: float, origin: str,
 ) -> Entry:  # fmt: skip
     """Return what is kept of an answer that has come to its end.
 
@@ -104,7 +107,7 @@ def compose_entry(
         kind, head.status, head.reason, _choose_fields(head.fields), head.content_type, head.content_encoding, streamed, media_type,
         body, delays_ms, wall_s, ttl_s, stale_s, place.name, place.provider, _encodable(seen.model), _encodable(seen.response_id),
         tuple(_encodable(reason) or "" for reason in seen.finish_reasons),
-        usage, str(usage_source), None if cost is None else cost.usd, "" if cost is None else cost.source,
+        usage, str(usage_source), None if cost is None else cost.usd, "" if cost is None else cost.source, life_s, origin,
     )  # fmt: skip
 
 

@@ -10,34 +10,23 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-import msgspec
-
 from sidecar.catalogue import CACHE_LEVELS
 from sidecar.config import Cache
 from sidecar.core.reuse.entry import Entry
-from sidecar.core.reuse.packing import Damaged, pack, unpack
+from sidecar.core.reuse.packing import Damaged, unpack
+from sidecar.core.reuse.slots import NEVER, PACKED_BYTES_MAX, Slot
 
 HOT, WARM, _ = CACHE_LEVELS
 REFRESH_CLAIM_S: Final = 60.0  # whoever fetches an answer anew has so long before another one may
 REFRESH_PAUSE_S: Final = 5.0  # from one attempt that failed to the next: an upstream that fails is not to be asked with every hit
 
-# Compressing holds up every other call: 256 KiB take some 5 ms. What is larger stays as it is, and so does what hardly gets smaller.
-_PACKED_BYTES_MAX: Final = 256 * 1024
-_WORTHWHILE: Final = 0.75
 _SWEPT_MAX: Final = 2_000  # entries looked at in one go
-_SLOT_BYTES: Final = 560  # what keeping anything takes: the slot, its numbers, its key, its places in two tables
-_BYTES_HEAD: Final = 40
-# When many small ones have come and gone, what the allocator holds between them is half as much again (measured: glibc's malloc,
-# tests/bench/kept_memory.py).
-_SMALL_BYTES: Final = 4096
 
 # Why an entry was evicted: among catalogue.EVICTION_REASONS.
 FULL: Final = "full"
 IDLE: Final = "idle"
 EXPIRED: Final = "expired"
 MEMORY: Final = "memory"
-
-_NEVER: Final = float("inf")
 
 
 class Found(NamedTuple):
@@ -50,31 +39,7 @@ class Found(NamedTuple):
     refreshes: bool  # this caller, and no other for a while, is to fetch it anew
 
 
-class _Slot(msgspec.Struct, gc=False):
-    """One entry in its level. Times are monotonic seconds."""
-
-    entry: Entry | None  # None: only `packed` is there
-    packed: bytes | None  # None: not tried; empty: it does not pay
-    entry_bytes: int
-    born: float
-    expires_at: float
-    gone_at: float  # from then on it may not even stand in for an error
-    used_at: float
-    refresh_at: float  # not before; while somebody is at it, until when that one has time
-    hits: int = 0
-    is_claimed: bool = False
-
-    @property
-    def size_bytes(self) -> int:
-        """What it takes in memory."""
-        size = _SLOT_BYTES if self.entry is None else _SLOT_BYTES + self.entry_bytes
-        if not self.packed:
-            return size
-        packed_bytes = len(self.packed)
-        return size + _BYTES_HEAD + packed_bytes + (packed_bytes // 2 if packed_bytes < _SMALL_BYTES else 0)
-
-
-_Level = OrderedDict[str, _Slot]  # that which was asked for longest ago comes first
+_Level = OrderedDict[str, Slot]  # that which was asked for longest ago comes first
 
 
 class Levels:
@@ -89,7 +54,7 @@ class Levels:
     ) -> None:
         self._settings = settings
         self._keeps_stale = keeps_stale
-        self._refreshes = refreshes
+        self._share = settings.refresh_share if refreshes else None  # of its life: the last part, in which it is fetched anew
         self._note_evicted = note_evicted
         self._hot: _Level = OrderedDict()
         self._warm: _Level = OrderedDict()
@@ -106,17 +71,22 @@ class Levels:
         """What each level takes in memory."""
         return {HOT: self._hot_bytes, WARM: self._warm_bytes}
 
-    def get(self, key: str, now: float, *, max_age_s: float | None = None, max_stale_s: float | None = None) -> Found | None:
+    def get(
+        self, key: str, now: float, *, max_age_s: float | None = None, max_stale_s: float | None = None, life_s: float | None = None
+    ) -> Found | None:  # fmt: skip
         """Return what is kept under `key`, if it has not expired.
 
         `max_age_s`: it may be no older. `max_stale_s`: it may have expired so long ago and no longer; below zero: it must not
-        expire within so long (Cache-Control's min-fresh).
+        expire within so long (Cache-Control's min-fresh). `life_s`: how long it would live by the settings of now, of which what is
+        kept knows nothing; None: as it was.
         """
         slot = self._hot.get(key)
         if slot is None:
             slot = self._warm.get(key)
             if slot is None:
                 return None
+        if life_s is not None and life_s != slot.life_s:
+            slot.revise(life_s, self._share)
         late_s = now - slot.expires_at
         age_s = now - slot.born
         if (
@@ -150,13 +120,13 @@ class Levels:
         """
         born = now - age_s
         expires_at = born + entry.ttl_s
-        gone_at = expires_at + entry.stale_s if self._keeps_stale else expires_at
+        gone_at = expires_at + min(entry.stale_s, self._settings.stale) if self._keeps_stale else expires_at
         old = self._hot.get(key) or self._warm.get(key)
         if now >= gone_at or (old is not None and old.born > born and now < old.expires_at):
             return
         self.discard(key)
-        refresh_at = expires_at - entry.ttl_s * self._settings.refresh_share if self._refreshes else _NEVER
-        slot = _Slot(entry, None, entry.size_bytes, born, expires_at, gone_at, now, refresh_at)
+        slot = Slot(entry, None, entry.size_bytes, born, entry.ttl_s, entry.life_s, expires_at, gone_at, now, NEVER)
+        slot.plan(self._share)
         if slot.size_bytes > self._settings.warm.bytes:
             return
         self._hot[key] = slot
@@ -193,18 +163,27 @@ class Levels:
             slot = self._hot.get(key)
             if slot is None:
                 slot = self._warm.get(key)
-                if slot is not None and (now >= slot.gone_at or now >= slot.used_at + self._settings.warm.age):
+                if slot is None:
+                    continue
+                if now >= slot.gone_at or now >= slot.used_at + self._settings.warm.age:
                     self._evict(WARM, key, EXPIRED if now >= slot.gone_at else IDLE)
                     swept += 1
+                elif slot.is_packable:  # there was no time when it became warm
+                    self._warm_bytes -= slot.size_bytes
+                    slot.pack()
+                    slot.let_go()
+                    self._warm_bytes += slot.size_bytes
+                    swept += 1
+                    packed_bytes += slot.entry_bytes
             elif now >= slot.gone_at:
                 self._evict(HOT, key, EXPIRED)
                 swept += 1
             elif now >= slot.used_at + self._settings.hot.age:
                 self._demote(key)
                 swept += 1
-                packed_bytes += slot.entry_bytes if slot.entry_bytes <= _PACKED_BYTES_MAX else 0
-                if packed_bytes >= _PACKED_BYTES_MAX:
-                    break
+                packed_bytes += slot.entry_bytes if slot.entry_bytes <= PACKED_BYTES_MAX else 0
+            if packed_bytes >= PACKED_BYTES_MAX:
+                break
         self._make_room()
         return swept
 
@@ -217,7 +196,22 @@ class Levels:
             self._note_evicted(WARM, MEMORY, dropped)
         return dropped
 
-    def _miss(self, key: str, slot: _Slot, now: float) -> None:
+    def adopt(self, settings: Cache, *, keeps_stale: bool, refreshes: bool) -> None:
+        """Keep by other settings from now on. What there is too much of is forgotten at once; nothing is compressed meanwhile.
+
+        For how long an answer is kept is settled when it is asked for (`get`).
+        """
+        share = settings.refresh_share if refreshes else None
+        stale_s = settings.stale if keeps_stale else 0.0
+        is_restaled = (keeps_stale, settings.stale) != (self._keeps_stale, self._settings.stale)
+        if is_restaled or share != self._share:
+            for level in (self._hot, self._warm):
+                for slot in level.values():
+                    slot.date(stale_s if is_restaled else slot.gone_at - slot.expires_at, share)
+        self._settings, self._keeps_stale, self._share = settings, keeps_stale, share
+        self._make_room(packs=False)
+
+    def _miss(self, key: str, slot: Slot, now: float) -> None:
         """It is there and not what is wanted: it was asked for all the same, and may be wanted when all else fails."""
         level = self._hot if key in self._hot else self._warm
         if now >= slot.gone_at:
@@ -226,7 +220,7 @@ class Levels:
             slot.used_at = now
             level.move_to_end(key)
 
-    def _use(self, key: str, slot: _Slot, now: float, age_s: float, is_stale: bool, refreshes: bool) -> Found | None:
+    def _use(self, key: str, slot: Slot, now: float, age_s: float, is_stale: bool, refreshes: bool) -> Found | None:
         slot.used_at = now
         entry = slot.entry
         if key in self._hot and entry is not None:
@@ -246,23 +240,21 @@ class Levels:
         self._make_room()
         return Found(entry, WARM, age_s, is_stale, refreshes)
 
-    def _demote(self, key: str) -> None:
+    def _demote(self, key: str, *, packs: bool = True) -> None:
         slot = self._hot.pop(key)
         self._hot_bytes -= slot.size_bytes
-        if slot.packed is None and slot.entry is not None and slot.entry_bytes <= _PACKED_BYTES_MAX:
-            packed = pack(slot.entry, level=0 if slot.entry.content_encoding else 1)
-            slot.packed = packed if len(packed) <= slot.entry_bytes * _WORTHWHILE else b""
-        if slot.packed:
-            slot.entry = None
+        if packs:
+            slot.pack()
+        slot.let_go()
         self._warm[key] = slot
         self._warm_bytes += slot.size_bytes
 
-    def _make_room(self) -> None:
-        """Bring both levels back within what they may hold."""
+    def _make_room(self, *, packs: bool = True) -> None:
+        """Bring both levels back within what they may hold. `packs`: what becomes warm is compressed, which takes time."""
         settings = self._settings
         while True:
             if len(self._hot) > settings.hot.entries:
-                self._demote(next(iter(self._hot)))
+                self._demote(next(iter(self._hot)), packs=packs)
             elif len(self._warm) > settings.warm.entries:
                 self._evict(WARM, next(iter(self._warm)), FULL)
             elif self._hot_bytes + self._warm_bytes <= settings.warm.bytes:
@@ -270,7 +262,7 @@ class Levels:
             elif self._warm:
                 self._evict(WARM, next(iter(self._warm)), FULL)
             else:
-                self._demote(next(iter(self._hot)))
+                self._demote(next(iter(self._hot)), packs=packs)
 
     def _evict(self, level: str, key: str, reason: str) -> None:
         self.discard(key)

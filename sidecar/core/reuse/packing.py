@@ -20,7 +20,7 @@ import msgspec
 from sidecar.core.attempt.heads import HOP_BY_HOP
 from sidecar.core.reuse.entry import Entry
 
-VERSION: Final = 1  # of the form: a new one for every change of Entry's members, their order or their meaning
+VERSION: Final = 2  # of the form: a new one for every change of Entry's members, their order or their meaning
 DECODED_BYTES_MAX: Final = 64 * 1024 * 1024
 
 _MARK: Final = b"LSCE"
@@ -96,7 +96,9 @@ def _is_sound(entry: Entry) -> bool:
     """Whether the parts fit together, and nothing in it could be taken for something else on a connection."""
     if not (100 <= entry.status <= 999 and isfinite(entry.stored_at) and 0.0 <= entry.ttl_s < float("inf")):
         return False
-    if not 0.0 <= entry.stale_s < float("inf") or (entry.cost_usd is not None and not isfinite(entry.cost_usd)):
+    if not (0.0 <= entry.stale_s < float("inf") and 0.0 <= entry.life_s < float("inf")):
+        return False
+    if entry.cost_usd is not None and not isfinite(entry.cost_usd):
         return False
     if len(entry.pieces) != len(entry.delays_ms) or not all(entry.pieces) or min(entry.delays_ms, default=0) < 0:
         return False

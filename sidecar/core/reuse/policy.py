@@ -15,16 +15,16 @@ from sidecar.core.observe.dialects import OPAQUE
 from sidecar.core.observe.inflate import decode_body
 from sidecar.core.reuse.cachekey import Reader, make_key, read_scope, spell_offers
 from sidecar.core.reuse.canonical import BYTES_MAX, canonicalise
-from sidecar.core.reuse.directives import Directives, read_directives
-from sidecar.core.reuse.requests import Nature, read_nature
+from sidecar.core.reuse.directives import TTL_TIMES_MAX, Directives, read_directives
+from sidecar.core.reuse.origins import NONE, Atlas, Origins
+from sidecar.core.reuse.requests import Nature, may_be_deterministic, read_nature
 from sidecar.core.reuse.toolcalls import Body, read_tool_call
 from sidecar.exchange import Asked, Headers
-
-TTL_TIMES_MAX: Final = 10.0  # a caller may have an answer kept for so many times as long as the settings say
 
 _MODEL_LISTS: Final = ("/models", "/api/tags")
 _FETCH: Final = "openai_responses_fetch"
 _MCP: Final = "mcp"
+_NOT_DETERMINISTIC: Final = "not_deterministic"
 _NO_BODY: Final = Body("bytes", b"")
 
 
@@ -54,6 +54,8 @@ class Terms(NamedTuple):
     kind: str  # one of catalogue.CACHE_KINDS; "" on bypass
     bypass: str | None  # one of catalogue.BYPASS_REASONS
     ttl_s: float  # for how long the answer is kept
+    life_s: float  # for how long it would be by the settings alone
+    origins: Origins  # who may have given it
     reads: bool
     stores: bool
     only_cached: bool  # nobody is to be asked: true of a call that bypasses, too
@@ -85,14 +87,15 @@ class Policy:
         }  # fmt: skip
         self._tool_routes = {route.prefix: route for route in settings.routes if route.kind is RouteKind.TOOL}
         self._reader = Reader(settings.cache.ignore_headers)
+        self._atlas = Atlas(settings.upstreams)
 
     def judge(self, request: Request) -> Terms:
         """Return how a call may use what is kept. Never raises."""
         said = read_directives(request.headers, request.own)
         found = "directive" if said.no_store else self._look(request)
         if isinstance(found, str):
-            return Terms("", "", found, 0.0, False, False, said.only_if_cached, None, None, False)
-        return self._agree(self._make_key(request, found.body), found, said)
+            return Terms("", "", found, 0.0, 0.0, NONE, False, False, said.only_if_cached, None, None, False)
+        return self._agree(self._make_key(request, found.body), found, said, self._atlas.find(request.match.upstreams))
 
     def _look(self, request: Request) -> _Case | str:
         if not request.whole:
@@ -110,6 +113,8 @@ class Policy:
                 body = decode_body(body, request.coding, BYTES_MAX)
             except ValueError:
                 return "body"
+        if not self._keeps_all and request.asked.readable and not may_be_deterministic(dialect.name, body):
+            return _NOT_DETERMINISTIC
         canonical = canonicalise(body)
         if canonical is None or not isinstance(canonical.tree, dict):
             return "body"
@@ -142,7 +147,7 @@ class Policy:
         if nature.is_stateful:
             return "stateful"
         if not (nature.is_deterministic or self._keeps_all):
-            return "not_deterministic"
+            return _NOT_DETERMINISTIC
         if (nature.offers_tools or nature.ends_with_tool) and not self._cache.tools:
             return "tools"
         if nature.is_conversation and not nature.ends_with_tool and not self._cache.conversations:
@@ -158,7 +163,7 @@ class Policy:
             offers=offers, wishes=request.wishes, form=body.form, body=body.text,
         )  # fmt: skip
 
-    def _agree(self, key: str, case: _Case, said: Directives) -> Terms:
+    def _agree(self, key: str, case: _Case, said: Directives, origins: Origins) -> Terms:
         """Return the terms that settings and caller agree on: of two limits the stricter."""
         ttl_s = case.ttl_s if said.ttl_s is None else min(said.ttl_s, case.ttl_s * TTL_TIMES_MAX)
         max_age_s = said.max_age_s
@@ -168,8 +173,8 @@ class Policy:
         is_fresh_wanted = said.no_cache or max_age_s == 0
         is_kept = self._keeps and case.ttl_s > 0
         return Terms(
-            key, case.kind, None, ttl_s, is_kept and not is_fresh_wanted, is_kept and ttl_s > 0, said.only_if_cached, max_age_s,
-            None if said.max_stale_s is None else min(said.max_stale_s, self._cache.stale),
+            key, case.kind, None, ttl_s, case.ttl_s, origins, is_kept and not is_fresh_wanted, is_kept and ttl_s > 0, said.only_if_cached,
+            max_age_s, None if said.max_stale_s is None else min(said.max_stale_s, self._cache.stale),
             self._shares and not is_fresh_wanted and not said.only_if_cached,
         )  # fmt: skip
 

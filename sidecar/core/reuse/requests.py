@@ -4,12 +4,13 @@ Read from the body's one form (`canonical`), whose numbers with a point are as t
 it should be counts as what is kept least.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from sidecar.core.reuse.canonical import is_zero
+from sidecar.core.reuse.canonical import BYTES_MAX, is_zero
 
 
 class Nature(NamedTuple):
@@ -23,6 +24,11 @@ class Nature(NamedTuple):
 
 
 _EMBEDDINGS: Final = Nature(True)
+_SEED: Final = b'seed"'
+_TEMPERATURE: Final = b'temperature"'
+_IS_ZERO: Final = re.compile(rb'temperature"\s*:\s*-?0(?:\.0+)?(?:[eE][+-]?\d+)?\s*[,}]')
+_ESCAPE: Final = b"\\u00"
+_LETTERS: Final = (b"\\u006", b"\\u007")  # those of both names, which nobody writes so, but might
 _ANSWERED: Final = frozenset({"assistant", "model", "tool", "function"})
 _TOOLS: Final = frozenset({"tool", "function"})
 _ONLINE: Final = ":online"  # OpenRouter: the model searches the web
@@ -32,6 +38,21 @@ def read_nature(dialect_name: str, tree: Mapping[str, Any]) -> Nature | None:
     """Return what a request of a form asks for; None where that is not known of the form. Never raises."""
     read = _READERS.get(dialect_name)
     return None if read is None else read(tree)
+
+
+def may_be_deterministic(dialect_name: str, body: bytes) -> bool:
+    """Whether `read_nature` may find the request in this body deterministic: most are not, and most of those need not be read for it.
+
+    True of what is no JSON object, or too large to be read.
+    """
+    if _READERS.get(dialect_name) in (None, _read_embeddings) or body[:1] != b"{" or len(body) > BYTES_MAX:
+        return True
+    if _SEED in body or (_ESCAPE in body and any(letter in body for letter in _LETTERS)):
+        return True
+    at = body.find(_TEMPERATURE)
+    while at >= 0 and not _IS_ZERO.match(body, at):
+        at = body.find(_TEMPERATURE, at + 1)
+    return at >= 0
 
 
 def _read_chat(tree: Mapping[str, Any]) -> Nature:

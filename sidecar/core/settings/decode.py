@@ -26,6 +26,7 @@ _SCALAR_FORMS: Final[Mapping[Any, Form]] = {
     str: TEXT,
     Unit.DURATION: Form("a duration above zero and up to 365d, such as 250ms, 3s, 5m, 2h or 1d", lambda seconds: seconds is not None),
     Unit.LIFETIME: Form("a duration up to 365d, such as 250ms, 3s, 5m, 2h or 1d, or 0 for never", lambda seconds: seconds is not None),
+    Unit.LINES: Form("text", bool),
     Unit.SIZE: Form("a size from 1B to 1024GiB, such as 64KiB or 50MiB", lambda size_bytes: size_bytes is not None),
 }
 _NO_FORM: Final = Form("", lambda _: True)
@@ -140,7 +141,8 @@ class _Decoder:
         general = _SCALAR_FORMS[scalar]
         read = convert(scalar, value)
         if read is None or not general.accepts(read) or not (form or _NO_FORM).accepts(read):
-            return self._fault(path, show(value), (form or general).allowed)
+            shown = show(value) if form is None or not form.is_secret else "something that may be a secret, and is not shown"
+            return self._fault(path, shown, (form or general).allowed)
         return read
 
 
@@ -153,6 +155,8 @@ def convert(scalar: Any, value: Any) -> Any:
         return parse_lifetime(value) if is_number or isinstance(value, str) else None
     if scalar is Unit.SIZE:
         return parse_size(value) if is_number or isinstance(value, str) else None
+    if scalar is Unit.LINES:
+        return value if isinstance(value, str) else None
     if scalar is float:
         return to_float(value) if is_number else None
     if scalar is int:

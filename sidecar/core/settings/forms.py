@@ -14,6 +14,7 @@ from sidecar.config import (
     Cache,
     Content,
     Hedging,
+    HttpServer,
     Journal,
     Log,
     ModelGroup,
@@ -24,18 +25,23 @@ from sidecar.config import (
     Rate,
     RateLimits,
     Redis,
+    Reload,
     Retries,
     Route,
     Settings,
     Tenants,
+    TlsServer,
     Tracing,
     Upstream,
     Warming,
+    WebConfig,
 )
 from sidecar.core.identify.tenants import is_tenant
 from sidecar.core.settings.shapes import (
+    BCRYPT_COSTS,
     MODEL_CHARS_MAX,
     is_base_url,
+    is_bcrypt,
     is_digest,
     is_ignorable_field,
     is_model,
@@ -116,6 +122,7 @@ FORMS: Final[Mapping[tuple[type, str], Form]] = {
     (Admin, "listen"): _LISTEN,
     (Upstream, "url"): _URL,
     (Admin, "token_file"): _FILE,
+    (Admin, "web_config_file"): _PLACE,
     (Upstream, "provider"): NAME,
     (Upstream, "api_key_file"): Form("the path of a file that holds the key", is_text),
     (Upstream, "weight"): Form(f"a number above 0, at most {_LARGEST}", lambda number: 0 < number <= _LARGEST),
@@ -182,7 +189,10 @@ FORMS: Final[Mapping[tuple[type, str], Form]] = {
     (Journal, "directory"): Form("the path of a directory for this sidecar alone", is_text),
     (Journal, "keep"): Form("a duration from 1d to 365d, such as 30d", lambda seconds: seconds >= _DAY_S),
     (Journal, "interval"): Form("a duration from 100ms to 1h, such as 1m", lambda seconds: 0.1 <= seconds <= _HOUR_S),
+    (Reload, "interval"): Form("a duration from 100ms to 1h, such as 5s", lambda seconds: 0.1 <= seconds <= _HOUR_S),
+    (Reload, "debounce"): Form("a duration of at most 1h, such as 1s", lambda seconds: seconds <= _HOUR_S),
     (Prices, "file"): Form("the path of a price table", is_text),
+    (TlsServer, "client_allowed_sans"): _several("name of a client's certificate"),
 }
 # What lists and maps hold: their parts, and the keys of a map where those are no names of ours.
 PARTS: Final[Mapping[tuple[type, str], Form]] = {
@@ -194,11 +204,21 @@ PARTS: Final[Mapping[tuple[type, str], Form]] = {
     ),
     (Tenants, "keys"): _TENANT,
     (Tenants, "names"): _TENANT,
+    (HttpServer, "headers"): Form("visible ASCII on one line", lambda text: text.isascii() and text.isprintable()),
+    (WebConfig, "basic_auth_users"): Form(
+        f"a bcrypt hash of cost {BCRYPT_COSTS[0]} to {BCRYPT_COSTS[-1]}, as `htpasswd -nBC 10 NAME` prints after the colon",
+        is_bcrypt,
+        is_secret=True,
+    ),
 }
 KEYS: Final[Mapping[tuple[type, str], Form]] = {
     (Upstream, "models"): _ASKED,
     (Route, "tools"): Form(f"a tool's name, at most {MODEL_CHARS_MAX} visible characters", is_model),
     (Tenants, "keys"): _DIGEST,
+    (HttpServer, "headers"): _one_of(
+        "Content-Security-Policy", "X-Frame-Options", "X-Content-Type-Options", "X-XSS-Protection", "Strict-Transport-Security"
+    ),
+    (WebConfig, "basic_auth_users"): Form("a user's name on one line, without a colon", lambda text: is_text(text) and ":" not in text),
     (RateLimits, "tenants"): _TENANT,
     (Budgets, "tenants"): _TENANT,
 }

@@ -19,6 +19,10 @@ _REDIS_URL: Final = re.compile(r"rediss?://([^/]+)(?:/[0-9]{0,4})?")
 _REDIS_PORT: Final = ":6379"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _DIGEST_OF_NOTHING: Final = sha256().hexdigest()
+# A salt of 16 bytes and a hash of 23 in bcrypt's own base64; of a salt's last character four bits mean nothing.
+_BCRYPT: Final = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
+# Each step doubles the time: at 10 a password takes 60 ms, at 18 a quarter of a minute.
+BCRYPT_COSTS: Final = range(4, 19)
 _FIELD: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]{1,100}")  # RFC 9110 section 5.6.2, in lower case
 # What answers depend on whatever an operator says: whose they are, and what can be read of them.
 _TELLING_FIELDS: Final = frozenset({
@@ -88,6 +92,12 @@ def is_redis_url(text: str) -> bool:
 def is_digest(text: str) -> bool:
     """Whether text is a SHA-256 in hex, as `sha256sum` prints it, and of something."""
     return _DIGEST.fullmatch(text) is not None and text != _DIGEST_OF_NOTHING
+
+
+def is_bcrypt(text: str) -> bool:
+    """Whether text is a password's bcrypt hash that can be compared with in reasonable time."""
+    matched = _BCRYPT.fullmatch(text)
+    return matched is not None and int(matched[1]) in BCRYPT_COSTS
 
 
 def is_ignorable_field(text: str) -> bool:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from aiohttp import web
 
 from sidecar.config import Force, Settings
 from sidecar.core.admit.spending_sums import ALL, Balance
@@ -16,6 +15,7 @@ from sidecar.core.choose.views import ProbeView, UpstreamView
 from sidecar.core.reckon.exchanges import show_choice, show_exchange
 from sidecar.core.reckon.moments import Present
 from sidecar.core.reckon.upstreams import show_upstream
+from sidecar.edge.inbound import web
 from sidecar.edge.inbound.admin import Change, Respond
 from sidecar.edge.telemetry.recent import Recent
 from sidecar.ports import Clock
@@ -27,11 +27,11 @@ _SHOWN_TOGETHER: Final = 5
 def make_history(recent: Recent) -> Mapping[str, Respond]:
     """Return the answer of each path that tells of calls that have ended."""
 
-    async def exchanges(request: web.BaseRequest) -> web.Response:
+    async def exchanges(request: web.Request) -> web.Response:
         calls, failed = recent.calls, recent.failed
         return answer({"calls": await _show(map(show_exchange, calls)), "failed": await _show(map(show_exchange, failed))})
 
-    async def decisions(request: web.BaseRequest) -> web.Response:
+    async def decisions(request: web.Request) -> web.Response:
         taken = recent.decisions
         return answer({"decisions": await _show(show_choice(*one) for one in taken)})
 
@@ -45,7 +45,7 @@ def make_comparison(
     """Return the answer of the path that compares upstreams. `describe`: them all, at a moment; `describe_probes`: by name."""
     pools = {name: pool.upstreams for name, pool in settings.pools.items()}
 
-    async def upstreams(request: web.BaseRequest) -> web.Response:
+    async def upstreams(request: web.Request) -> web.Response:
         present = Present(clock.now(), clock.wall_ns())
         probes = describe_probes()
         shown = (show_upstream(view, places[view.name], pools, probes.get(view.name), present) for view in describe(present.now))
@@ -81,7 +81,7 @@ def make_budgets(
         tree = {"budgets": [_show_balance(each) for each in balances], "stopped": [account or None for account in sorted(stopped)]}
         return answer(tree)
 
-    async def respond(request: web.BaseRequest) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         return tell()
 
     def change(body: bytes) -> web.Response:

@@ -95,6 +95,17 @@ class HttpClient:
         """Whether the caller has closed its connection (ports.Client)."""
         return self._line.lost or self._line.transport.is_closing()
 
+    @property
+    def remote(self) -> str:
+        """The address that the caller calls from."""
+        peer = self._line.transport.get_extra_info("peername")
+        return peer[0] if isinstance(peer, tuple) else ""
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the connection is one of TLS."""
+        return self._line.transport.get_extra_info("sslcontext") is not None
+
     def take_body(self, bytes_max: int) -> bytes | None:
         """Return the body if all of it is here already (ports.Client)."""
         return self._take() if self.whole and self._held_bytes <= bytes_max else None

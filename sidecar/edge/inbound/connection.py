@@ -18,22 +18,18 @@ from typing import Final
 
 import httptools
 
-from sidecar.core.attempt.heads import read_request
 from sidecar.edge.inbound.client import HttpClient
+from sidecar.edge.inbound.heads import LINE_BYTES_MAX, begin_call, say_last
 from sidecar.edge.inbound.host import Host
 from sidecar.edge.tasks import spawn
 from sidecar.exchange import Call, Header
 from sidecar.ports import Handover, Receiver
 
-# Long enough for any header that carries a token, short enough to be of no use as an attack.
-_LINE_BYTES_MAX: Final = 16 * 1024
-_FIELDS_MAX: Final = 128
 _HEAD_BYTES_MAX: Final = 64 * 1024
 # Behind a request to upgrade, before it is decided on.
 _BEYOND_BYTES_MAX: Final = 64 * 1024
 # What comes ahead of its turn waits in the socket's buffers, not in ours.
 _AHEAD_MAX: Final = 16
-_VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
 # How long the rest of a body that nobody wants is read and thrown away: closing at once would reset
 # the connection under the answer.
 _REST_S: Final = 1.0
@@ -43,9 +39,9 @@ class ClientConnection(asyncio.Protocol):
     """Reads calls from a caller's connection and has them carried."""
 
     __slots__ = (
-        "_beyond", "_body_came", "_client", "_closing", "_fields", "_go_on", "_handed", "_head_bytes", "_host", "_leaving",
-        "_malformed", "_parser", "_pause", "_paused_reading", "_paused_writing", "_target", "_task", "_waiter", "_waiting", "begun_at",
-        "busy", "endless", "idle_since", "lost", "transport",
+        "_beyond", "_body_came", "_carried", "_client", "_closing", "_fields", "_go_on", "_handed", "_head_bytes", "_host", "_last",
+        "_malformed", "_parser", "_pause", "_paused_reading", "_paused_writing", "_target", "_waiter", "_waiting", "begun_at",
+        "busy", "endless", "idle_since", "lost", "task", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -60,12 +56,13 @@ class ClientConnection(asyncio.Protocol):
         self._body_came = False
         self._handed: Receiver | None = None  # the session that it belongs to: it carries no more calls
         self._client: HttpClient | None = None  # whose body is being read from the socket
+        self._carried: HttpClient | None = None
         self._waiting: deque[HttpClient] = deque()
         self._waiter: asyncio.Future[None] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None  # in which calls are carried
         self._malformed = False
         self._closing = False
-        self._leaving = False  # the sidecar stops
+        self._last: Call | None = None  # whose answer says that no more requests are taken here
         self._pause: Callable[[], None] | None = None
         self._go_on: Callable[[], None] | None = None
         self._paused_writing = False
@@ -125,8 +122,8 @@ class ClientConnection(asyncio.Protocol):
         """The caller is gone (asyncio): whatever is done for it ends."""
         self.lost = True
         self._host.closed(self)
-        if self._task is not None and self._handed is None:  # a session finds out by itself
-            self._task.cancel()
+        if self.task is not None and self._handed is None:  # a session finds out by itself
+            self.task.cancel()
 
     def pause_writing(self) -> None:
         """The caller reads too slowly (asyncio)."""
@@ -149,33 +146,24 @@ class ClientConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note a field of the head; trailers are dropped (RFC 9112 section 7.1.2)."""
         if self._client is None:
-            if len(value) > _LINE_BYTES_MAX or len(name) > _LINE_BYTES_MAX:
+            if len(value) > LINE_BYTES_MAX or len(name) > LINE_BYTES_MAX:
                 raise ValueError("too long a field")
             self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """A head is whole: a call begins."""
-        host, fields, target = self._host, tuple(self._fields), self._target
+        host, parser, fields, target = self._host, self._parser, tuple(self._fields), self._target
         self._fields, self._target = [], b""
-        version = _VERSIONS.get(self._parser.get_http_version())
-        if version is None or len(target) > _LINE_BYTES_MAX or len(fields) > _FIELDS_MAX:
-            raise ValueError("not our version, too long a target or too many fields")
-        wanted = read_request(fields)
-        if wanted.chunked and version == (1, 0):
-            raise ValueError("chunks in HTTP/1.0")
-        method = self._parser.get_method().decode("ascii")
-        call = Call(
-            host.draw_id(), method, target.decode("utf-8", "surrogateescape"), fields, version,
-            wanted.chunked or bool(wanted.content_length), self._parser.should_keep_alive() and not wanted.upgrade, wanted,
-            host.now(), host.wall_ns(),
-        )  # fmt: skip
+        call = begin_call(parser.get_method(), parser.get_http_version(), parser.should_keep_alive(), target, fields, host)
         self._client = client = HttpClient(call, self, host.idle_s)
         self._head_bytes, self.begun_at, self.busy = 0, 0.0, True
         self._waiting.append(client)
+        if host.is_draining:
+            host.called_at, self._last = call.accepted, say_last(call, self._last)
         if len(self._waiting) > _AHEAD_MAX:
             self.hold_reading()
-        if self._task is None:
-            self._task = spawn(self._serve(), name="calls of one connection")
+        if self.task is None:
+            self.task = spawn(self._serve(), name="calls of one connection")
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -215,7 +203,7 @@ class ClientConnection(asyncio.Protocol):
     def outlast(self) -> None:
         """The call in progress has no end of its own: nothing waits for it when the sidecar stops."""
         self.endless = True
-        if self._leaving:
+        if self._host.is_dismissing:
             self.cancel()
 
     def hand_over(self, receiver: Receiver) -> Handover:
@@ -224,31 +212,41 @@ class ClientConnection(asyncio.Protocol):
         rest, self._beyond = bytes(self._beyond or b""), None
         self.transport.set_protocol(receiver)
         self.resume_reading()
-        if self._leaving:
+        if self._host.is_dismissing:
             asyncio.get_running_loop().call_soon(receiver.drain)
         return Handover(self.transport, rest, self._paused_writing, self)
 
     # -- what the server does --------------------------------------------------------------
 
-    def close_idle(self) -> None:
-        """Close at once if no call is in progress that has an end, else after it; a session as soon as it can be."""
-        self._closing = self._leaving = True
+    def drain(self) -> None:
+        """Have the answer that is still to begin say that no more requests are taken; the connection is closed behind it."""
+        client = self._waiting[-1] if self._waiting else self._carried
+        if client is not None:
+            self._last = say_last(client.call, self._last)
+
+    def dismiss(self) -> None:
+        """End what has no end: a call at once, a session as soon as nothing is lost by it."""
         if self._handed is not None:
             self._handed.drain()
         elif self.endless:
             self.cancel()
-        elif not self.busy:
-            self.transport.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in progress; what has no end is not waited for until it has been dismissed."""
+        if self._handed is not None or self.endless:
+            return not self._host.is_dismissing or not self.busy
+        return not (self.busy or self.begun_at or self.transport.get_write_buffer_size())
+
+    @property
+    def heard_at(self) -> float:
+        """When a session's sides were last heard of, on the monotonic clock; 0: it is none."""
+        return 0.0 if self._handed is None else self._handed.heard_at
 
     def cancel(self) -> None:
         """End the call in progress: it tells its own caller."""
-        if self._task is not None:
-            self._task.cancel()
-
-    @property
-    def task(self) -> "asyncio.Task[None] | None":
-        """The task in which calls are carried."""
-        return self._task
+        if self.task is not None:
+            self.task.cancel()
 
     # --------------------------------------------------------------------------------------
 
@@ -260,12 +258,12 @@ class ClientConnection(asyncio.Protocol):
                     client = self._waiting.popleft()
                     if self._paused_reading:
                         self.resume_reading()
-                    self.busy = True
+                    self.busy, self._carried = True, client
                     await self._host.carry(client)
-                    if client.resets or self._paused_writing or self._leaving:  # else answers that nobody reads would pile up
+                    if client.resets or self._paused_writing or self._host.is_draining:  # else answers that nobody reads would pile up
                         await client.settle()
                     whole = client.whole or self.transport.is_closing() or await client.drop_rest(_REST_S)
-                    self.busy = self.endless = False
+                    self.busy, self.endless, self._carried = False, False, None
                     if not (whole and client.keep) or (self._closing and not self._waiting):
                         return
                 if self._malformed:
@@ -276,7 +274,7 @@ class ClientConnection(asyncio.Protocol):
                 await self._waiter
                 self._waiter = None
         finally:
-            self.busy, self._closing, self.idle_since = False, True, self._host.now()
+            self.busy, self._closing, self._carried, self.idle_since = False, True, None, self._host.now()
             if not self.transport.is_closing():
                 self.transport.close()
 
@@ -293,7 +291,7 @@ class ClientConnection(asyncio.Protocol):
         client, self._client = self._client, None
         if client is not None:
             client.feed_fault()
-        elif self._task is None:
+        elif self.task is None:
             self.transport.write(self._host.refuse_malformed())
             self.transport.close()
         elif self._waiter is not None and not self._waiter.done():

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from aiohttp import web
-
 from sidecar import catalogue
 from sidecar.core.reckon.events import Events, read_event
 from sidecar.core.reckon.feedback import AGE_S_MAX, CALLS_MAX, Answers, read_feedback
+from sidecar.edge.inbound import web
 from sidecar.edge.inbound.admin import Change, Respond
 from sidecar.edge.inbound.api import answer
 from sidecar.edge.telemetry.logs import EventLog
@@ -48,7 +47,7 @@ def make_events(clock: Clock, meter: Meter, log: EventLog) -> tuple[Mapping[str,
     """Return the answer of the path that tells of events, and what a POST to it does: it tells of one more."""
     events = Events()
 
-    async def respond(request: web.BaseRequest) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         return answer(events.show())
 
     def change(body: bytes) -> web.Response:

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from aiohttp import web
-
 from sidecar import __version__
 from sidecar.core.reckon.health import Check, Since, Status, find_worst, show_health
 from sidecar.core.reckon.moments import Present
+from sidecar.edge.inbound import web
 from sidecar.edge.inbound.admin import Respond
 from sidecar.edge.inbound.api import answer
 from sidecar.edge.tasks import spawn
@@ -45,9 +44,9 @@ class Health:
         self._since.note(checks, present.now)
         return checks, present
 
-    async def _respond(self, request: web.BaseRequest) -> web.Response:
+    async def _respond(self, request: web.Request) -> web.Response:
         checks, present = self._look()
         response = answer(show_health(checks, self._since, present, version=__version__, uptime_s=present.now - self._began))
         if find_worst(checks) is Status.UNHEALTHY:
-            response.set_status(503)
+            response.status = 503
         return response

@@ -15,6 +15,9 @@ class Host(Protocol):
     carry: Callable[[HttpClient], Awaitable[None]]
     refuse_malformed: Callable[[], bytes]  # notes a request that never became a call; returns a whole answer
     idle_s: float
+    is_draining: bool  # each answer says that no more requests are taken on its connection
+    is_dismissing: bool  # what has no end is ended
+    called_at: float  # since it drains: when a call came last
 
     def draw_id(self) -> str:
         """Return a new request id."""

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from aiohttp import web
 
 from sidecar.core.choose.views import UpstreamView
 from sidecar.core.reckon.live import (
@@ -24,6 +23,7 @@ from sidecar.core.reckon.live import (
 from sidecar.core.reckon.moments import show_wall
 from sidecar.core.reckon.tally import Tally
 from sidecar.core.reckon.window import STEP_S, Step, Window
+from sidecar.edge.inbound import web
 from sidecar.edge.inbound.admin import Respond
 from sidecar.edge.inbound.api import answer
 from sidecar.edge.telemetry.recent import Recent
@@ -60,11 +60,15 @@ class Live:
         self._failed = msgspec.Raw(b"[]")
         self._newest: Record | None = None
 
+    def adopt(self, pools: Mapping[str, tuple[str, ...]]) -> None:
+        """Show upstreams in these pools from now on."""
+        self._pools = pools
+
     def list_paths(self) -> Mapping[str, Respond]:
         """Return the answer of each path."""
         return {"/api/live": self._respond}
 
-    async def _respond(self, request: web.BaseRequest) -> web.Response:
+    async def _respond(self, request: web.Request) -> web.Response:
         self._flush()
         await self._sum_up()
         seen = read_cursor(request.query.get("since", ""))

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-from aiohttp import web
 
+from sidecar.edge.inbound import web
 from sidecar.edge.inbound.admin import Change, Respond
 from sidecar.edge.inbound.api import answer
 from sidecar.edge.telemetry.logs import LEVELS, EventLog
@@ -23,7 +23,7 @@ def make_log_level(log: EventLog) -> tuple[Mapping[str, Respond], Mapping[str, C
     def tell() -> web.Response:
         return answer({"level": log.level})
 
-    async def respond(request: web.BaseRequest) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         return tell()
 
     def change(body: bytes) -> web.Response:

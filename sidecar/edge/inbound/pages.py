@@ -4,13 +4,13 @@ import gzip
 import hashlib
 import html
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from string import Template
 from typing import Final
 
-from aiohttp import web
-
 from sidecar import __version__
+from sidecar.edge.inbound import web
 from sidecar.edge.inbound.admin import Respond
 from sidecar.edge.telemetry.exposition import Exposition
 
@@ -40,17 +40,17 @@ _LINKS: Final[Mapping[str, str]] = {
 def make_pages(exposition: Exposition, is_ready: Callable[[], bool]) -> Mapping[str, Respond]:
     """Return the answer of each path that programs ask for."""
 
-    async def metrics(request: web.BaseRequest) -> web.Response:
+    async def metrics(request: web.Request) -> web.Response:
         scrape = await exposition.render(request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", ""))
         headers = {"Content-Type": scrape.content_type, "Vary": "Accept, Accept-Encoding"}
         if scrape.content_encoding is not None:
             headers["Content-Encoding"] = scrape.content_encoding
         return web.Response(body=scrape.body, headers=headers)
 
-    async def healthy(request: web.BaseRequest) -> web.Response:
+    async def healthy(request: web.Request) -> web.Response:
         return web.Response(text="healthy\n")
 
-    async def ready(request: web.BaseRequest) -> web.Response:
+    async def ready(request: web.Request) -> web.Response:
         return web.Response(text="ready\n") if is_ready() else web.Response(status=503, text="not ready\n")
 
     return {"/metrics": metrics, "/-/healthy": healthy, "/-/ready": ready}
@@ -61,17 +61,27 @@ def make_status_page(routes: Sequence[tuple[str, str]], data_url: Callable[[], s
 
     `routes`: prefix and upstream url, without credentials. `paths`: what else the admin port answers; it is linked where it is known.
     """
-    folder = files("sidecar").joinpath("page")
-    template = Template(folder.joinpath("index.html").read_text(encoding="utf-8"))
+    template = _load_template()
     links = "".join(f'<li><a href="{path}">{name}</a></li>' for path, name in _LINKS.items() if path in paths)
 
-    async def page(request: web.BaseRequest) -> web.Response:
+    async def page(request: web.Request) -> web.Response:
         url = data_url()
         rows = "".join(f"<tr><td><code>{html.escape(url + prefix)}</code></td><td>{html.escape(to)}</td></tr>" for prefix, to in routes)
         text = template.substitute(version=html.escape(__version__), links=links, rows=rows, data_url=html.escape(url))
         return web.Response(text=text, content_type="text/html")
 
-    return {"/": page, **{f"/page/{name}": _make_asset(folder.joinpath(name).read_bytes(), name) for name in _ASSETS}}
+    return {"/": page, **_load_assets()}
+
+
+@cache
+def _load_template() -> Template:
+    return Template(files("sidecar").joinpath("page", "index.html").read_text(encoding="utf-8"))
+
+
+@cache
+def _load_assets() -> Mapping[str, Respond]:
+    folder = files("sidecar").joinpath("page")
+    return {f"/page/{name}": _make_asset(folder.joinpath(name).read_bytes(), name) for name in _ASSETS}
 
 
 def _make_asset(body: bytes, name: str) -> Respond:
@@ -79,7 +89,7 @@ def _make_asset(body: bytes, name: str) -> Respond:
     tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
     packed = gzip.compress(body, mtime=0)
 
-    async def asset(request: web.BaseRequest) -> web.Response:
+    async def asset(request: web.Request) -> web.Response:
         takes_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
         headers = {"Cache-Control": _KEPT, "ETag": f'{tag[:-1]}-gzip"' if takes_gzip else tag, "Vary": "Accept-Encoding"}
         if headers["ETag"] in request.headers.get("If-None-Match", ""):

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from aiohttp import web
-
 from sidecar.core.reckon.moments import Present
 from sidecar.core.reckon.performance import Sums, show_performance
 from sidecar.core.reckon.window import Window
+from sidecar.edge.inbound import web
 from sidecar.edge.inbound.admin import Change, Respond
 from sidecar.edge.inbound.api import answer
 from sidecar.edge.memory import Memory
@@ -40,10 +39,10 @@ class Statistics:
         """Return what a POST to each path does."""
         return {"/api/performance/reset": self._reset}
 
-    async def _performance(self, request: web.BaseRequest) -> web.Response:
+    async def _performance(self, request: web.Request) -> web.Response:
         return answer(await self.show())
 
-    async def _metrics(self, request: web.BaseRequest) -> web.Response:
+    async def _metrics(self, request: web.Request) -> web.Response:
         levels = {level: {"entries": entries, "bytes": size} for level, (entries, size) in self._describe_cache().items()}
         memory = {"rssBytes": self._memory.read_rss(), "limitBytes": self._memory.read_limit()}
         uptime_s = self._clock.now() - self._began

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from aiohttp import web
-
 from sidecar.config import Settings
 from sidecar.core.reckon.anomalies import find_anomalies
 from sidecar.core.reckon.capacity import Ceiling, foresee, list_ceilings, list_places
@@ -17,6 +15,7 @@ from sidecar.core.reckon.snapshots import HOUR_S
 from sidecar.core.reckon.tally import Tally
 from sidecar.core.reckon.trends import Point, find_trend
 from sidecar.core.reckon.window import STEP_S, Window
+from sidecar.edge.inbound import web
 from sidecar.edge.inbound.admin import Respond
 from sidecar.edge.inbound.api import answer
 from sidecar.edge.past import Past
@@ -43,15 +42,19 @@ class Trends:
         self._flush = flush
         self._clock = clock
         self._past = past
+        self._lock = asyncio.Lock()
+        self.adopt(settings)
+
+    def adopt(self, settings: Settings) -> None:
+        """Foresee from now on by these limits."""
         self._ceilings = list(list_ceilings(settings))
         self._places = list_places(settings)
-        self._lock = asyncio.Lock()
 
     def list_paths(self) -> Mapping[str, Respond]:
         """Return the answer of the path."""
         return {"/api/trends": self._respond}
 
-    async def _respond(self, request: web.BaseRequest) -> web.Response:
+    async def _respond(self, request: web.Request) -> web.Response:
         async with self._lock:
             hours = [] if self._past is None else await self._past.read()
             self._flush()

@@ -47,7 +47,7 @@ class Dialler:
 
     def __init__(self, place: Place, resolver: Resolver, environ: Mapping[str, str], authorities: "Authorities | None" = None) -> None:
         """`authorities`: shared by all upstreams, for what they take."""
-        self._place = place
+        self._host, self._port, self._is_tls = place.host, place.port, place.scheme == "https"  # not the key: that may change
         self._resolver = resolver
         self._proxy: EgressProxy | None = find_egress_proxy(place.scheme, place.host, place.port, environ)
         self._way = place.host if self._proxy is None else f"{place.host} through {self._proxy.host}"
@@ -61,20 +61,20 @@ class Dialler:
         except TimeoutError:
             raise UpstreamFault(CONNECT_TIMEOUT, f"no connection to {self._way} within {timeout_s:g} s") from None
         except ssl.SSLError as error:
-            raise UpstreamFault(TLS_FAILED, f"{self._place.host}: {_tell_tls(error)}") from None
+            raise UpstreamFault(TLS_FAILED, f"{self._host}: {_tell_tls(error)}") from None
         except OSError as error:
             raise UpstreamFault(UNREACHABLE, f"{self._way}: {error.strerror or 'connection failed'}") from None
 
     async def _dial(self, make: Callable[[], Connection], now: float) -> Connection:
-        hop = self._proxy or self._place
-        addresses = await self._resolver.resolve(hop.host, hop.port, now)
+        host, port = (self._host, self._port) if self._proxy is None else (self._proxy.host, self._proxy.port)
+        addresses = await self._resolver.resolve(host, port, now)
         sock = await self._connect(addresses)
         try:
             if self._proxy is not None:
                 await self._tunnel(sock, self._proxy)
-            tls = self._authorities.context if self._place.scheme == "https" else None
+            tls = self._authorities.context if self._is_tls else None
             _, connection = await asyncio.get_running_loop().create_connection(
-                make, sock=sock, ssl=tls, server_hostname=self._place.host if tls else None
+                make, sock=sock, ssl=tls, server_hostname=self._host if tls else None
             )
         except BaseException:
             sock.close()
@@ -92,7 +92,7 @@ class Dialler:
 
     async def _tunnel(self, sock: socket.socket, proxy: EgressProxy) -> None:
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(sock, compose_connect(self._place.host, self._place.port, proxy.authorization))
+        await loop.sock_sendall(sock, compose_connect(self._host, self._port, proxy.authorization))
         head = b""
         # Byte-exact reading is not needed: a proxy has nothing to send behind its head before we speak.
         while b"\r\n\r\n" not in head:

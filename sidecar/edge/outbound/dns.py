@@ -41,6 +41,13 @@ class Resolver:
         self._entries: dict[tuple[str, int], _Entry] = {}
         self._under_way: dict[tuple[str, int], asyncio.Task[list[AddressInfo]]] = {}
 
+    def adopt(self, settings: Dns, now: float) -> None:
+        """Remember so many names for so long from now on: what is known already, too."""
+        self._settings = settings
+        latest = now + settings.ttl
+        kept = list(self._entries.items())[max(0, len(self._entries) - settings.names) :]
+        self._entries = {key: entry._replace(due=min(entry.due, latest)) for key, entry in kept}
+
     async def resolve(self, host: str, port: int, now: float) -> list[AddressInfo]:
         """Return the addresses of `host`. Raises UpstreamFault(upstream_unresolved)."""
         key = (host, port)

@@ -43,6 +43,26 @@ class Pool:
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
 
+    def adopt(self, settings: Upstream, *, head_bytes_max: int) -> None:
+        """Hold to other settings from now on: the same place. Of more connections than there may be the idle are closed at once."""
+        self._settings = settings
+        self._head_bytes_max = head_bytes_max
+        for connection in list(self._idle)[: max(0, self._open - settings.connections)]:
+            connection.abort()
+        while self._waiters and self._open < settings.connections:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                self._open += 1
+        now = self._clock.now()
+        for connection in self._idle:
+            connection.expires_at = min(connection.expires_at, now + settings.max_age)
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        if self._idle:
+            self._arm(now)
+
     @property
     def idle_connections(self) -> int:
         """Connections waiting for a call."""
@@ -142,7 +162,7 @@ class Pool:
             self._release_permit()
             return
         now = self._clock.now()
-        if self._closed or now >= connection.expires_at:
+        if self._closed or now >= connection.expires_at or self._open > self._settings.connections:
             connection.abort()
             return
         connection.idle_since = now
@@ -161,7 +181,7 @@ class Pool:
         self._release_permit()
 
     def _release_permit(self) -> None:
-        while self._waiters:
+        while self._waiters and self._open <= self._settings.connections:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)  # the permit passes on: _open stays as it is

@@ -37,42 +37,68 @@ class Probes:
         self, settings: Settings, places: Mapping[str, Place], upstreams: Knocker, clock: Clock, draw: Callable[[], float],
         note: Callable[[str, bool, float], None], count: Callable[[str, str], None] | None = None,
     ) -> None:  # fmt: skip
-        self._interval_s = settings.probes.interval
-        self._timeout_s = settings.probes.timeout
-        self._probes = plan_probes(settings, places)
-        self._histories = {probe.upstream: ProbeHistory() for probe in self._probes}
-        self._upstreams = upstreams
         self._clock = clock
         self._draw = draw
         self._note = note
         self._count = count
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._is_on = False
+        self._read(settings, places, upstreams)
+        self._histories = {name: ProbeHistory() for name in self._probes}
+
+    def _read(self, settings: Settings, places: Mapping[str, Place], upstreams: Knocker) -> None:
+        self._interval_s, self._timeout_s = settings.probes.interval, settings.probes.timeout
+        self._probes = {probe.upstream: probe for probe in plan_probes(settings, places)}
+        self._upstreams = upstreams
 
     @property
     def names(self) -> tuple[str, ...]:
         """Who is probed."""
-        return tuple(self._histories)
+        return tuple(self._probes)
 
     def describe(self) -> dict[str, ProbeView | None]:
         """Return the last probe of each upstream that is probed; None: it was not its turn yet."""
-        return {name: history.last for name, history in self._histories.items()}
+        return {name: self._histories[name].last for name in self._probes}
 
     def start(self) -> None:
         """Probe from now on."""
-        self._tasks = [spawn(self._repeat(probe), name=f"probe {probe.upstream}") for probe in self._probes]
+        self._is_on = True
+        self._follow()
+
+    def adopt(self, settings: Settings, places: Mapping[str, Place], upstreams: Knocker, kept: frozenset[str]) -> frozenset[str]:
+        """Probe by other settings from now on; return who is there still, and is probed no longer. `kept`: who is what it was.
+
+        Probes under way of those who are not what they were end, and nobody is told of them.
+        """
+        before, paces = frozenset(self._probes), (self._interval_s, self._timeout_s)
+        self._read(settings, places, upstreams)
+        same = kept & before
+        self._histories = {name: self._histories[name] if name in same else ProbeHistory() for name in self._probes}
+        going_on = same.intersection(self._probes) if paces == (self._interval_s, self._timeout_s) else frozenset[str]()
+        for name in self._tasks.keys() - going_on:
+            self._tasks.pop(name).cancel()
+        if self._is_on:
+            self._follow()
+        return same.difference(self._probes)
 
     async def stop(self) -> None:
         """Probe no more; return when no probe is under way."""
-        tasks, self._tasks = self._tasks, []
+        self._is_on = False
+        tasks, self._tasks = list(self._tasks.values()), {}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _repeat(self, probe: Probe) -> None:
+    def _follow(self) -> None:
+        for name in self._probes:
+            if name not in self._tasks:
+                self._tasks[name] = spawn(self._repeat(name), name=f"probe {name}")
+
+    async def _repeat(self, name: str) -> None:
         await asyncio.sleep(self._interval_s * self._draw())
         while True:
             due = self._clock.now() + self._interval_s * (1 - _SPREAD * self._draw())
-            await self._probe(probe)
+            await self._probe(self._probes[name])
             await asyncio.sleep(max(0.0, due - self._clock.now()))
 
     async def _probe(self, probe: Probe) -> None:

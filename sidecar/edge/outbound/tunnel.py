@@ -81,6 +81,11 @@ class Side(Receiver):
         """We are stopping (ports.Receiver)."""
         self._tunnel.drain()
 
+    @property
+    def heard_at(self) -> float:  # type: ignore[override]  # a property may stand for an attribute that nobody else sets
+        """When something came last (ports.Receiver)."""
+        return self._tunnel.heard_at
+
     # -- what the tunnel does --------------------------------------------------------------
 
     def hold(self) -> None:
@@ -111,8 +116,8 @@ class Tunnel:
     """Joins a client's connection and an upstream's (ports.Tunnel)."""
 
     __slots__ = (
-        "_client", "_departure", "_drains", "_idle_s", "_last_at", "_linger", "_now", "_observer", "_unsent", "_upstream", "_waiter",
-        "_watch", "observer_failed",
+        "_client", "_departure", "_drains", "_idle_s", "_linger", "_now", "_observer", "_unsent", "_upstream", "_waiter",
+        "_watch", "heard_at", "observer_failed",
     )  # fmt: skip
 
     def __init__(self, observer: SessionObserver, now: Callable[[], float], watch: Watch, idle_s: float) -> None:
@@ -120,7 +125,7 @@ class Tunnel:
         self._now = now
         self._watch = watch
         self._idle_s = idle_s
-        self._last_at = now()
+        self.heard_at = now()
         self._departure: Departure | None = None
         self._drains = False
         self._linger: asyncio.TimerHandle | None = None
@@ -142,7 +147,7 @@ class Tunnel:
                 side.pause_writing()
             if handed.rest:
                 side.data_received(handed.rest)
-        self._watch.add(self, self._last_at + self._idle_s)
+        self._watch.add(self, self.heard_at + self._idle_s)
 
     @property
     def request_bytes(self) -> int:
@@ -186,7 +191,7 @@ class Tunnel:
         """Leave if neither side has sent anything for too long (watch.Watched); return the next moment to ask."""
         if self._departure is not None:
             return None
-        due = self._last_at + self._idle_s
+        due = self.heard_at + self._idle_s
         if now < due:
             return due
         self.dismiss(Departure.IDLE, IDLE_TIMEOUT)
@@ -196,7 +201,7 @@ class Tunnel:
 
     def touch(self) -> None:
         """Something came."""
-        self._last_at = self._now()
+        self.heard_at = self._now()
 
     def look(self, read: Callable[[bytes], None], data: bytes) -> None:
         """Have the observer read it, unless it is switched off."""

@@ -9,7 +9,7 @@ from sidecar.edge.shared.cipher import OVERHEAD_BYTES, Cipher
 from sidecar.edge.tasks import spawn
 from sidecar.ports import Clock
 
-FORM: Final = 1  # of the names and of what is under them: another one finds nothing of this one
+FORM: Final = 2  # of the names and of what is under them: another one finds nothing of this one
 _LARGE_BYTES: Final = 64 * 1024  # more than this is packed and unpacked in a thread: a millisecond of the event loop
 _PACKING_MAX: Final = 8  # large ones at once
 _HEADS_BYTES: Final = 64 * 1024  # an entry without its body
@@ -51,11 +51,15 @@ class SharedAnswers:
         self._shared = shared
         self._clock = clock
         self._cipher = None if encryption_key is None else Cipher(encryption_key)
+        self._note = note
+        self._packing = 0
+        self.adopt(entry_max)
+
+    def adopt(self, entry_max: int) -> None:
+        """Keep and take answers up to this length from now on."""
         self._entry_max = entry_max
         # Twice the body: a stream in small pieces has as much again around them.
         self._packed_max = min(2 * entry_max + _HEADS_BYTES, DECODED_BYTES_MAX)
-        self._note = note
-        self._packing = 0
 
     async def get(self, key: str) -> tuple[Entry, float] | None:
         """Return what is kept under a key, and its age in seconds. What is damaged, foreign or too old is not there."""

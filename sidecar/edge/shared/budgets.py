@@ -33,6 +33,7 @@ _MONTH_TTL_S: Final = 35 * 86_400
 _ASKS_MAX: Final = 64
 _CHANGED_MAX: Final = 64
 _NS_PER_US: Final = 1000
+_ANY_SUM: Final = 2**53 - 1  # the limit where there is none any more
 
 # KEYS: one for each sum. ARGV: the sidecar, the number of this write, how many calls ask; then for each key what this sidecar has
 # spent and reserved, what others are known to have spent, the limit, and how long to keep it; then for each call what it is to reserve,
@@ -166,7 +167,7 @@ class SharedBudgets:
     def tell(self, sums: Iterable[Sum]) -> None:
         """Tell the others of sums that have changed, in the background: in one run all that change meanwhile."""
         for each in sums:
-            if each.limit is not None:
+            if each.limit is not None or each.is_shared:
                 self._changed[(each.account, each.period)] = each
         self._work_off()
 
@@ -199,7 +200,9 @@ class SharedBudgets:
         args: list[str | int | float] = [self._instance, number, len(asks)]
         for each in sums:
             ttl_s = _DAY_TTL_S if is_day(each.period) else _MONTH_TTL_S
-            args += [each.spent, each.reserved - each.pending, each.others_spent, each.limit or 0, ttl_s]
+            limit = _ANY_SUM if each.limit is None else each.limit
+            args += [each.spent, each.reserved - each.pending, each.others_spent, limit, ttl_s]
+            each.is_shared = True
         for ask in asks:
             args += [ask.nano, len(ask.sums), *(places[id(each)] for each in ask.sums)]
         told = await self._runner.run(AGREE, [f"{self._prefix}{mark_account(each.account)}:{each.period}" for each in sums], args)

@@ -173,11 +173,18 @@ class RedisRates:
         self._drop = drop
         self._correcting = 0
 
+        self._settings = settings
+
         def read(account: str, with_tokens: bool, with_requests: bool) -> _Limits:
-            return _Limits([rule for rule in read_rules(settings, account) if (with_tokens if rule.what == TOKENS else with_requests)],
-                account, prefix)  # fmt: skip
+            rules = read_rules(self._settings, account)
+            return _Limits([rule for rule in rules if (with_tokens if rule.what == TOKENS else with_requests)], account, prefix)
 
         self._read = lru_cache(_ACCOUNTS_KEPT)(read)
+
+    def adopt(self, settings: RateLimits) -> None:
+        """Go by other limits from now on. What Redis has counted goes by the limits that it is told with each call."""
+        self._settings = settings
+        self._read.cache_clear()
 
     async def admit(self, account: str, tokens: int) -> Verdict | None:
         """Take one call and so many tokens from all limits, or nothing from any. None where Redis is away, or late: it may have counted."""

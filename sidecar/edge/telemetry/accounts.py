@@ -71,9 +71,21 @@ class Accounts:
             self._open(tenant)
             for limit in _list_limits(settings, tenant):
                 families.rate_limited_requests.child(tenant, limit)
-        if settings.features.budgets:
-            self._stoppable = (*tenants, catalogue.EVERYBODY)
+        self._stoppable = (*tenants, catalogue.EVERYBODY) if settings.features.budgets else ()
         self.show_stopped(())
+
+    def adopt(self, settings: Settings) -> None:
+        """Show tenants and budgets of other settings: gauges of those that are gone vanish, counters stay.
+
+        What there is of budgets is shown anew before the next scrape.
+        """
+        families = self._families
+        for family in (
+            families.budget_spent_usd, families.budget_reserved_usd, families.budget_limit_usd, families.budget_soft_reached,
+            families.spending_stopped,
+        ):  # fmt: skip
+            family.keep(_keeps_none)
+        self.prepare(settings)
 
     def show_budgets(self, views: Iterable[BudgetView]) -> None:
         """Bring the gauges of these budgets up to date."""
@@ -116,6 +128,10 @@ class Accounts:
         account = _Account(families.tenant_requests.child(tenant), tokens, families.tenant_cost.child(tenant))
         self._accounts[tenant] = account
         return account
+
+
+def _keeps_none(values: tuple[str, ...]) -> bool:
+    return False
 
 
 def _list_limits(settings: Settings, tenant: str) -> list[str]:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from sidecar import catalogue
+from sidecar.core.reckon.access import ADMIN_REMEDY, WAY_OUT, Reach, tell_danger
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.resilience import Transition
 
@@ -13,12 +14,24 @@ _EVENTS: Final = {
 }
 
 
+def announce_reach(log: EventLog, reach: Reach) -> None:
+    """Write from where ports can be reached, where that is more than meets the eye. For once, at the start."""
+    if reach.data_url is not None and not reach.is_meant:
+        log.write(catalogue.DATA_PORT_OPEN, data=reach.data_url, reason=tell_danger(reach), remedy=WAY_OUT)
+    if reach.admin_url is not None and not reach.is_guarded:
+        log.write(catalogue.ADMIN_PORT_OPEN, admin=reach.admin_url, remedy=ADMIN_REMEDY)
+
+
 class Announcements:
     """Writes a line for each change of a circuit breaker, and for each change of an upstream's health."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._unhealthy: set[str] = set()
+
+    def adopt(self, probed: frozenset[str]) -> None:
+        """Forget who was unhealthy, of all but these."""
+        self._unhealthy &= probed
 
     def note_transition(self, transition: Transition) -> None:
         """Write what a circuit breaker did, and why."""

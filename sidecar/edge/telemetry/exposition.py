@@ -96,7 +96,12 @@ def _blocks(family: AnyFamily, chosen: Format) -> Iterator[list[str]]:
     for child in family.children:
         if not isinstance(child, Histogram):
             labels = f"{{{child.labels}}}" if child.labels else ""
-            yield [f"{metric.name}{labels} {child.value!r}\n"]
+            yield [f"{metric.name}{labels} {_number(child.value)}\n"]
+
+
+def _number(value: float) -> str:
+    """Return a number as text that is exactly it: what only counts has no fraction."""
+    return repr(int(value)) if float(value).is_integer() else repr(value)
 
 
 def _histogram(name: str, child: Histogram, edges: list[str], chosen: Format) -> list[str]:

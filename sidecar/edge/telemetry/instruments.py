@@ -31,7 +31,7 @@ class Counter:
 
     def __init__(self, labels: str) -> None:
         self.labels = labels
-        self.value: float = 0
+        self.value = 0.0
 
     def add(self, amount: float = 1) -> None:
         """Grow by `amount`, which is not negative."""
@@ -45,7 +45,7 @@ class Gauge:
 
     def __init__(self, labels: str) -> None:
         self.labels = labels
-        self.value: float = 0
+        self.value = 0.0
 
     def set(self, value: float) -> None:
         """Become `value`."""
@@ -114,6 +114,10 @@ class Family(Generic[Child]):
     def children(self) -> list[Child]:
         """A copy of what there is now: children may come while it is read."""
         return list(self._children.values())
+
+    def keep(self, is_kept: Callable[[tuple[str, ...]], bool]) -> None:
+        """Show no more the children whose label values, in the metric's order, are not to be kept."""
+        self._children = {values: child for values, child in self._children.items() if is_kept(values)}
 
     def child(self, *values: str) -> Child:
         """Return the child of these label values, in the metric's order, making it if need be."""

@@ -60,8 +60,8 @@ class Journal:
         self._hand_over()
         self._task = spawn(self._repeat(), name="journal")
 
-    async def stop(self) -> None:
-        """Save what there is, for at most 3 s."""
+    async def stop(self, timeout_s: float = _CLOSE_S) -> None:
+        """Save what there is, for at most `timeout_s`."""
         task, self._task = self._task, None
         if task is None:
             return
@@ -69,7 +69,7 @@ class Journal:
         await asyncio.gather(task, return_exceptions=True)
         self._flush()
         self._give()
-        await self._worker.shutdown(_CLOSE_S, self._tell_unsaved)
+        await self._worker.shutdown(timeout_s, self._tell_unsaved)
 
     def describe(self) -> JournalState:
         """Return how the journal is. A directory that does not answer is a problem, too."""

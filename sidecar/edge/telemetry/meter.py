@@ -1,16 +1,16 @@
 """Metrics: reads each sealed record once and adds it up (ports.Sink)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from sidecar import catalogue
-from sidecar.config import Limits
+from sidecar.config import Limits, Settings
+from sidecar.core.identify.router import name_route
 from sidecar.core.observe.pace import measure_pace
 from sidecar.edge.telemetry.accounts import Accounts
 from sidecar.edge.telemetry.families import Families
 from sidecar.edge.telemetry.instruments import Counter, Gauge, Histogram, TracePoint
 from sidecar.edge.telemetry.labels import LabelBounds
-from sidecar.edge.telemetry.ratelimits import RateLimits
 from sidecar.edge.telemetry.resilience import Resilience
 from sidecar.edge.telemetry.reuse import Reuse
 from sidecar.edge.telemetry.series import Series, SeriesKey
@@ -47,11 +47,18 @@ class Meter:
         self._bounds = LabelBounds(limits.labels)
         self._kept: dict[tuple[object, ...], Series] = {}
         self._attempts: dict[tuple[str, str], Counter] = {}
-        self._limits = RateLimits(families)
         self.resilience = Resilience(families)
+        self._limits = self.resilience.rate_limits
         self.reuse = Reuse(families)
         self.accounts = Accounts(families)
         self._refreshers: list[Callable[[], None]] = []
+
+    def adopt(self, settings: Settings, kept: Collection[str]) -> None:
+        """Show what there is by other settings: gauges of what is gone vanish, counters stay. `kept`: upstreams that are what they were."""
+        self.families.create_routes(name_route(route) for route in settings.routes)
+        self.resilience.adopt(settings, kept)
+        self.reuse.adopt(settings)
+        self.accounts.adopt(settings)
 
     def spans_dropped(self, reason: str) -> Counter:
         """Return the counter of spans lost for `reason`, one of catalogue.SPAN_LOSSES."""

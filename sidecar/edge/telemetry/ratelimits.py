@@ -1,6 +1,6 @@
 """How much of their rate limits the providers say is left: gauges, brought up to date by a scrape."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sidecar.core.attempt.ratelimits import read_levels
 from sidecar.edge.telemetry.families import Families
@@ -13,6 +13,14 @@ class RateLimits:
         self._remaining = families.ratelimit_remaining
         self._limit = families.ratelimit_limit
         self._last: dict[str, Sequence[bytes]] = {}
+        self._shown: Collection[str] | None = None
+
+    def adopt(self, upstreams: Collection[str], kept: Collection[str]) -> None:
+        """Show these `upstreams` only, whatever is told of others yet; of those that are not what they were, nothing told before."""
+        self._shown = frozenset(upstreams)
+        self._last = {upstream: lines for upstream, lines in self._last.items() if upstream in kept}
+        for family in (self._remaining, self._limit):
+            family.keep(lambda values: values[0] in kept)
 
     def note(self, upstream: str, lines: Sequence[bytes]) -> None:
         """`lines`, as `Name: value`, came from `upstream` after all that were noted before."""
@@ -28,6 +36,8 @@ class RateLimits:
         self._last.clear()
 
     def _show(self, upstream: str, lines: Sequence[bytes]) -> None:
+        if self._shown is not None and upstream not in self._shown:
+            return
         for level in read_levels(lines):
             family = self._remaining if level.is_remaining else self._limit
             family.child(upstream, level.kind).set(level.value)

@@ -85,5 +85,6 @@ def _list_decisions(record: Record) -> Iterator[tuple[Decision, float]]:
 def lighten(record: Record) -> Record:
     """Return a record without what may be large: what was said, what was read last, a path that goes on and on."""
     told = record.seen
-    seen = Seen(model=told.model, first_token=told.first_token, last_chunk=told.last_chunk, replayed=told.replayed)
+    seen = Seen()
+    seen.model, seen.first_token, seen.last_chunk, seen.replayed = told.model, told.first_token, told.last_chunk, told.replayed
     return replace(record, said=None, seen=seen, path=record.path[:_PATH_CHARS_MAX])

@@ -1,6 +1,6 @@
 """What the meter counts of retries, failover, hedges, breakers, queueing and degradation, and its gauges of upstreams."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, Protocol
 
 from sidecar import catalogue
@@ -8,6 +8,7 @@ from sidecar.config import Features, Settings
 from sidecar.core.choose.views import UpstreamView
 from sidecar.edge.telemetry.families import Families
 from sidecar.edge.telemetry.instruments import Counter, Gauge
+from sidecar.edge.telemetry.ratelimits import RateLimits
 from sidecar.errors import WISH_UNMET
 from sidecar.exchange import Attempt, Ending, Record
 
@@ -61,6 +62,7 @@ class Resilience:
         self._families = families
         self._queue_wait = families.queue_wait.child()
         self._has_groups = False
+        self.rate_limits = RateLimits(families)
         self.queued: Gauge = families.queued.child()
         self.budget_exhausted: Counter = families.retry_budget_exhausted.child()
 
@@ -75,6 +77,20 @@ class Resilience:
             families.upstream_concurrency_limit.child(name).set(upstream.concurrency or upstream.connections)
             for group in (catalogue.DEFAULT_GROUP, *settings.breaker.groups) if self._has_groups else ():
                 families.breaker_group_state.child(name, group)
+
+    def adopt(self, settings: Settings, kept: Collection[str]) -> None:
+        """Show the upstreams of other settings: gauges of those who are gone vanish, counters stay. `kept`: who is what it was."""
+        families = self._families
+        groups = {catalogue.DEFAULT_GROUP, *settings.breaker.groups} if settings.breaker.groups else set()
+        for family in (
+            families.breaker_state, families.breaker_group_state, families.upstream_healthy, families.upstream_concurrency_limit,
+            families.upstream_pending, families.upstream_connections,
+        ):  # fmt: skip
+            family.keep(lambda values: values[0] in settings.upstreams)
+        families.breaker_group_state.keep(lambda values: values[1] in groups)
+        self.rate_limits.adopt(settings.upstreams, kept)
+        families.create_upstreams(settings.upstreams)
+        self.prepare(settings)
 
     def show_features(self, features: Features) -> None:
         """Show which features are on."""

@@ -32,6 +32,11 @@ class Reuse:
         if settings.redis.url is not None:
             self._families.shared_up.child().set(1)  # until it is found to be away
 
+    def adopt(self, settings: Settings) -> None:
+        """Count by other settings from now on. What is kept is shown anew before the next scrape; nothing, where nothing is."""
+        self._looks_up = settings.features.cache
+        self.show_levels(dict.fromkeys(catalogue.OWN_LEVELS, (0, 0)))
+
     def show_levels(self, levels: Mapping[str, tuple[int, int]]) -> None:
         """Bring the gauges up to date: entries and bytes of each level in this process."""
         for level, (entries, size_bytes) in levels.items():

@@ -27,6 +27,7 @@ from sidecar.edge.telemetry.exchange_attributes import (
 from sidecar.edge.telemetry.span import Span, SpanKind
 from sidecar.exchange import Attempt, Record, Said, TraceContext
 
+_MAPS_MAX: Final = 8  # of settings that calls in progress may have begun with
 _OPERATIONS: Final = frozenset(catalogue.OPERATION_DURATION.labels[0].values)
 
 
@@ -38,6 +39,17 @@ class _Target(NamedTuple):
     base: str
 
 
+class _Map(NamedTuple):
+    """What names stand for, of calls that came in from a moment on."""
+
+    from_ns: int
+    targets: Mapping[str, _Target]  # by upstream
+    prefixes: Mapping[str, str]  # by route
+
+
+_NO_MAP: Final = _Map(0, {}, {})
+
+
 class SpanBuilder:
     """Builds the spans of records."""
 
@@ -46,8 +58,11 @@ class SpanBuilder:
     ) -> None:
         """`prefixes`: each route's prefix by its name. `compose`: makes content presentable, where it goes on spans."""
         self._compose = compose
-        self._targets = {name: _locate(upstream.url) for name, upstream in upstreams.items()}
-        self._prefixes = dict(prefixes)
+        self._maps: tuple[_Map, ...] = (_read_map(0, upstreams, prefixes),)
+
+    def adopt(self, upstreams: Mapping[str, Upstream], prefixes: Mapping[str, str], from_ns: int) -> None:
+        """Tell calls that came in from `from_ns` (Unix time) on by these. May be called from another thread than builds."""
+        self._maps = (*self._maps[-_MAPS_MAX + 1 :], _read_map(from_ns, upstreams, prefixes))
 
     def build(self, record: Record) -> list[Span]:
         """Return the spans of a record with a trace, parents first."""
@@ -90,11 +105,12 @@ class SpanBuilder:
         return spans
 
     def _build_attempt(self, record: Record, trace: TraceContext, parent_id: int, index: int, attempt: Attempt) -> Span:
-        target = self._targets.get(attempt.upstream) or _Target(record.server_address, record.server_port, "")
+        known = next((one for one in reversed(self._maps) if record.accepted_ns >= one.from_ns), _NO_MAP)
+        target = known.targets.get(attempt.upstream) or _Target(record.server_address, record.server_port, "")
         attributes = describe_attempt(record, attempt)
         attributes["server.address"], attributes["server.port"] = target.address, target.port
         if target.base:
-            path = record.path.removeprefix(self._prefixes.get(record.route, "/")[:-1])
+            path = record.path.removeprefix(known.prefixes.get(record.route, "/")[:-1])
             attributes["url.full"] = target.base + (path if attempt.model is None else rename_in_path(record.dialect, path, attempt.model))
         if index:
             attributes["http.request.resend_count"] = index
@@ -125,6 +141,10 @@ def count_spans(record: Record) -> int:
 def _at_ns(record: Record, moment: float) -> int:
     """Return a monotonic moment as wall time, by the one reading of both clocks at accept."""
     return record.accepted_ns + round((moment - record.accepted) * 1e9)
+
+
+def _read_map(from_ns: int, upstreams: Mapping[str, Upstream], prefixes: Mapping[str, str]) -> _Map:
+    return _Map(from_ns, {name: _locate(upstream.url) for name, upstream in upstreams.items()}, dict(prefixes))
 
 
 def _locate(url: str) -> _Target:

@@ -12,7 +12,7 @@ from typing import Final
 from uuid import uuid4
 
 from sidecar import catalogue
-from sidecar.config import Settings
+from sidecar.config import Settings, Upstream
 from sidecar.core.observe.contents.contract import Content
 from sidecar.core.reckon.checks import ExportView
 from sidecar.edge.clock import SystemClock
@@ -65,6 +65,10 @@ class Tracer:
     def start(self) -> None:
         """Start the exporting thread."""
         self._worker.start()
+
+    def adopt(self, upstreams: Mapping[str, Upstream], prefixes: Mapping[str, str], from_ns: int) -> None:
+        """Tell calls that came in from `from_ns` (Unix time) on by these upstreams and routes."""
+        self._builder.adopt(upstreams, prefixes, from_ns)
 
     def has_room(self, important: bool) -> bool:
         """Return whether one more record can be queued. The last quarter is for failures and slow calls."""

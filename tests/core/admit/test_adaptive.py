@@ -206,3 +206,53 @@ def test_a_first_token_that_is_told_late_belongs_to_when_its_call_was_made() -> 
             gradient.glide()
         limits.append(gradient.limit - grown)
     assert limits[0] == 0 > limits[1]
+
+
+def test_another_configured_limit_bounds_what_was_found() -> None:
+    """Below it at once; above it, it grows as before; what unloaded means is not found out again."""
+    gradient = Gradient(100)
+    now = 0.0
+
+    def teach(count: int) -> None:
+        nonlocal now
+        for _ in range(count):
+            now += 0.03
+            gradient.note(0.1, gradient.limit, now, now)
+
+    teach(150)
+    assert gradient.limit > 60
+    assert gradient.adopt(30, 50) == gradient.limit == 30
+    teach(10)
+    assert gradient.limit == 30
+    assert gradient.adopt(200, 30) == 30
+    teach(10)
+    assert gradient.limit > 30
+    assert gradient.adopt(2, 40) == 2
+    for _ in range(50):
+        gradient.glide()
+    assert gradient.limit == 2
+
+
+def test_a_measurement_under_way_returns_to_no_more_than_the_new_limit() -> None:
+    """It had gone down to find out what unloaded is, from a limit that is no longer allowed."""
+    slots = Slots(100, adaptive=True)
+    lowest, now = 100, 0.0
+    for number in range(4000):
+        now += 0.02
+        while slots.in_use < slots.limit:
+            slots.take(now)
+        slots.note_first_token(0.1, now, now)
+        slots.release(now)
+        lowest = min(lowest, slots.limit) if number > 250 else 100
+        if lowest < 60 and number > 250:
+            break
+    assert lowest < 60, "it measures"
+    slots.adopt(10, adaptive=True, now=now)
+    for _ in range(4000):
+        now += 0.02
+        if slots.in_use:
+            slots.release(now)
+        while slots.in_use < slots.limit:
+            slots.take(now)
+        slots.note_first_token(0.1, now, now)
+        assert slots.limit <= 10

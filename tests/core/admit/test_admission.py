@@ -1,5 +1,7 @@
 """Admission: slots are never overdrawn and never lost, the urgent go first, and who would wait too long is told at once."""
 
+from typing import Any
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -54,6 +56,11 @@ def wait_in(admission: Admission, upstreams: str = "a", urgency: int = MEDIUM, n
     ticket = admission.enqueue(tuple(upstreams), urgency, now, deadline_at)
     assert isinstance(ticket, Ticket)
     return ticket
+
+
+def names(ticket: Ticket) -> tuple[str, ...]:
+    """Return the upstreams that a ticket can use."""
+    return tuple(slots.name for slots in ticket.line)
 
 
 def refused(admission: Admission, upstreams: str = "a", urgency: int = MEDIUM, now: float = 0.0, deadline_at: float = NEVER) -> Shed:
@@ -310,7 +317,7 @@ class AdmissionMachine(RuleBasedStateMachine):
             self.waiting.remove(ticket)
             assert (ticket.upstream is None) != (ticket.shed is None)
             if ticket.upstream is not None:
-                assert ticket.upstream in ticket.upstreams
+                assert ticket.upstream in names(ticket)
                 self.held.append(ticket.upstream)
         self.woken.clear()
 
@@ -320,7 +327,7 @@ class AdmissionMachine(RuleBasedStateMachine):
             if ticket.upstream is None:
                 continue
             for other in self.waiting:
-                if other in before and other not in self.woken and ticket.upstream in other.upstreams:
+                if other in before and other not in self.woken and ticket.upstream in names(other):
                     assert (-other.urgency, other.number) > (-ticket.urgency, ticket.number), "a less urgent or later one was preferred"
 
     @rule(seconds=st.sampled_from([0.0, 0.01, 0.2, 1.0, 5.0]))
@@ -410,7 +417,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         assert self.total is None or len(self.held) <= self.total
         assert self.admission.queued() == len(self.waiting) <= self.size
         for ticket in self.waiting:
-            assert not any(map(self.admission.has_room, ticket.upstreams)), "forgotten"
+            assert not any(map(self.admission.has_room, names(ticket))), "forgotten"
 
     def teardown(self) -> None:
         """When all has ended, everything is free and nobody waits."""
@@ -422,3 +429,203 @@ class AdmissionMachine(RuleBasedStateMachine):
 
 
 TestAdmission = AdmissionMachine.TestCase
+
+
+def settings_of(limits: dict[str, int], *, total: int | None = None, size: int = 1000, wait: float = 3.0) -> Settings:
+    """Return settings with these upstreams, each with its limit."""
+    upstreams = {name: Upstream(f"http://{name}.test", concurrency=limit) for name, limit in limits.items()}
+    return Settings(upstreams=upstreams, limits=Limits(concurrency=total), queue=Queue(size, wait))
+
+
+def succeed(admission: Admission, limits: dict[str, int], kept: str = "ab", **more: Any) -> Admission:
+    """Return the view of these settings."""
+    return admission.succeed(settings_of(limits, **more), frozenset(kept), 1.0)
+
+
+def test_a_lower_limit_is_reached_as_calls_end() -> None:
+    """Nobody loses a slot, and nobody gets one before enough are free."""
+    admission = make_admission(a=4)
+    fill(admission, "a")
+    after = succeed(admission, {"a": 2, "b": 2})
+    assert (after.limit("a"), after.in_use("a")) == (2, 4)
+    waiting = wait_in(after)
+    for _ in range(2):
+        assert admission.release("a", 2.0) is None
+        assert not after.has_room("a")
+    assert admission.release("a", 2.0) is waiting
+    assert after.in_use("a") == 2
+
+
+def test_a_higher_limit_lets_waiters_in_at_once() -> None:
+    """Those who came first, under whatever settings."""
+    admission = make_admission(a=1)
+    woken = listen(admission)
+    fill(admission, "a")
+    tickets = [wait_in(admission) for _ in range(3)]
+    after = succeed(admission, {"a": 3, "b": 2})
+    assert woken == tickets[:2]
+    assert (after.in_use("a"), after.queued(), admission.queued()) == (3, 1, 1)
+
+
+def test_another_place_of_the_same_name_begins_with_nothing_in_use() -> None:
+    """What calls give back that began at the one before, is given back there, and who waits for that one gets no slot of the other."""
+    admission = make_admission(a=1)
+    fill(admission, "a")
+    old = wait_in(admission)
+    after = succeed(admission, {"a": 2}, kept="")
+    assert (after.in_use("a"), old.upstream) == (0, None)
+    assert fill(after, "a") == 2
+    new = wait_in(after)
+    assert admission.release("a", 2.0) is old
+    assert after.release("a", 2.0) is new
+    assert (admission.in_use("a"), after.in_use("a")) == (1, 2)
+
+
+def test_who_is_gone_is_there_for_calls_that_know_it() -> None:
+    """They may begin there, wait there, and give back what they had; the others know no such name."""
+    admission = make_admission()
+    after = succeed(admission, {"b": 2}, kept="b")
+    assert fill(admission, "a") == 2
+    ticket = wait_in(admission)
+    assert admission.release("a", 2.0) is ticket
+    with pytest.raises(KeyError):
+        after.has_room("a")
+
+
+def test_a_total_counts_the_calls_that_began_without_one() -> None:
+    """And without one again, none of them is missed when it ends."""
+    admission = make_admission()
+    fill(admission, "a")
+    limited = succeed(admission, {"a": 5, "b": 5}, total=3)
+    assert fill(limited, "b") == 1
+    free = succeed(limited, {"a": 5, "b": 5})
+    assert fill(free, "b") == 4
+    again = succeed(free, {"a": 5, "b": 5}, total=6)
+    assert not again.has_room("a")
+    for view, name in ((admission, "a"), (limited, "b")):
+        view.release(name, 2.0)
+        assert again.has_room("a") == (name == "b")
+
+
+def test_the_queue_follows_its_settings() -> None:
+    """Who waits already stays, though there are more of them than there may be."""
+    admission = make_admission(a=1)
+    fill(admission, "a")
+    early = [wait_in(admission) for _ in range(3)]
+    after = succeed(admission, {"a": 1, "b": 2}, size=2, wait=9.0)
+    assert refused(after).reason == "queue_full"
+    assert [admission.release("a", 2.0) for _ in range(2)] == early[:2]
+    assert wait_in(after, now=2.0).gives_up_at == 11.0
+
+
+def test_adaptive_concurrency_is_switched_while_calls_run() -> None:
+    """On: it begins to find out. Off: the configured limit holds. With another limit: within that."""
+    admission = make_admission(a=100)
+    fill(admission, "a")
+
+    def view(limit: int, adaptive: bool) -> Admission:
+        upstreams = {"a": Upstream("http://a.test", concurrency=limit, adaptive_concurrency=adaptive)}
+        return admission.succeed(Settings(upstreams=upstreams), frozenset("a"), 1.0)
+
+    assert (view(100, True).limit("a"), view(8, True).limit("a"), view(50, True).limit("a"), view(60, False).limit("a")) == (20, 8, 8, 60)
+    assert admission.in_use("a") == 100
+
+
+class GenerationsMachine(RuleBasedStateMachine):
+    """Any order of calls, waits and new settings: calls go on under the settings that they began with, however long ago."""
+
+    @initialize()
+    def begin(self) -> None:
+        """Start with one set of settings."""
+        limits = {"a": 2, "b": 1}
+        self.views = [Admission(settings_of(limits))]
+        self.places = [{name: (name, 0) for name in limits}]  # what a name stands for, in each view
+        self.limits: dict[tuple[str, int], int] = {("a", 0): 2, ("b", 0): 1}
+        self.woken = listen(self.views[0])
+        self.total: int | None = None
+        self.now = 0.0
+        self.held: list[tuple[int, str]] = []  # the number of the view, and the name in it
+        self.waiting: list[tuple[int, Ticket]] = []
+
+    def collect(self) -> None:
+        """Account for those who were woken."""
+        for ticket in self.woken:
+            [number] = [number for number, waiting in self.waiting if waiting is ticket]
+            self.waiting.remove((number, ticket))
+            assert ticket.upstream in names(ticket)
+            self.held.append((number, ticket.upstream or ""))
+        self.woken.clear()
+
+    def count(self, place: tuple[str, int]) -> int:
+        """Return how many calls are at a place."""
+        return sum(self.places[number][name] == place for number, name in self.held)
+
+    @rule(
+        limits=st.dictionaries(st.sampled_from("abc"), st.integers(1, 4), min_size=1), moved=st.sets(st.sampled_from("abc")),
+        total=st.sampled_from([None, None, 2, 4]),
+    )  # fmt: skip
+    def adopt(self, limits: dict[str, int], moved: set[str], total: int | None) -> None:
+        """New settings come, in which some names stand for another place, some are gone and some are new."""
+        known, number = self.places[-1], len(self.views)
+        kept = frozenset(name for name in limits if name in known and name not in moved)
+        self.now += 1
+        self.views.append(self.views[-1].succeed(settings_of(limits, total=total), kept, self.now))
+        self.places.append({name: known[name] if name in kept else (name, number) for name in limits})
+        self.limits.update({self.places[-1][name]: limit for name, limit in limits.items()})
+        self.total = total
+        self.collect()
+
+    @rule(back=st.integers(0, 3), which=st.integers(0, 2), waits=st.booleans(), count=st.integers(1, 3))
+    def call(self, back: int, which: int, waits: bool, count: int) -> None:
+        """Calls begin, under these settings or earlier ones; where there is no room they wait, or do not."""
+        number = max(0, len(self.views) - 1 - back)
+        view, upstreams = self.views[number], tuple(self.places[number])
+        for _ in range(count):
+            name = upstreams[which % len(upstreams)]
+            if view.try_take(name, self.now):
+                self.held.append((number, name))
+                assert self.count(self.places[number][name]) <= self.limits[self.places[number][name]], "one slot too many was given"
+                assert self.total is None or len(self.held) <= self.total
+            elif waits:
+                said = view.enqueue(upstreams, MEDIUM, self.now, NEVER)
+                if isinstance(said, Ticket) and said.upstream is not None:
+                    self.held.append((number, said.upstream))
+                elif isinstance(said, Ticket):
+                    self.waiting.append((number, said))
+
+    @precondition(lambda self: self.held)
+    @rule(which=st.integers(0, 99))
+    def release(self, which: int) -> None:
+        """A call ends, whenever it began."""
+        number, name = self.held.pop(which % len(self.held))
+        self.now += 0.1
+        self.views[number].release(name, self.now)
+        self.collect()
+
+    @precondition(lambda self: self.waiting)
+    @rule(which=st.integers(0, 99))
+    def leave(self, which: int) -> None:
+        """A waiter leaves."""
+        number, ticket = self.waiting.pop(which % len(self.waiting))
+        self.views[number].leave(ticket, self.now)
+        self.collect()
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        """Every view agrees with the account, and nobody waits who could call."""
+        for number, view in enumerate(getattr(self, "views", [])):
+            for name, place in self.places[number].items():
+                assert view.in_use(name) == self.count(place)
+            assert view.queued() == len(self.waiting)
+        for number, ticket in getattr(self, "waiting", []):
+            assert not any(map(self.views[number].has_room, names(ticket))), "forgotten"
+
+    def teardown(self) -> None:
+        """When all has ended, everything is free and nobody waits."""
+        while getattr(self, "held", []):
+            self.release(0)
+            self.nothing_is_lost()
+        assert not getattr(self, "waiting", [])
+
+
+TestGenerations = GenerationsMachine.TestCase

@@ -133,3 +133,29 @@ def test_more_is_owed() -> None:
     bucket.correct(1.0, 100.0, 100.0)
     assert bucket.wait_s(1, 100.0) == pytest.approx(DEBT_S + 0.5)
     assert ROUNDING < 1e-3
+
+
+def test_another_pace_and_size_begin_with_what_is_there() -> None:
+    """As far as there is room for it; until then it refilled as it did."""
+    bucket = Bucket(1.0, 10.0)
+    bucket.take(8, 100.0)
+    bucket.adopt(5.0, 100.0, 103.0)
+    assert bucket.left(103.0) == 5.0
+    assert bucket.left(104.0) == 10.0
+    bucket.adopt(1.0, 4.0, 104.0)
+    assert (bucket.left(104.0), bucket.reset_s(104.0)) == (4.0, 0.0)
+    bucket.take(4, 104.0)
+    bucket.adopt(0.0, 4.0, 104.0)
+    assert bucket.wait_s(1, 105.0) == inf
+    fresh = Bucket(1.0, 10.0)
+    fresh.adopt(1.0, 3.0, 50.0)
+    assert fresh.left(50.0) == 3.0
+
+
+def test_what_is_owed_is_owed_at_another_pace() -> None:
+    """It is worked off from then on as fast as the new one allows."""
+    bucket = Bucket(1.0, 10.0)
+    bucket.take(10, 100.0)
+    bucket.correct(20, 100.0, 100.0)
+    bucket.adopt(10.0, 10.0, 100.0)
+    assert bucket.wait_s(1, 100.0) == pytest.approx(2.1)

@@ -1,6 +1,6 @@
 """What may be spent, and what is."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import settings
@@ -13,7 +13,9 @@ from sidecar.core.admit.spending_sums import ALL, NANO, Refusal, Reservation, Tu
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
 DAY_S = 86_400.0
-LIMITS = {"a": (10, 25), "b": (None, 12), ALL: (18, 40)}  # US dollars: of a day, of a month
+Amounts = tuple[float | None, float | None]
+LIMITS: dict[str, Amounts] = {"a": (10, 25), "b": (None, 12), ALL: (18, 40)}  # US dollars: of a day, of a month
+BUDGETS = st.tuples(st.sampled_from([None, 0.0, 10.0, 18.0]), st.sampled_from([None, 12.0, 40.0]))
 SETTINGS = Budgets(all=Budget(*LIMITS[ALL]), tenant=Budget(*LIMITS["b"]), tenants={"a": Budget(*LIMITS["a"])})
 
 
@@ -32,10 +34,11 @@ def refused(accounts: Accounts, usd: float | None, account: str = "a", wall_s: f
 
 
 class Spending(RuleBasedStateMachine):
-    """A list of all reservations ever made, from which every sum is counted anew."""
+    """A list of all reservations ever made, from which every sum is counted anew, by limits that change."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.settings, self.limits = SETTINGS, LIMITS
         self.accounts = Accounts(SETTINGS)
         self.wall_s = datetime(2028, 2, 27, 22, tzinfo=UTC).timestamp()  # before the end of a month in a leap year
         self.made: list[tuple[Reservation, datetime, list[int]]] = []  # with what it was settled at
@@ -50,6 +53,12 @@ class Spending(RuleBasedStateMachine):
             if account in (ALL, reservation.account) and at.strftime(form) == now
         )
 
+    def until_end(self, *, monthly: bool) -> float:
+        """Return the seconds until the present day, or month, is over."""
+        now = datetime.fromtimestamp(self.wall_s, UTC)
+        days = 1 if not monthly else (now.replace(day=28) + timedelta(days=4)).replace(day=1).toordinal() - now.toordinal()
+        return (now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=days)).timestamp() - self.wall_s
+
     @rule(account=st.sampled_from("ab"), usd=st.one_of(st.none(), st.just(0.0), st.floats(0.0, 12.0)))
     def reserve(self, account: str, usd: float | None) -> None:
         """A call begins. It is let in exactly where all four sums have room for it."""
@@ -57,7 +66,7 @@ class Spending(RuleBasedStateMachine):
         got = self.accounts.reserve(account, usd, self.wall_s)
         for owner in (account, ALL):
             for monthly in (False, True):
-                limit = LIMITS[owner][monthly]
+                limit = self.limits[owner][monthly]
                 if limit is None:
                     continue
                 total = self.total(owner, monthly=monthly)
@@ -70,7 +79,9 @@ class Spending(RuleBasedStateMachine):
         else:
             assert usd is not None and got.limit in lacking and got.is_own
             assert got.retry_after_s is not None and got.retry_after_s > 0
-            assert got.limit.endswith("month") or not any(name.endswith("month") for name in lacking)
+            # Whose end is the later: on the last day of a month both windows end together, and either may be told.
+            ends = [self.until_end(monthly=name.endswith("month")) for name in lacking]
+            assert got.retry_after_s == self.until_end(monthly=got.limit.endswith("month")) == max(ends)
 
     @rule(index=st.integers(0, 10**6), usd=st.floats(0.0, 30.0))
     def settle(self, index: int, usd: float) -> None:
@@ -89,10 +100,18 @@ class Spending(RuleBasedStateMachine):
         """Days and months go by."""
         self.wall_s += seconds
 
+    @rule(everybody=BUDGETS, each=BUDGETS, own=st.none() | BUDGETS)
+    def adopt(self, everybody: Amounts, each: Amounts, own: Amounts | None) -> None:
+        """Other sums are allowed from now on."""
+        self.limits = {ALL: everybody, "b": each, "a": own or each}
+        tenants = {} if own is None else {"a": Budget(*own)}
+        self.settings = Budgets(all=Budget(*everybody), tenant=Budget(*each), tenants=tenants)
+        self.accounts.adopt(self.settings)
+
     @rule()
     def restart(self) -> None:
         """The process is another one: what was open counts as spent."""
-        after = Accounts(SETTINGS)
+        after = Accounts(self.settings)
         after.restore(self.accounts.snapshot(), self.wall_s)
         self.accounts = after
         for reservation, _, settled in self.made:
@@ -108,6 +127,7 @@ class Spending(RuleBasedStateMachine):
             spent = self.total(balance.tenant, monthly=monthly, with_reserved=False)
             assert round(balance.spent_usd * NANO) == spent
             assert round((balance.spent_usd + balance.reserved_usd) * NANO) == self.total(balance.tenant, monthly=monthly)
+            assert balance.limit_usd == self.limits[balance.tenant][monthly]
             if balance.limit_usd is not None:
                 assert balance.soft_reached == (balance.spent_usd + balance.reserved_usd >= balance.limit_usd * 0.8 - 1e-9)
 
@@ -275,3 +295,47 @@ def test_a_call_of_nobody_counts_once() -> None:
     accounts = Accounts(SETTINGS)
     accounts.settle(reserve(accounts, 2.0, ALL), 2.0)
     assert accounts.spent(ALL, "day", NOON) == 2.0
+
+
+def test_what_is_spent_and_reserved_stays_whatever_may_be() -> None:
+    """Calls in progress are settled in the sums in which they were reserved; less than is spent already lets nobody through."""
+    accounts = Accounts(Budgets(tenant=Budget(day=1.0)))
+    accounts.settle(reserve(accounts, 0.5), 0.5)
+    open_call = reserve(accounts, 0.25)
+    accounts.adopt(Budgets(tenant=Budget(day=0.6)))
+    assert refused(accounts, 0.0).limit == "budget_day"
+    accounts.settle(open_call, 0.05)
+    reserve(accounts, 0.04)
+    accounts.adopt(Budgets())
+    reserve(accounts, 1000.0)
+    accounts.adopt(Budgets(tenant=Budget(month=0.1)))
+    assert refused(accounts, 0.0).limit == "budget_month"
+    assert accounts.spent("a", "day", NOON) == 0.55
+
+
+def test_what_is_told_once_in_a_window_is_told_once_of_each_limit() -> None:
+    """A limit that is another one now can be reached again; one that stays is no news."""
+    accounts = Accounts(Budgets(tenant=Budget(day=1.0, month=100.0)))
+    reserve(accounts, 0.9)
+    refused(accounts, 0.2)
+    assert accounts.take_turns() == [Turn("a", "day", is_spent=False), Turn("a", "day", is_spent=True)]
+    accounts.adopt(Budgets(tenant=Budget(day=1.0, month=50.0)))
+    refused(accounts, 0.2)
+    assert accounts.take_turns() == []
+    accounts.adopt(Budgets(tenant=Budget(day=1.1, month=50.0)))
+    reserve(accounts, 0.1)
+    refused(accounts, 0.2)
+    assert accounts.take_turns() == [Turn("a", "day", is_spent=False), Turn("a", "day", is_spent=True)]
+
+
+def test_other_budgets_leave_no_empty_sums_behind() -> None:
+    """But a call that reserved nothing and is not over yet is settled where it was reserved."""
+    accounts = Accounts(Budgets(tenants={"gone": Budget(day=1.0)}))
+    accounts.balances(NOON)
+    free = reserve(accounts, None, "free")
+    accounts.settle(reserve(accounts, 0.5, "spent"), 0.5)
+    accounts.adopt(Budgets())
+    assert {each.account for each in accounts.list_sums()} == {"free", "spent", ALL}
+    accounts.settle(free, 0.25)
+    assert (accounts.spent("free", "day", NOON), accounts.spent(ALL, "month", NOON)) == (0.25, 0.75)
+    assert accounts.spent("gone", "day", NOON) == 0.0

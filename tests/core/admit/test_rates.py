@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sidecar.catalogue.reuse import LIMITS
 from sidecar.config import Rate, RateLimits, Rates
@@ -122,16 +123,6 @@ def test_corrections_reach_every_limit_on_tokens() -> None:
     assert limiter.admit("a", 1, 10.0).left[0] == Left(REQUESTS, 5, 3, pytest.approx(61.0))
 
 
-def test_counted_along() -> None:
-    """What another place let through is counted here without asking."""
-    limiter = Limiter(limits_of(requests=Rate(per_minute=5), tokens=Rate(per_minute=100)))
-    for _ in range(4):
-        limiter.charge("a", 30, 0.0)
-    limiter.charge("a", 0, 0.0)
-    assert limiter.admit("a", 0, 0.0).limit == "requests_minute"
-    assert limiter.admit("a", 1, 0.0).left == (Left(REQUESTS, 5, 0, pytest.approx(61.0)), Left(TOKENS, 100, 0, pytest.approx(61.0)))
-
-
 def test_asking_takes_nothing() -> None:
     """Whether a call would be refused can be asked as often as one likes, and the answer is the one that it would get."""
     limiter = Limiter(limits_of(requests=Rate(per_second=1, per_minute=2)))
@@ -213,3 +204,133 @@ def test_all_or_nothing(steps: list[tuple[str, int, float]]) -> None:
             assert [one[:3] for one in spared.admit(account, tokens, now).left] == [
                 (one.what, one.limit, pytest.approx(one.left)) for one in verdict.left
             ]
+
+
+class Changing(RuleBasedStateMachine):
+    """Limits that change while calls come and go, against lists of all that was let through since each limit is there."""
+
+    SECOND, MINUTE = "tokens_second", "requests_minute"
+    RATES = st.builds(
+        lambda pace, burst, calls: Rates(Rate(per_minute=calls), Rate(per_second=pace, burst=burst)),
+        st.sampled_from([1.0, 4.0, None]), st.sampled_from([4.0, 16.0]), st.sampled_from([None, 5, 2, 0]),
+    )  # fmt: skip
+    SETTINGS = st.builds(
+        lambda everybody, tenant, own: RateLimits(everybody or Rates(), tenant, {} if own is None else {"a": own}),
+        st.none() | RATES, RATES, st.none() | RATES,
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 600.0
+        self.settings = RateLimits()
+        self.limiter = Limiter(self.settings)
+        self.levels: dict[tuple[str, str], tuple[float, float]] = {}  # of buckets: how full, when
+        self.taken: dict[tuple[str, str], list[float]] = {}  # of windows: when
+        self.in_flight: list[tuple[str, int, float]] = []
+
+    def list_limits(self, account: str) -> list[tuple[tuple[str, str], Rate]]:
+        """Return each limit that a call meets: whose it is, and what it is called."""
+        own, everybody = self.settings.tenants.get(account, self.settings.tenant), self.settings.all
+        return [
+            ((owner, name), rate)
+            for owner, rates in ((account, own), ("", everybody))
+            for name, rate in ((self.MINUTE, rates.requests), (self.SECOND, rates.tokens))
+            if (rate.per_minute if name == self.MINUTE else rate.per_second) is not None
+        ]
+
+    def level(self, key: tuple[str, str], rate: Rate) -> float:
+        """Return how full a bucket is."""
+        burst, pace = rate.burst or 0.0, rate.per_second or 0.0
+        level, at = self.levels.get(key, (burst, self.now))
+        return min(level + (self.now - at) * pace, burst)
+
+    def has_room(self, account: str, tokens: int) -> tuple[bool, bool]:
+        """Return whether a call is let through for certain, and whether it may be: windows are right within a sixtieth."""
+        is_certain = may_be = True
+        for key, rate in self.list_limits(account):
+            if key[1] == self.SECOND:
+                fits = not tokens or tokens <= self.level(key, rate)
+                is_certain, may_be = is_certain and fits, may_be and fits
+            else:
+                times, calls = self.taken.get(key, []), rate.per_minute or 0
+                is_certain = is_certain and sum(at > self.now - 62.0 for at in times) < calls
+                may_be = may_be and sum(at > self.now - 60.0 for at in times) < calls
+        return is_certain, may_be
+
+    @rule(account=st.sampled_from("ab"), tokens=st.sampled_from([0, 1, 4]))
+    def admit(self, account: str, tokens: int) -> None:
+        """A call comes in."""
+        is_certain, may_be = self.has_room(account, tokens)
+        is_in = self.limiter.admit(account, tokens, self.now).limit is None
+        assert may_be if is_in else not is_certain
+        for key, rate in self.list_limits(account):
+            if key[1] == self.MINUTE:
+                self.taken.setdefault(key, []).extend([self.now] * is_in)
+            else:
+                self.levels[key] = self.level(key, rate) - (tokens if is_in else 0), self.now
+        if is_in and tokens:
+            self.in_flight.append((account, tokens, self.now))
+
+    @rule(which=st.integers(0, 9))
+    def settle(self, which: int) -> None:
+        """A call is over that used what was thought, perhaps by limits that were not there when it came."""
+        if self.in_flight:
+            account, tokens, at = self.in_flight.pop(which % len(self.in_flight))
+            self.limiter.correct(account, tokens, tokens, self.now, at)
+
+    @rule(passed=st.sampled_from([0.5, 1.0, 4.0, 30.0]))
+    def wait(self, passed: float) -> None:
+        """Time passes."""
+        self.now += passed
+
+    @rule(settings=SETTINGS, known=st.sampled_from(["ab", "ab", "a", "b"]))
+    def adopt(self, settings: RateLimits, known: str) -> None:
+        """Other limits are in force: each that was there goes on from where it was."""
+        before = {key: self.level(key, rate) for account in "ab" for key, rate in self.list_limits(account)}
+        self.settings = settings
+        self.limiter.adopt(settings, known, self.now)
+        rates = {key: rate for account in "ab" for key, rate in self.list_limits(account)}
+        kept = {key for key in rates if key in before and (not key[0] or key[0] in known)}
+        self.taken = {key: times for key, times in self.taken.items() if key in kept}
+        self.levels = {key: (min(before[key], rates[key].burst or 0.0), self.now) for key in kept if key[1] == self.SECOND}
+
+    @invariant()
+    def asking_changes_nothing(self) -> None:
+        """What is refused now is what would be."""
+        for account in "ab":
+            is_certain, may_be = self.has_room(account, 1)
+            is_in = self.limiter.refuse(account, 1, self.now) is None
+            assert may_be if is_in else not is_certain
+            for key, rate in self.list_limits(account):  # from now on it is there
+                if key[1] == self.SECOND:
+                    self.levels[key] = self.level(key, rate), self.now
+
+
+TestChanging = Changing.TestCase
+TestChanging.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+
+
+def test_counts_go_on_under_other_limits() -> None:
+    """More is let through, or less; what is new begins anew, and what is gone is no more."""
+    limiter = Limiter(limits_of(requests=Rate(per_minute=3, per_hour=50), everybody=Rates(Rate(per_day=9))))
+    assert count_admitted(limiter, "a", 0, 10.0, 5) == 3
+    limiter.adopt(limits_of(requests=Rate(per_minute=5, per_day=100), everybody=Rates(Rate(per_day=8))), ["a", "b"], 10.0)
+    left = limiter.admit("a", 0, 10.0).left
+    assert left == (Left(REQUESTS, 5, 1, pytest.approx(61.0)),)
+    assert count_admitted(limiter, "a", 0, 10.0, 5) == 1
+    assert count_admitted(limiter, "b", 0, 10.0, 5) == 3, "eight a day for all, of which five are taken"
+    limiter.adopt(RateLimits(), ["a"], 10.0)
+    assert not limiter.is_limited("a") and count_admitted(limiter, "a", 0, 10.0, 50) == 50
+
+
+def test_an_account_that_is_gone_is_forgotten_and_its_calls_can_end() -> None:
+    """What they give back is given back to all together; where it comes again, it begins anew."""
+    settings = limits_of(tokens=Rate(per_minute=100), everybody=Rates(tokens=Rate(per_minute=100)))
+    limiter = Limiter(settings)
+    assert limiter.admit("gone", 90, 10.0).limit is None
+    limiter.adopt(settings, ["a"], 11.0)
+    assert limiter.admit("a", 20, 11.0).limit == "all_tokens_minute"
+    limiter.correct("gone", 90, 10, 11.0, 10.0)
+    assert limiter.admit("a", 90, 11.0).limit is None
+    limiter.adopt(settings, ["gone"], 12.0)
+    assert limiter.refuse("gone", 100, 80.0) is None

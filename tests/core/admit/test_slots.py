@@ -105,3 +105,30 @@ def test_a_limit_that_comes_down_on_what_is_in_use_is_met_from_then_on() -> None
             break
     assert slots.limit == slots.in_use == 15
     assert slots.interval_s(now + number * 0.02) == pytest.approx(0.2 / 15)
+
+
+def test_another_limit() -> None:
+    """Slots in use stay; how long they are held is known still; full since then, if they are."""
+    slots = Slots(20)
+    now = use(slots, count=20, held_s=1.0, begun=0.0)
+    for _ in range(4):
+        slots.take(now)
+    slots.adopt(2, adaptive=False, now=now + 5.0)
+    assert (slots.in_use, slots.limit, slots.interval_s(now + 6.0)) == (4, 2, 0.5)
+    assert slots.interval_s(now + 10.0) == 2.5, "none has come free for the five seconds in which there were too few"
+    for _ in range(4):
+        slots.release(now + 10.0)
+    slots.adopt(10, adaptive=True, now=now + 10.0)
+    assert slots.gradient is not None and slots.limit == 10
+    slots.adopt(7, adaptive=False, now=now + 10.0)
+    assert (slots.gradient, slots.limit, slots.in_use) == (None, 7, 0)
+
+
+def test_calls_that_began_uncounted_are_counted() -> None:
+    """They are given back as any others."""
+    slots = Slots(2)
+    slots.occupy(3, 5.0)
+    assert slots.in_use == 3
+    for _ in range(3):
+        slots.release(6.0)
+    assert slots.in_use == 0

@@ -122,3 +122,20 @@ def test_any_percentile_is_one_of_what_was_measured(values: list[float], percent
     delay_s = hedger.delay_s(KEY, 0.0)
     assert delay_s is not None and delay_s - 1.0 == pytest.approx(min(values, key=lambda value: abs(value + 1.0 - delay_s)))
     assert sum(value + 1.0 <= delay_s for value in values) >= percentile * len(values) - 1e-6
+
+
+def test_other_settings_hold_for_what_was_measured() -> None:
+    """Times stay, and are judged by another percentile, least time and number of calls; the share is learnt from here on."""
+    hedger = Hedger(Hedging(percentile=1.0, delay_min=0.1, calls_min=3, share_max=1.0), RetryBudget(1.0, 100.0, 10.0))
+    for ttft_s in (0.2, 0.4, 0.6, 0.8):
+        hedger.note(("up", None), ttft_s, 1.0)
+    assert hedger.delay_s(("up", None), 1.0) == 0.8
+    hedger.adopt(Hedging(percentile=0.5, delay_min=0.1, calls_min=4, share_max=1.0))
+    assert hedger.delay_s(("up", None), 1.0) == 0.4
+    hedger.adopt(Hedging(percentile=0.5, delay_min=0.5, calls_min=4))
+    assert hedger.delay_s(("up", None), 1.0) == 0.5
+    hedger.adopt(Hedging(percentile=0.5, calls_min=300))
+    assert hedger.delay_s(("up", None), 1.0) is None
+    for _ in range(296):
+        hedger.note(("up", None), 0.3, 1.0)
+    assert hedger.delay_s(("up", None), 1.0) == 0.3, "as many are kept as are asked for"

@@ -160,3 +160,43 @@ class BudgetMachine(RuleBasedStateMachine):
 
 BudgetMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
 test_any_traffic = BudgetMachine.TestCase
+
+
+def test_other_shares_hold_for_what_was_counted() -> None:
+    """A hundred calls and twelve repetitions are there whatever the settings."""
+    budget = RetryBudget(0.2, 0.0, 10.0)
+    for _ in range(100):
+        budget.deposit(1.0)
+    assert all(budget.withdraw(1.0) for _ in range(12))
+    budget.adopt(0.5, 1.0, 10.0, 2.0)
+    assert budget.balance(2.0) == pytest.approx(0.5 * 100 + 10 - 12)
+    budget.adopt(0.1, 0.0, 10.0, 2.0)
+    assert budget.balance(2.0) == 0.0
+
+
+@pytest.mark.parametrize("expiry_s", [2.0, 9.0, 10.5, 20.0])
+def test_another_expiry_gives_nobody_more(expiry_s: float) -> None:
+    """However often it changes: what was repeated is not forgotten by it."""
+    budget = RetryBudget(0.0, 1.0, 10.0)
+    granted = 0
+    for number in range(100):
+        budget.adopt(0.0, 1.0, (expiry_s, 10.0)[number % 2], number / 100)
+        while budget.withdraw(number / 100):
+            granted += 1
+    assert granted <= max(10.0, expiry_s)
+
+
+def test_calls_are_remembered_for_a_longer_expiry_only_while_they_surely_count() -> None:
+    """For the tenth of it that is left of them; a shorter one forgets them at once, and repetitions end by themselves."""
+    budget = RetryBudget(1.0, 0.0, 10.0)
+    for _ in range(5):
+        budget.deposit(1.0)
+    assert budget.withdraw(1.0)
+    budget.adopt(1.0, 0.0, 20.0, 5.0)
+    assert (budget.balance(5.0), budget.balance(6.9), budget.balance(7.0)) == (4.0, 4.0, 0.0)
+    budget.deposit(7.0)
+    budget.deposit(7.0)
+    assert budget.balance(7.0) == 1.0
+    budget.adopt(1.0, 0.1, 10.0, 8.0)
+    assert budget.balance(8.0) == 0.0
+    assert budget.balance(40.0) == 1.0

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -128,6 +129,13 @@ class BreakerMachine(RuleBasedStateMachine):
         """An operator says something."""
         self.breaker.force(force, self.now)
         self.model.force(force, self.now)
+
+    @rule(kind=KINDS)
+    def adopt(self, kind: BreakerSettings) -> None:
+        """Other settings come, in the middle of whatever it is: the state stays, and what was counted."""
+        settings = self.model.settings
+        self.model.settings = replace(kind, window=settings.window, open=settings.open, open_max=settings.open_max)
+        self.breaker.adopt(self.model.settings, self.now)
 
     @invariant()
     def is_as_the_model(self) -> None:
@@ -576,3 +584,61 @@ def test_only_the_times_given_count() -> None:
         bench.take(shift + 34.0)
         told.append([(t.at - shift, t.after, t.reason) for t in bench.told])
     assert told[0] == told[1] == told[2] != []
+
+
+def kind_of(**given: object) -> BreakerSettings:
+    """Return settings like a bench's."""
+    kind = {"consecutive": 5, "calls_min": 10, "window": 10.0, "open": 4.0, "open_max": 60.0, "probes": 3, "successes": 3} | given
+    return BreakerSettings(**kind)  # type: ignore[arg-type]
+
+
+def test_other_settings_hold_from_the_next_result_on() -> None:
+    """Four failures in a row are none too many for five, and the next one is for two; nothing moves by itself."""
+    bench = Bench()
+    bench.call(*[FAILURE] * 4, now=1.0)
+    bench.breaker.adopt(kind_of(consecutive=2), 1.5)
+    assert bench.breaker.state(1.5) is CLOSED
+    bench.call(FAILURE, now=2.0)
+    assert bench.breaker.state(2.0) is OPEN
+
+
+def test_an_open_one_stays_open_under_other_settings() -> None:
+    """Until it would have asked again anyway, but for no longer than the new settings let anybody wait."""
+    bench = Bench(open=40.0)
+    bench.call(*[FAILURE] * 5, now=1.0)
+    assert bench.breaker.retry_after_s(1.0) == 40.0
+    bench.breaker.adopt(kind_of(open=50.0), 2.0)
+    assert (bench.breaker.state(2.0), bench.breaker.retry_after_s(2.0)) == (OPEN, 39.0)
+    bench.breaker.adopt(kind_of(open=5.0, open_max=10.0), 3.0)
+    assert bench.breaker.retry_after_s(3.0) == pytest.approx(11.0)
+    assert len(bench.told) == 1
+
+
+def test_a_forced_one_stays_forced_under_other_settings() -> None:
+    """No open time ends what an operator wants."""
+    bench = Bench(Force.OPEN)
+    bench.breaker.adopt(kind_of(open=1.0, open_max=1.0), 2.0)
+    assert bench.breaker.state(1e9) is OPEN
+
+
+def test_with_fewer_places_for_probes_those_that_are_out_count() -> None:
+    """Two of three are out, and there is one place now: nobody else is let through before both are back or overdue."""
+    bench = Bench()
+    bench.call(*[FAILURE] * 5, now=0.0)
+    first, _ = bench.take(5.0), bench.take(15.0)
+    bench.breaker.adopt(kind_of(probes=1, open_max=60.0), 16.0)
+    assert not bench.breaker.admits(16.0)
+    assert not bench.breaker.admits(66.0) and bench.breaker.acquire(66.0) is None, "one of them is overdue, the other is not"
+    assert bench.breaker.admits(76.0)
+    bench.breaker.settle(first, SUCCESS, 76.0)
+    assert bench.breaker.acquire(76.0) is not None
+
+
+def test_one_that_is_retired_tells_nobody() -> None:
+    """Calls that it let through still come back to it; what follows is nobody's news."""
+    bench = Bench()
+    permits = [bench.take(1.0) for _ in range(5)]
+    bench.breaker.retire()
+    for permit in permits:
+        bench.breaker.settle(permit, FAILURE, 2.0)
+    assert bench.breaker.state(2.0) is OPEN and not bench.told

@@ -1,6 +1,7 @@
 """The breakers of all upstreams."""
 
 import gc
+from dataclasses import replace
 
 import pytest
 
@@ -142,3 +143,87 @@ def test_an_unknown_upstream_has_none() -> None:
     """Asking for one is a mistake of the program, and makes nothing."""
     with pytest.raises(KeyError):
         make_breakers().find("nowhere", "gpt-4o")
+
+
+def settings_of(names: str = "ab", *, groups: dict[str, ModelGroup] | None = None, breakers: bool = True, **forces: Force) -> Settings:
+    """Return settings with these upstreams, some of them forced."""
+    upstreams = {name: Upstream(f"http://{name}.test", breaker=forces.get(name, Force.AUTO)) for name in names}
+    return Settings(upstreams=upstreams, breaker=Breaker(consecutive=2, groups=groups or {}), features=Features(breakers=breakers))
+
+
+def succeed(breakers: Breakers, settings: Settings, kept: str = "ab") -> Breakers:
+    """Return the view of other settings."""
+    return breakers.succeed(settings, frozenset(kept), 2.0)
+
+
+def test_who_stays_keeps_its_breakers() -> None:
+    """The same ones, in the state they are in; another place of that name begins with a new one, and the old one falls silent."""
+    told: list[Transition] = []
+    first = Breakers(settings_of("abc"), lambda: 0.0, told.append)
+    fail(first, "a", None)
+    second = succeed(first, settings_of("ab"), "a")
+    assert second.find("a", None) is first.find("a", None)
+    assert second.find("b", None) is not first.find("b", None)
+    assert second.worst("a", 2.0) is State.OPEN
+    for gone in "bc":
+        fail(first, gone, None)
+        assert first.worst(gone, 2.0) is State.OPEN
+    assert second.worst("b", 2.0) is State.CLOSED
+    assert [transition.upstream for transition in told] == ["a"]
+    fail(second, "b", None)
+    assert [transition.upstream for transition in told] == ["a", "b"]
+
+
+def test_who_stays_goes_by_the_new_settings() -> None:
+    """New thresholds from the next result on."""
+    first = Breakers(settings_of(), lambda: 0.0, lambda _: None)
+    second = succeed(first, replace(settings_of(), breaker=Breaker(consecutive=4)))
+    fail(second, "a", None)
+    assert second.worst("a", 2.0) is State.CLOSED
+    fail(second, "a", None)
+    assert second.worst("a", 2.0) is State.OPEN
+
+
+@pytest.mark.parametrize(
+    ("before", "asked", "after", "state"),
+    [
+        (Force.AUTO, Force.OPEN, Force.AUTO, State.OPEN),  # an operator's word stays
+        (Force.OPEN, Force.AUTO, Force.OPEN, State.CLOSED),  # also that it is left to itself
+        (Force.AUTO, Force.OPEN, Force.CLOSED, State.CLOSED),  # the setting says something else now
+        (Force.AUTO, None, Force.OPEN, State.OPEN),
+        (Force.OPEN, None, Force.AUTO, State.CLOSED),
+        (Force.CLOSED, Force.OPEN, Force.AUTO, State.CLOSED),
+    ],
+)
+def test_what_an_operator_forced_stays_unless_the_setting_changes(before: Force, asked: Force | None, after: Force, state: State) -> None:
+    """For groups of models, too, that are new."""
+    first = Breakers(settings_of(a=before), lambda: 0.0, lambda _: None)
+    if asked is not None:
+        first.force("a", asked, 1.0)
+    second = succeed(first, settings_of(groups={"image": GROUPS["image"]}, a=after))
+    assert [breaker.state(2.0) for breaker in second.of("a")] == [state, state]
+    third = succeed(second, settings_of(a=after))
+    assert third.worst("a", 2.0) is state, "and the next settings change nothing of it"
+
+
+def test_the_feature_is_switched_while_calls_run() -> None:
+    """Off: an open one closes, and failures open none. On: they count again. What is forced is forced all the same."""
+    first = Breakers(settings_of(b=Force.OPEN), lambda: 0.0, lambda _: None)
+    fail(first, "a", None)
+    off = succeed(first, settings_of(b=Force.OPEN, breakers=False))
+    assert (off.worst("a", 2.0), off.worst("b", 2.0)) == (State.CLOSED, State.OPEN)
+    fail(off, "a", None)
+    assert off.worst("a", 2.0) is State.CLOSED
+    on = succeed(off, settings_of(b=Force.OPEN))
+    fail(on, "a", None)
+    assert (on.worst("a", 2.0), on.worst("b", 2.0)) == (State.OPEN, State.OPEN)
+
+
+def test_models_are_sorted_by_the_new_groups() -> None:
+    """Also those that were asked for before."""
+    first = Breakers(settings_of(groups=GROUPS), lambda: 0.0, lambda _: None)
+    assert first.find("a", "gpt-4o").group == "small"
+    second = succeed(first, settings_of(groups={"never": GROUPS["never"], "image": GROUPS["image"]}))
+    assert second.find("a", "gpt-4o").group == "never"
+    assert second.find("a", "gpt-4o") is first.of("a")[3], "of the same name, with what it knows"
+    assert first.find("a", "gpt-4o").group == "small", "calls that began before are sorted as before"

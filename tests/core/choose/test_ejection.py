@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.config import Balancing, Force
-from sidecar.core.choose.ejection import CALLS_MIN, CONSECUTIVE, GROWTH_MAX, count_ejected_max, judge_seat
+from sidecar.core.choose.ejection import CALLS_MIN, CONSECUTIVE, GROWTH_MAX, count_ejected_max, judge_seat, take_back
 from sidecar.core.choose.verdicts import Verdict
 from tests.core.choose.pools import Rig, plain
 
@@ -108,3 +108,16 @@ def test_the_cap_holds_whatever_happens(calls: list[tuple[str, bool, float]], sh
         else:
             rig.fail_at(name, 3)
         assert len(ejected(rig)) <= min(share * 5 + 1e-6, 4)
+
+
+def test_a_pool_takes_back_whom_it_can_spare_no_longer() -> None:
+    """Those whose time is over first; never fewer than it may set aside."""
+    rig = Rig(plain("a", "b", "c", "d"), breakers=False)
+    for at, name in enumerate("bac"):
+        rig.seat_of(name).ejected_until = rig.now + 10.0 + at
+    roster = rig.seat_of("a").roster
+    take_back(roster, rig.now)
+    assert ejected(rig) == {"a", "c"}
+    take_back(roster, rig.now)
+    assert ejected(rig) == {"a", "c"}
+    assert rig.seat_of("b").share(roster.balancing.slow_start, rig.now) < 1.0 and rig.now < roster.starters_until

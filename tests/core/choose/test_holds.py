@@ -76,3 +76,13 @@ def test_a_credential_is_marked_not_kept() -> None:
     assert mark == mark_credential(b"Bearer sk-secret", b"salt")
     assert len({mark, mark_credential(b"Bearer sk-other", b"salt"), mark_credential(b"Bearer sk-secret", b"pepper")}) == 3
     assert len(mark) == 16 and "secret" not in mark
+
+
+def test_what_is_forgotten_is_held_no_longer() -> None:
+    """Of this upstream and account, for all models; others stay."""
+    holds = Holds()
+    for key in (("up", "m", ""), ("up", None, ""), ("up", "m", "theirs"), ("other", "m", "")):
+        holds.note(key, 10.0, 1.0)
+    holds.forget("up", "")
+    assert [holds.until(key, 2.0) for key in (("up", "m", ""), ("up", None, ""))] == [None, None]
+    assert [holds.until(key, 2.0) for key in (("up", "m", "theirs"), ("other", "m", ""))] == [10.0, 10.0]

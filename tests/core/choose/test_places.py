@@ -1,9 +1,12 @@
 """What an upstream's configuration comes to."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from sidecar.config import Upstream
-from sidecar.core.choose.places import NOWHERE, read_place, read_places
+from sidecar.core.choose.places import NOWHERE, is_same_place, list_kept, read_place, read_places
 
 
 @pytest.mark.parametrize(
@@ -63,3 +66,25 @@ def test_every_upstream_has_its_place_and_its_own_key() -> None:
 def test_nowhere_is_nowhere() -> None:
     """A call that no route took names no upstream."""
     assert (NOWHERE.name, NOWHERE.host, NOWHERE.port, NOWHERE.credential) == ("", "", 0, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_same"),
+    [
+        ({"api_key_file": "/run/other"}, True),
+        ({"weight": 2.0, "models": {"a": "b"}, "context": 5}, True),
+        ({"url": "https://api.openai.com/"}, True),
+        ({"url": "https://api.openai.com:443"}, True),
+        ({"url": "http://api.openai.com"}, False),
+        ({"url": "https://api.openai.com:8443"}, False),
+        ({"url": "https://api.openai.com/v2"}, False),
+        ({"url": "https://eu.api.openai.com"}, False),
+        ({"provider": "vllm"}, False),
+    ],
+)
+def test_what_makes_a_place_another(changes: dict[str, Any], is_same: bool) -> None:
+    """Where it is and who it is; not what is sent there."""
+    before = Upstream("https://api.openai.com", api_key_file="/run/key")
+    one, other = read_place("up", before, "sk-1"), read_place("up", replace(before, **changes), "sk-2")
+    assert is_same_place(one, other) is is_same
+    assert list_kept({"up": one, "gone": one}, {"up": other, "new": one}) == (frozenset({"up"}) if is_same else frozenset())

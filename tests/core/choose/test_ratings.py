@@ -57,3 +57,14 @@ def test_what_is_expected_is_always_a_quality(configured: float | None, said: li
         ratings.note(quality, now)
         estimate = ratings.estimate(now)
         assert estimate is None or -1e-9 <= estimate <= 1 + 1e-9
+
+
+def test_another_configured_quality_changes_nothing_that_was_said() -> None:
+    """Five ratings of 1 against ten of what is configured."""
+    ratings = Ratings(0.1)
+    for _ in range(5):
+        ratings.note(1.0, 0.0)
+    ratings.adopt(0.4)
+    assert ratings.estimate(0.0) == pytest.approx(9 / 15)
+    ratings.adopt(None)
+    assert ratings.estimate(0.0) == 1.0

@@ -102,3 +102,27 @@ def test_after_a_minute_without_a_call_it_begins_anew() -> None:
     lately.note(100.0, 0.0)
     lately.note(1.0, LIVE_S)
     assert lately.value == 1.0
+
+
+def test_other_settings_judge_the_next_calls() -> None:
+    """A penalty, a window and a rate; what was measured stays, and seats are given anew."""
+    standing = make()
+    standing.note_answer(1.0, 0.0)
+    standing.adopt(Balancing(penalty=30.0, learning_rate=1.0, window=10))
+    assert standing.seats == []
+    Roster("chat", "round_robin", [standing], Balancing())  # type: ignore[arg-type]
+    standing.note_failure(0.1, 0.0)
+    standing.track.sum_up(0.0)
+    assert (standing.track.calls, standing.track.total_s) == (2, 31.0)
+    assert standing.works == 0.0, "the latest call is all that counts"
+
+
+def test_an_upstream_is_what_it_is_configured_to_be() -> None:
+    """With the calls that are there, and what was said of it."""
+    post = Post("a", Upstream("https://a.example", quality=0.5))
+    post.pending = post.active = 2
+    post.ratings.note(1.0, 0.0)
+    post.adopt(Upstream("https://a.example", weight=2.0, context=9, api_key_file="/run/key"), 0.0)
+    assert (post.weight, post.context, post.credential, post.pending, post.active) == (2.0, 9, "/run/key", 2, 2)
+    assert post.quality is None, "one rating says nothing yet"
+    assert (post.mark, Post("a", Upstream("https://a.example"), "a#1").mark) == ("a", "a#1")

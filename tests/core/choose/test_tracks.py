@@ -91,3 +91,20 @@ def test_sums_are_those_of_the_calls_that_are_remembered(calls: list[tuple[float
     remembered = calls[len(calls) - track.calls :]
     assert track.failures == sum(failed for _, failed, _ in remembered)
     assert track.total_s == pytest.approx(sum(took_s for took_s, _, _ in remembered))
+
+
+def test_a_smaller_window_forgets_the_oldest() -> None:
+    """By whole buckets; the latest stays. A larger one forgets nothing."""
+    track = Track(100)
+    for number in range(100):
+        track.note(1.0, number < 50, float(number) / 10)
+    track.adopt(50)
+    track.sum_up(10.0)
+    assert (track.calls, track.failures) == (50, 0)
+    track.adopt(1000)
+    track.sum_up(10.0)
+    assert track.calls == 50
+    for number in range(200):
+        track.note(1.0, False, 10.0 + number / 100)
+    track.sum_up(12.0)
+    assert track.calls == 250

@@ -71,3 +71,33 @@ def test_it_does_not_grow() -> None:
         window.note_failure(step * 0.37)
         sizes.append(sum(len(getattr(window, name)) for name in ("_calls", "_failures", "_slow")))
     assert set(sizes) == {3 * BUCKETS}
+
+
+@given(STEPS, STEPS, st.floats(0.0, 1e7), st.sampled_from([0.7, 10.0, 60.0]), st.sampled_from([0.7, 10.0, 61.7]))
+def test_another_span_forgets_nothing_too_late(
+    before: list[tuple[float, str]], after: list[tuple[float, str]], began: float, first_s: float, then_s: float
+) -> None:
+    """What was counted under another span is counted while it is surely within the new one, and never once it is surely out of it."""
+    window, noted, now = Window(first_s), list[tuple[float, str]](), began
+    for number, (steps, span_s) in enumerate(((before, first_s), (after, then_s))):
+        if number:
+            window.adopt(then_s, now)
+        for passed, what in steps:
+            now += passed * span_s
+            {"success": window.note_success, "failure": window.note_failure, "slow": window.note_slow}[what](now)
+            noted.append((now, what))
+    rounding = (first_s + then_s) / BUCKETS + 1e-6
+    for ahead in (now, now + then_s * 0.3, now + then_s * 0.95):
+        calls, failures, slow = window.read(ahead)
+        surely = sum(ahead - at <= min(then_s, first_s) * 0.9 - rounding for at, _ in noted)
+        perhaps = sum(ahead - at <= then_s + 1e-6 for at, _ in noted)
+        assert surely <= calls <= perhaps
+        assert failures + slow <= calls
+
+
+def test_the_same_span_changes_nothing() -> None:
+    """To the bucket."""
+    window = Window(10.0)
+    window.note_failure(100.5)
+    window.adopt(10.0, 107.0)
+    assert [window.read(at) for at in (107.0, 109.9, 110.0)] == [(1, 1, 0), (1, 1, 0), (0, 0, 0)]

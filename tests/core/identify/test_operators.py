@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core.identify.operators import Visitor, is_loopback, refuse_change
+from sidecar.core.identify.operators import Visitor, is_loopback, read_basic, refuse_change
 
 JSON = ("application/json",)
 TOKEN = "correct-horse"
@@ -113,3 +113,39 @@ def test_nothing_breaks_it_and_no_name_gets_in(
     for token, is_local in ((None, True), (None, False), (TOKEN, True)):
         refusal = refuse_change(visitor, token, is_local=is_local)
         assert refusal is not None and refusal.status in (401, 403, 415)
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "scheme", "status"),
+    [((), ("pod.svc:9464",), "https", None), (("https://pod.svc:9464",), ("pod.svc:9464",), "https", None),
+     (("https://POD.svc:9464",), ("pod.svc:9464",), "https", None), (("http://pod.svc:9464",), ("pod.svc:9464",), "https", 403),
+     (("https://pod.svc:9464",), ("pod.svc:9464",), "http", 403), (("https://evil.test",), ("pod.svc:9464",), "https", 403),
+     (("https://pod.svc",), (), "https", 403), (("https://pod.svc",), ("pod.svc", "evil.test"), "https", 403),
+     (("null",), ("a",), "http", 403)],
+)  # fmt: skip
+def test_who_gave_a_password_may_under_any_name(origin: tuple[str, ...], host: tuple[str, ...], scheme: str, status: int | None) -> None:
+    """A browser knows passwords by origin; a page of another one may still make it send them."""
+    visitor = Visitor((), host, origin, JSON)
+    for token in (None, TOKEN):
+        refusal = refuse_change(visitor, token, is_local=False, is_known=True, scheme=scheme)
+        assert (None if refusal is None else refusal.status) == status
+    assert refuse_change(visitor, None, is_local=False, scheme=scheme) is not None
+
+
+@pytest.mark.parametrize(
+    ("authorization", "expected"),
+    [(("Basic YTpi",), ("a", b"b")), (("bAsIc YTpi",), ("a", b"b")), (("Basic  YTpi ",), ("a", b"b")), (("Basic YTpiOmM=",), ("a", b"b:c")),
+     (("Basic Og==",), ("", b"")), (("Basic YTr/",), ("a", b"\xff")), (("Basic w7w6w7w=",), ("ü", "ü".encode())),
+     ((), None), (("Basic YTpi", "Basic YTpi"), None), (("Basic",), None), (("Basic YWI=",), None), (("Basic YTpi!",), None),
+     (("Basic YTp",), None), (("Bearer YTpi",), None), (("Basic /zpi",), None), (("Basic \xfc",), None), (("Basic \udcff",), None)],
+)  # fmt: skip
+def test_user_and_password_are_read(authorization: tuple[str, ...], expected: tuple[str, bytes] | None) -> None:
+    """Up to the first colon (RFC 7617, section 2); what is not of that form is nothing."""
+    assert read_basic(authorization) == expected
+
+
+@given(st.lists(st.text(), max_size=2))
+def test_no_field_breaks_it(authorization: list[str]) -> None:
+    """Whatever is sent."""
+    read_basic(authorization)
+    read_basic([f"Basic {each}" for each in authorization])

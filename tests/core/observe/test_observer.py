@@ -15,6 +15,7 @@ from sidecar.core.observe.contract import Observer
 from sidecar.core.observe.dialects import OPAQUE, OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS
 from sidecar.core.observe.observer import observe, read_media_type
 from sidecar.exchange import Usage
+from tests.filled import tell
 
 EDGES = (0.01, 0.1, 1.0)
 SSE = "text/event-stream"
@@ -254,6 +255,9 @@ def nearly_alike(draw: st.DrawFn) -> bytes:
     choice: dict[str, Any] = {"index": draw(st.sampled_from([0, 0, 0, 1])), "delta": {draw(MEMBER): draw(TEXTS)}}
     choice["finish_reason"] = draw(REASONS)
     chunk: dict[str, Any] = {"id": "c", "model": "m", "choices": [choice]}
+    if padding := draw(st.sampled_from(["", "", "aB", "Yz01"]) | TEXTS):
+        padded = {"obfuscation": padding}
+        chunk = chunk | padded if draw(st.integers(0, 4)) else padded | chunk
     if draw(st.integers(0, 9)) == 0:
         chunk |= draw(st.sampled_from([{"usage": {"prompt_tokens": 1, "completion_tokens": 2}}, {"error": {"code": "x"}}, {"usage": None}]))
     separators = draw(st.sampled_from([(",", ":"), (", ", ": ")]))
@@ -277,12 +281,13 @@ def test_what_is_learned_changes_nothing(events: list[bytes], together: bool) ->
         patient.feed(piece, float(number))
     quick.finish(99.0)
     patient.finish(99.0)
-    assert quick.seen == patient.seen
+    assert tell(quick.seen) == tell(patient.seen)
     assert quick.ended_well == patient.ended_well
 
 
-def test_ordinary_events_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a hundred that differ only in their text, nearly all are counted without being parsed."""
+@pytest.mark.parametrize("padded", [False, True])
+def test_ordinary_events_are_learned(monkeypatch: pytest.MonkeyPatch, padded: bool) -> None:
+    """Of a hundred that differ only in their text, and what pads it, nearly all are counted without being parsed."""
     parsed = 0
     read = OPENAI_CHAT.read_event
 
@@ -294,7 +299,8 @@ def test_ordinary_events_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OPENAI_CHAT, "read_event", count)
     observer = start()
     for number in range(100):
-        observer.feed(event(f"word {number}"), float(number))
+        padding = {"obfuscation": "x" * (number % 7)} if padded else {}
+        observer.feed(event(f"word {number}", **padding), float(number))
     assert (observer.seen.chunks, parsed) == (100, 2)  # the first may have a byte order mark before it
 
 
@@ -304,6 +310,20 @@ def test_what_only_looks_ordinary_is_parsed() -> None:
     observer = start()
     for text in (b"a", b"b", b'c"},"usage":{"prompt_tokens":5,"completion_tokens":7},"z":{"w":"d'):
         observer.feed(ordinary % text, 1.0)
+    assert observer.seen.usage == Usage(5, 0, 0, 7, 0)
+    assert observer.seen.chunks == 3
+
+
+@pytest.mark.parametrize("hidden", [0, 1])
+def test_what_only_looks_padded_is_parsed(hidden: int) -> None:
+    """Another member in place of the text's end, or of the padding's, is seen."""
+    before, end = b'data: {"id":"i","model":"m","choices":[{"index":0,"delta":{"content":"', b'"},"finish_reason":null}],"obfuscation":"'
+    usage = b'"usage":{"prompt_tokens":5,"completion_tokens":7}'
+    last = [b'c"}}],' + usage + b',"z":[{"x":{"y":"d', b"x"] if hidden == 0 else [b"c", b'x",' + usage + b',"z":"d']
+    observer = start()
+    for text, padding in ([b"a", b"xyz"], [b"b", b"x"], last):
+        observer.feed(before + text + end + padding + b'"}\n\n', 1.0)
+    observer.finish(2.0)
     assert observer.seen.usage == Usage(5, 0, 0, 7, 0)
     assert observer.seen.chunks == 3
 

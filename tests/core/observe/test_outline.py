@@ -24,3 +24,19 @@ KEYS = (b'"text":"', b'"text": "')
 def test_outline(event: bytes, text: object, outline: tuple[bytes, bytes] | None) -> None:
     """Only where the text stands plainly, once, and is what the parsed event has."""
     assert outline_text(event, KEYS, text) == outline
+
+
+@pytest.mark.parametrize(
+    ("event", "outline"),
+    [
+        (b'{"text":"hi","pad":"xyz"}', (b'{"text":"', b'","pad":"', b'"}')),
+        (b'{"text":"hi","pad":""}', (b'{"text":"', b'","pad":"', b'"}')),
+        (b'{"pad":"xyz","text":"hi"}', (b'{"pad":"xyz","text":"', b'"}')),
+        (b'{"text":"hi","pad":"x","y":{"pad":"x"}}', (b'{"text":"', b'","pad":"x","y":{"pad":"x"}}')),
+        (b'{"text":"hi","pad":"x\\"y"}', (b'{"text":"', b'","pad":"x\\"y"}')),
+        (b'{"text":"hi"}', (b'{"text":"', b'"}')),
+    ],
+)
+def test_what_pads_it_is_left_out_too(event: bytes, outline: tuple[bytes, ...]) -> None:
+    """Where it comes once, after the text, and plainly."""
+    assert outline_text(event, KEYS, "hi", (b'"pad":"',)) == outline

@@ -13,6 +13,7 @@ from sidecar.core.observe.dialects import OLLAMA_CHAT, OPAQUE, OPENAI_CHAT
 from sidecar.core.observe.observer import observe
 from sidecar.core.observe.overhearing import Listening, Overheard, hand_over, overhear, read_listening
 from sidecar.exchange import Said, Seen, Spoken
+from tests.filled import tell
 
 
 def chunk(text: str, finish: str | None = None) -> bytes:
@@ -40,7 +41,7 @@ def test_what_is_said_is_heard_in_whatever_pieces_it_comes(size_bytes: int) -> N
     pieces = [STREAM[start : start + size_bytes] for start in range(0, len(STREAM), size_bytes)]
     reading, transcript = overhear(OPENAI_CHAT, 10_000)
     assert transcript is not None
-    assert watch(reading, pieces) == watch(OPENAI_CHAT, pieces)
+    assert tell(watch(reading, pieces)) == tell(watch(OPENAI_CHAT, pieces))
     assert transcript.close() == (Spoken(0, "text", TEXT),)
 
 
@@ -119,5 +120,5 @@ def test_lines_are_heard_as_events_are(size_bytes: int) -> None:
     reading, transcript = overhear(OLLAMA_CHAT, 10_000)
     assert transcript is not None
     pieces = [stream[start : start + size_bytes] for start in range(0, len(stream), size_bytes)]
-    assert watch(reading, pieces, "application/x-ndjson") == watch(OLLAMA_CHAT, pieces, "application/x-ndjson")
+    assert tell(watch(reading, pieces, "application/x-ndjson")) == tell(watch(OLLAMA_CHAT, pieces, "application/x-ndjson"))
     assert transcript.close() == (Spoken(0, "text", TEXT),)

@@ -10,6 +10,7 @@ import pytest
 from sidecar.config import Features
 from sidecar.core.admit.spending_sums import ALL, Balance
 from sidecar.core.reckon.checks import (
+    ConfigurationView,
     ExportView,
     LedgerView,
     Losses,
@@ -53,23 +54,32 @@ def judge(check: Check) -> tuple[Status, bool]:
 
 def test_who_takes_no_calls_is_unhealthy() -> None:
     """The data port, before the start and when it stops."""
-    good = check_serving(is_ready=True, data_url="http://127.0.0.1:4000", in_flight=3)
-    assert judge(good) == GOOD and good.facts == {"dataUrl": "http://127.0.0.1:4000", "inFlight": 3}
-    bad = check_serving(is_ready=False, data_url="", in_flight=0)
+    good = check_serving(is_ready=True, is_draining=False, data_url="http://127.0.0.1:4000", in_flight=3)
+    assert judge(good) == GOOD and good.facts == {"dataUrl": "http://127.0.0.1:4000", "inFlight": 3, "draining": False}
+    bad = check_serving(is_ready=False, is_draining=False, data_url="", in_flight=0)
     assert judge(bad) == (Status.UNHEALTHY, True) and bad.facts["dataUrl"] is None
+    leaving = check_serving(is_ready=False, is_draining=True, data_url="http://127.0.0.1:4000", in_flight=1)
+    assert judge(leaving) == (Status.UNHEALTHY, True) and leaving.facts["draining"] is True
+    assert leaving.reason != bad.reason
 
 
-def test_a_configuration_that_would_not_be_loaded_again_is_told() -> None:
-    """A file that was changed; one that it names and that is not there any more, with the setting."""
-    good = check_configuration("a.yaml", 990.0, [], is_stale=False, present=PRESENT)
+def test_a_configuration_that_is_not_in_force_is_told() -> None:
+    """Changed on disk, not to be used, waiting for a restart: each with what to do, and what of it does itself."""
+    view = ConfigurationView("a.yaml", 990.0)
+    good = check_configuration(view, PRESENT)
     assert judge(good) == GOOD
-    assert good.facts == {"source": "a.yaml", "loadedAt": "2023-11-14T22:13:10.000Z", "changedSince": False, "problems": []}
-    changed = check_configuration("a.yaml", 990.0, [], is_stale=True, present=PRESENT)
-    assert judge(changed) == BAD and changed.facts["changedSince"] is True
+    assert good.facts == {
+        "source": "a.yaml", "loadedAt": "2023-11-14T22:13:10.000Z", "changedSince": False, "problems": [], "restart": [],
+    }  # fmt: skip
+    changed = check_configuration(view._replace(is_stale=True), PRESENT)
+    assert judge(changed) == BAD and changed.facts["changedSince"] is True and "SIGHUP" not in (changed.remedy or "")
+    assert "SIGHUP" in (check_configuration(view._replace(is_stale=True, is_watched=False), PRESENT).remedy or "")
     problem = ConfigProblem("prices.file", "no such file", "a readable price table")
-    missing = check_configuration("a.yaml", 990.0, [problem], is_stale=False, present=PRESENT)
+    missing = check_configuration(view._replace(problems=[problem], is_stale=True, held=["listen"]), PRESENT)
     assert judge(missing) == BAD and missing.facts["problems"] == ["prices.file: no such file"]
-    assert "a readable price table" in (missing.remedy or "")
+    assert "a readable price table" in (missing.remedy or "") and "as soon as" in (missing.remedy or "")
+    held = check_configuration(view._replace(held=["listen", "redis.url"]), PRESENT)
+    assert judge(held) == BAD and held.facts["restart"] == ["listen", "redis.url"] and "listen, redis.url" in (held.remedy or "")
 
 
 @pytest.mark.parametrize(

@@ -46,3 +46,13 @@ def test_the_oldest_are_given_up_when_nobody_takes_them() -> None:
     assert (hours.give_up(), hours.give_up()) == (2, 0)
     kept = hours.take()
     assert len(kept) == HOURS_MAX and kept[0].began == HOUR + 2 * HOUR_S
+
+
+def test_lookups_count_while_answers_are_kept() -> None:
+    """From the moment on at which that changes."""
+    hours = Hours(looks_up=False)
+    for looks_up in (True, False, True):
+        hours.adopt(looks_up=looks_up)
+        hours.observe(make_record(accepted_ns=HOUR * NS, cache="miss"))
+    (hour,) = hours.take()
+    assert (hour.total.requests, hour.total.lookups) == (3, 2)

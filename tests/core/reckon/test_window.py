@@ -81,3 +81,13 @@ def test_models_have_the_names_under_which_they_are_counted() -> None:
     window.observe(make_record(ended=1000.0, asked=Asked(model="odd")))
     window.observe(make_record(ended=1000.0, asked=Asked()))
     assert [who.model for who, _ in window.tallies()] == ["other", ""]
+
+
+def test_lookups_count_while_answers_are_kept() -> None:
+    """From the moment on at which that changes; what was counted stays."""
+    window = Window(lambda: 1000.0, looks_up=False)
+    for looks_up in (True, False, True):
+        window.adopt(looks_up=looks_up)
+        window.observe(make_record(ended=1000.0, cache="miss"))
+    ((_, tally),) = window.tallies()
+    assert (tally.requests, tally.lookups) == (3, 2)

@@ -19,6 +19,7 @@ def make_entry(body: bytes = b'{"answer": 42}', *, ttl_s: float = 300.0, stale_s
     return Entry(
         "answers", 200, b"OK", (b"Content-Type: application/json",), "application/json", "", False, "application/json",
         (body,), (0,), 1.8e9, ttl_s, stale_s, "openai", "openai", model, "id-1", ("stop",), Usage(10, 0, 0, 5), "reported", 0.001, "table",
+        ttl_s, "",
     )  # fmt: skip
 
 
@@ -32,5 +33,5 @@ def entries(draw: st.DrawFn) -> Entry:
         draw(TEXTS), draw(st.integers(100, 999)), reason, tuple(draw(st.lists(LINES, max_size=4))), draw(TEXTS), draw(TEXTS),
         draw(st.booleans()), draw(TEXTS), tuple(piece for piece, _ in body), tuple(delay for _, delay in body),
         draw(SECONDS), draw(SECONDS), draw(SECONDS), draw(TEXTS), draw(TEXTS), draw(st.none() | TEXTS), draw(st.none() | TEXTS),
-        tuple(draw(st.lists(TEXTS, max_size=3))), usage, draw(TEXTS), draw(st.none() | SECONDS), draw(TEXTS),
+        tuple(draw(st.lists(TEXTS, max_size=3))), usage, draw(TEXTS), draw(st.none() | SECONDS), draw(TEXTS), draw(SECONDS), draw(TEXTS),
     )  # fmt: skip

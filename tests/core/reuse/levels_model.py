@@ -30,6 +30,9 @@ class Kept:
     entry: Entry
     born: float
     used_at: float
+    ttl_s: float
+    life_s: float
+    stale_s: float
     was_warm: bool = False
     hits: int = 0
     claims: list[float] = field(default_factory=list)  # when somebody was told to fetch it anew
@@ -62,21 +65,26 @@ class LevelsModel:
 
     def gone_at(self, kept: Kept) -> float:
         """When it is of no use any more."""
-        return kept.born + kept.entry.ttl_s + (kept.entry.stale_s if self.keeps_stale else 0.0)
+        return kept.born + kept.ttl_s + kept.stale_s
 
     def bytes(self, level: str) -> int:
         """What a level takes."""
         return sum(kept.size(level) for kept in self.levels[level])
 
-    def get(self, key: str, now: float, max_age_s: float | None, max_stale_s: float | None) -> tuple[Entry, str, float, bool, bool] | None:
+    def get(
+        self, key: str, now: float, max_age_s: float | None, max_stale_s: float | None, life_s: float | None = None
+    ) -> tuple[Entry, str, float, bool, bool] | None:  # fmt: skip
         """Look for an answer that is fresh enough."""
         found = self.find(key)
         if found is None:
             return None
         kept = found[1]
+        if life_s is not None and life_s != kept.life_s:
+            kept.ttl_s = life_s if kept.ttl_s == kept.life_s else min(kept.ttl_s, 10 * life_s)
+            kept.life_s = life_s
         age_s = now - kept.born
-        is_stale = age_s >= kept.entry.ttl_s
-        fits = not is_stale if max_stale_s is None else age_s - kept.entry.ttl_s <= max_stale_s
+        is_stale = age_s >= kept.ttl_s
+        fits = not is_stale if max_stale_s is None else age_s - kept.ttl_s <= max_stale_s
         if not fits or (max_age_s is not None and age_s > max_age_s):
             self.ask(*found, now, promote=False)
             return None
@@ -101,13 +109,13 @@ class LevelsModel:
         kept.used_at = now
         self.levels["hot" if promote else level].append(kept)
         self.fit()
-        return kept.entry, level, now - kept.born, now - kept.born >= kept.entry.ttl_s
+        return kept.entry, level, now - kept.born, now - kept.born >= kept.ttl_s
 
     def claim(self, kept: Kept, now: float) -> bool:
         """Whether this caller is to fetch it anew."""
         if not self.refreshes or kept.hits < self.settings.refresh_hits:
             return False
-        if now < kept.born + kept.entry.ttl_s * (1 - self.settings.refresh_share):
+        if now < kept.born + kept.ttl_s * (1 - self.settings.refresh_share):
             return False
         if kept.claims and now < kept.claims[-1] + (5.0 if kept.abandoned else 60.0):
             return False
@@ -117,9 +125,10 @@ class LevelsModel:
 
     def put(self, key: str, entry: Entry, now: float, age_s: float) -> None:
         """Keep one."""
-        new = Kept(key, entry, now - age_s, now)
+        stale_s = min(entry.stale_s, self.settings.stale) if self.keeps_stale else 0.0
+        new = Kept(key, entry, now - age_s, now, entry.ttl_s, entry.life_s, stale_s)
         old = self.find(key)
-        if now >= self.gone_at(new) or (old and old[1].born > new.born and now < old[1].born + old[1].entry.ttl_s):
+        if now >= self.gone_at(new) or (old and old[1].born > new.born and now < old[1].born + old[1].ttl_s):
             return
         self.discard(key)
         if new.size("hot") <= self.settings.warm.bytes:
@@ -137,7 +146,15 @@ class LevelsModel:
         if found and found[1].claims:
             found[1].abandoned = True
 
-    def fit(self) -> None:
+    def adopt(self, settings: Cache, *, keeps_stale: bool, refreshes: bool) -> None:
+        """Go by other settings: nothing is compressed meanwhile."""
+        if (keeps_stale, settings.stale) != (self.keeps_stale, self.settings.stale):
+            for kept in (*self.levels["hot"], *self.levels["warm"]):
+                kept.stale_s = settings.stale if keeps_stale else 0.0
+        self.settings, self.keeps_stale, self.refreshes = settings, keeps_stale, refreshes
+        self.fit(packs=False)
+
+    def fit(self, *, packs: bool = True) -> None:
         """Make room."""
         hot, warm = self.levels["hot"], self.levels["warm"]
         while (
@@ -148,12 +165,12 @@ class LevelsModel:
             if warm and len(hot) <= self.settings.hot.entries:
                 self.evict("warm", warm[0], "full")
             else:
-                self.cool(hot[0])
+                self.cool(hot[0], packs=packs)
 
-    def cool(self, kept: Kept) -> None:
+    def cool(self, kept: Kept, *, packs: bool = True) -> None:
         """Hot becomes warm."""
         self.levels["hot"].remove(kept)
-        kept.was_warm = True
+        kept.was_warm = kept.was_warm or packs
         self.levels["warm"].append(kept)
 
     def evict(self, level: str, kept: Kept, reason: str) -> None:
@@ -171,6 +188,8 @@ class LevelsModel:
                 self.evict(level, kept, "idle")
             elif level == "hot" and now - kept.used_at >= self.settings.hot.age:
                 self.cool(kept)
+            elif level == "warm" and not kept.was_warm:
+                kept.was_warm = True
             else:
                 continue
             swept += 1

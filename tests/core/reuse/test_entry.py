@@ -13,6 +13,7 @@ from sidecar.core.reuse.entry import Entry, compose_entry
 from sidecar.core.reuse.packing import pack, unpack
 from sidecar.exchange import Cost, Seen, Usage, UsageSource
 from tests.core.reuse.entries import entries, make_entry
+from tests.filled import fill
 
 COPIES = 200
 PLACE: Place = NOWHERE._replace(name="main", provider="openai")
@@ -29,17 +30,18 @@ def compose(
     return compose_entry(
         kind="answers", head=head, media_type="text/event-stream", streamed=streamed, pieces=pieces, times=times,
         seen=seen or Seen(), usage=usage, usage_source=UsageSource.REPORTED, cost=cost, place=PLACE,
-        wall_s=1.8e9, ttl_s=300.0, stale_s=60.0,
+        wall_s=1.8e9, ttl_s=300.0, stale_s=60.0, life_s=600.0, origin="there",
     )  # fmt: skip
 
 
 def test_everything_of_the_answer_is_kept() -> None:
     """Each member comes from where it should."""
-    seen = Seen(model="m-1", response_id="r-1", finish_reasons=["stop", "length"])
+    seen = fill(Seen(), model="m-1", response_id="r-1", finish_reasons=["stop", "length"])
     entry = compose(b"{}", fields=TRUE_LATER, seen=seen, cost=Cost(0.25, "table"), usage=Usage(3, 1))
     assert entry == Entry(
         "answers", 200, b"OK", TRUE_LATER, "text/event-stream; charset=utf-8", "gzip", False, "text/event-stream", (b"{}",), (0,), 1.8e9,
-        300.0, 60.0, "main", "openai", "m-1", "r-1", ("stop", "length"), Usage(3, 1), "reported", 0.25, "table",
+        300.0, 60.0, "main", "openai", "m-1", "r-1", ("stop", "length"), Usage(3, 1), "reported", 0.25, "table", 600.0,
+        "there",
     )  # fmt: skip
     assert type(entry.usage_source) is str  # a subclass could not be packed, nor be equal to what is unpacked
     assert unpack(pack(entry)) == entry
@@ -100,7 +102,7 @@ def test_pieces_and_times_go_together() -> None:
 
 def test_what_utf_8_cannot_hold_is_kept_nonetheless() -> None:
     """JSON can hold lone surrogates: they must not be what a call fails of."""
-    entry = compose(b"{}", seen=Seen(model="m\ud800", response_id="\udfff", finish_reasons=["\ud800stop"]))
+    entry = compose(b"{}", seen=fill(Seen(), model="m\ud800", response_id="\udfff", finish_reasons=["\ud800stop"]))
     assert (entry.model, entry.response_id, entry.finish_reasons) == ("m?", "?", ("?stop",))
     assert unpack(pack(entry)) == entry
 

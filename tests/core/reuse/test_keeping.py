@@ -27,11 +27,13 @@ from sidecar.core.observe.dialects import (
 from sidecar.core.observe.dialects.mcp import Mcp
 from sidecar.core.observe.observer import is_stream, observe
 from sidecar.core.reuse.keeping import GOOD_REASONS, may_keep
+from sidecar.core.reuse.origins import NONE
 from sidecar.core.reuse.policy import Terms
 from sidecar.exchange import Seen
 from tests.core.reuse.trees import HARD
+from tests.filled import fill
 
-KEPT = Terms("0" * 40, "answers", None, 300.0, True, True, False, None, None, True)
+KEPT = Terms("0" * 40, "answers", None, 300.0, 300.0, NONE, True, True, False, None, None, True)
 TOOL = KEPT._replace(kind="tools", ttl_s=60.0)
 JSON = b"Content-Type: application/json"
 ASK_MCP = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"find"}}'
@@ -275,7 +277,8 @@ def test_only_what_is_whole_and_good_is_kept(
     found = [] if "no_reason" in flaws else list(reasons)
     if "bad_reason" in flaws:
         found.insert(chance.randrange(len(found) + 1), bad_reason)
-    seen = Seen(
+    seen = fill(
+        Seen(),
         finish_reasons=found,
         error_type="" if "error" in flaws else None,
         terminated="not_terminated" not in flaws,

@@ -24,16 +24,19 @@ BODIES = st.sampled_from([b"{}", b'{"a": 1}' * 200, NOISE, NOISE[:700] + b" " * 
 # All numbers are such that floating point holds them: the model need not be told what is nearly now.
 LIVES = st.tuples(st.sampled_from([0.0, 1.0, 16.0, 128.0]), st.sampled_from([0.0, 4.0, 64.0]))
 ENTRIES = st.builds(
-    lambda body, life, coding, stored: replace(make_entry(body, ttl_s=life[0], stale_s=life[1]), content_encoding=coding, stored_at=stored),
-    BODIES, LIVES, st.sampled_from(["", "", "gzip"]), st.floats(0, 1e6),
+    lambda body, life, coding, stored, usual: replace(
+        make_entry(body, ttl_s=life[0], stale_s=life[1]), content_encoding=coding, stored_at=stored,
+        life_s=life[0] if usual is None else usual,
+    ),
+    BODIES, LIVES, st.sampled_from(["", "", "gzip"]), st.floats(0, 1e6), st.sampled_from([None, None, 2.0, 64.0]),
 )  # fmt: skip
 AGES = st.none() | st.sampled_from([0.0, 0.5, 4.0, 40.0])
 SETTINGS = st.builds(
-    lambda hot, hot_age, warm, size, warm_age, share, hits: Cache(
-        hot=HotLevel(hot, hot_age), warm=WarmLevel(warm, size, warm_age), refresh_share=share, refresh_hits=hits
+    lambda hot, hot_age, warm, size, warm_age, share, hits, stale: Cache(
+        hot=HotLevel(hot, hot_age), warm=WarmLevel(warm, size, warm_age), refresh_share=share, refresh_hits=hits, stale=stale
     ),
     st.integers(0, 4), st.sampled_from([2.0, 16.0]), st.integers(0, 5), st.sampled_from([1500, 6_000, 16_000, 10**6]),
-    st.sampled_from([2.0, 32.0]), st.sampled_from([0.0, 0.5, 1.0]), st.integers(1, 3),
+    st.sampled_from([2.0, 32.0]), st.sampled_from([0.0, 0.5, 1.0]), st.integers(1, 3), st.sampled_from([8.0, 256.0]),
 )  # fmt: skip
 
 
@@ -67,17 +70,20 @@ class LevelsMachine(RuleBasedStateMachine):
         for key in keys:
             self.put(key, entry, 0.0)
 
-    @rule(key=KEYS, max_age=AGES, max_stale=AGES | st.sampled_from([-4.0, float("inf")]), passed=st.sampled_from([0.0, 0.0, 0.25, 1.0]))
-    def get(self, key: str, max_age: float | None, max_stale: float | None, passed: float) -> None:
-        """Somebody asks, with conditions or without."""
+    @rule(
+        key=KEYS, max_age=AGES, max_stale=AGES | st.sampled_from([-4.0, float("inf")]), passed=st.sampled_from([0.0, 0.0, 0.25, 1.0]),
+        life=st.sampled_from([None, None, 0.0, 4.0, 64.0]),
+    )  # fmt: skip
+    def get(self, key: str, max_age: float | None, max_stale: float | None, passed: float, life: float | None = None) -> None:
+        """Somebody asks, with conditions or without, perhaps when settings would have it kept for another time than before."""
         self.now += passed
-        found = self.levels.get(key, self.now, max_age_s=max_age, max_stale_s=max_stale)
-        assert found == self.model.get(key, self.now, max_age, max_stale)
+        found = self.levels.get(key, self.now, max_age_s=max_age, max_stale_s=max_stale, life_s=life)
+        assert found == self.model.get(key, self.now, max_age, max_stale, life)
         if found is None:
             return
         self.check(key, found)
         assert max_age is None or found.age_s <= max_age
-        late = found.age_s - found.entry.ttl_s
+        late = found.age_s - self.ttl_s(key)
         assert late < 0 if max_stale is None else late <= max_stale
         if found.refreshes:
             assert self.now - self.claims.get(key, -1e9) >= REFRESH_PAUSE_S
@@ -110,8 +116,21 @@ class LevelsMachine(RuleBasedStateMachine):
         entry, born = self.truth[key]
         assert found.entry == entry
         assert found.age_s == self.now - born
-        assert found.is_stale == (found.age_s >= entry.ttl_s)
-        assert found.age_s < entry.ttl_s + entry.stale_s or not found.is_stale
+        assert found.is_stale == (found.age_s >= self.ttl_s(key))
+        assert found.age_s < self.ttl_s(key) + self.settings.stale or not found.is_stale
+
+    def ttl_s(self, key: str) -> float:
+        """For how long it is kept."""
+        kept = self.model.find(key)
+        assert kept is not None
+        return kept[1].ttl_s
+
+    @rule(settings=SETTINGS, keeps_stale=st.booleans(), refreshes=st.booleans())
+    def adopt(self, settings: Cache, keeps_stale: bool, refreshes: bool) -> None:
+        """Other settings are in force."""
+        self.settings, self.keeps_stale = settings, keeps_stale
+        self.levels.adopt(settings, keeps_stale=keeps_stale, refreshes=refreshes)
+        self.model.adopt(settings, keeps_stale=keeps_stale, refreshes=refreshes)
 
     @rule(key=KEYS)
     def discard(self, key: str) -> None:
@@ -442,3 +461,49 @@ def test_memory_that_fails_is_a_miss(levels: Levels, monkeypatch: pytest.MonkeyP
     assert levels.get("a", 61.0) is None
     assert levels.entries == {HOT: 0, WARM: 0}
     assert levels.bytes == {HOT: 0, WARM: 0}
+
+
+def test_less_room_is_made_at_once_and_without_compressing() -> None:
+    """A call does not wait for it: what became warm is compressed by the next sweeps, a little at a time."""
+    told: list[tuple[str, str, int]] = []
+    levels = Levels(Cache(hot=HotLevel(entries=50)), keeps_stale=False, refreshes=False, note_evicted=lambda *what: told.append(what))
+    fill(levels, range(50), b'{"a": 1}' * 1000)
+    before = levels.bytes[HOT]
+    levels.adopt(Cache(hot=HotLevel(entries=10), warm=WarmLevel(entries=30)), keeps_stale=False, refreshes=False)
+    assert levels.entries == {HOT: 10, WARM: 30} and told == [(WARM, FULL, 1)] * 10
+    assert levels.bytes[HOT] + levels.bytes[WARM] == before * 40 // 50
+    assert levels.get("0", 1.0) is None and levels.get("49", 1.0) is not None
+    swept = [levels.sweep(1.0), levels.sweep(1.0)]
+    assert sum(swept) == 30 and all(swept)
+    assert levels.bytes[WARM] < before * 30 // 50 // 5
+    assert levels.sweep(1.0) == 0
+
+
+def test_another_life_is_that_of_what_is_kept_already(levels: Levels) -> None:
+    """Shorter or longer, at once; what a caller had asked for is bounded as it would be now."""
+    usual, wished = make_entry(ttl_s=300.0), replace(make_entry(ttl_s=1000.0), life_s=300.0)
+    levels.put("usual", usual, 0.0)
+    levels.put("wished", wished, 0.0)
+    assert levels.get("usual", 299.0, life_s=300.0) is not None
+    assert levels.get("usual", 60.0, life_s=60.0) is None
+    assert levels.get("usual", 500.0, life_s=600.0) is None, "it was gone by the settings of then"
+    assert levels.get("wished", 599.0, life_s=60.0) is not None
+    assert levels.get("wished", 600.0, life_s=60.0) is None
+    levels.put("long", usual, 0.0)
+    assert levels.get("long", 10.0, life_s=900.0) is not None
+    assert levels.get("long", 899.0, life_s=900.0) is not None
+
+
+def test_refreshing_is_switched_on_and_off_for_what_is_kept() -> None:
+    """Who is fetching it goes on, and nobody else begins."""
+    often = Cache(refresh_hits=1, refresh_share=0.5)
+    levels = Levels(often, keeps_stale=False, refreshes=False)
+    levels.put("a", make_entry(ttl_s=100.0), 0.0)
+    assert not (levels.get("a", 60.0) or pytest.fail()).refreshes
+    levels.adopt(often, keeps_stale=False, refreshes=True)
+    assert (levels.get("a", 60.0) or pytest.fail()).refreshes
+    levels.adopt(Cache(refresh_hits=1, refresh_share=0.9), keeps_stale=False, refreshes=True)
+    assert not (levels.get("a", 61.0) or pytest.fail()).refreshes
+    levels.adopt(often, keeps_stale=False, refreshes=False)
+    levels.abandon_refresh("a")
+    assert not (levels.get("a", 99.0) or pytest.fail()).refreshes

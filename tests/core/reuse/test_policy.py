@@ -15,7 +15,9 @@ from sidecar.catalogue.reuse import BYPASS_REASONS, CACHE_KINDS
 from sidecar.config import Cache, Cacheable, Expiry, Features
 from sidecar.core.observe.dialects import DIALECTS, ENDPOINTS, OPAQUE
 from sidecar.core.reuse.canonical import BYTES_MAX
-from sidecar.core.reuse.policy import TTL_TIMES_MAX, Request, Terms
+from sidecar.core.reuse.directives import TTL_TIMES_MAX
+from sidecar.core.reuse.origins import NONE
+from sidecar.core.reuse.policy import Request, Terms
 from tests.core.reuse.calls import (
     CHAT,
     EMBEDDINGS,
@@ -70,7 +72,7 @@ EXPIRY = Expiry()
 def test_kinds(asked: Request, kind: str, ttl_s: float) -> None:
     """What is asked for decides for how long its answer is kept."""
     terms = judge(asked, ALL)
-    assert terms == Terms(terms.key, kind, None, ttl_s, True, True, False, None, None, True)
+    assert terms == Terms(terms.key, kind, None, ttl_s, ttl_s, terms.origins, True, True, False, None, None, True)
     assert len(terms.key) == 40 and kind in CACHE_KINDS
 
 
@@ -116,7 +118,7 @@ def test_kinds(asked: Request, kind: str, ttl_s: float) -> None:
 )
 def test_reasons(asked: Request, reason: str) -> None:
     """Each reason not to look for anything, as settings are from the start; nothing may be used then."""
-    assert judge(asked) == Terms("", "", reason, 0.0, False, False, False, None, None, False)
+    assert judge(asked) == Terms("", "", reason, 0.0, 0.0, NONE, False, False, False, None, None, False)
     assert reason in BYPASS_REASONS
 
 

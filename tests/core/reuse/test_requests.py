@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.core.observe.dialects import DIALECTS
-from sidecar.core.reuse.canonical import canonicalise
-from sidecar.core.reuse.requests import Nature, read_nature
+from sidecar.core.reuse.canonical import BYTES_MAX, canonicalise
+from sidecar.core.reuse.requests import Nature, may_be_deterministic, read_nature
 from tests.core.reuse.trees import TREES
 
 PLAIN = Nature(False)
@@ -144,6 +144,7 @@ CASES: list[tuple[str, dict[str, Any], Nature]] = [
 def test_requests(dialect_name: str, body: dict[str, Any], expected: Nature) -> None:
     """Of each form in its own places."""
     assert read(dialect_name, body) == expected
+    assert may_be_deterministic(dialect_name, json.dumps(body).encode()) or not expected.is_deterministic
 
 
 def test_every_form_is_known_or_never_kept() -> None:
@@ -164,3 +165,52 @@ TURNS = st.lists(TREES | st.fixed_dictionaries({}, optional=dict.fromkeys(("role
 def test_nothing_raises(dialect: Any, body: dict[str, Any]) -> None:
     """Whatever the members are."""
     read(dialect.name, body)
+
+
+PLACES = {
+    "gemini_generate": "generationConfig",
+    "gemini_stream": "generationConfig",
+    "ollama_chat": "options",
+    "ollama_generate": "options",
+}
+SPACES = st.text(" \n\t\r", max_size=3)
+ZEROS = st.from_regex(r"-?0(\.0{1,5})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)
+WRITTEN = [
+    dialect.name
+    for dialect in DIALECTS
+    if read(dialect.name, {}) == PLAIN or (dialect.name.startswith("ollama_") and "embed" not in dialect.name)
+]
+
+
+@given(st.sampled_from(WRITTEN), st.sampled_from(["temperature", "seed"]), st.data())
+def test_however_it_is_written_it_is_not_overlooked(dialect_name: str, name: str, data: st.DataObject) -> None:
+    """Spaces, signs, points and exponents, letters by their numbers, in upper or lower case, and whatever stands beside it."""
+    spelled = "".join(data.draw(st.sampled_from([letter, f"\\u{ord(letter):04x}", f"\\u{ord(letter):04X}"])) for letter in name)
+    spelled = data.draw(st.sampled_from([name, spelled]))
+    before, after = (data.draw(SPACES) for _ in range(2))
+    body = f'{{{before}"{spelled}"{before}:{after}{data.draw(ZEROS)}{after}}}'
+    beside = json.dumps(data.draw(TREES))
+    place = PLACES.get(dialect_name)
+    body = f'{{"x": {beside}, "{place}": {body}}}' if place else f'{{"x": {beside}, {body[1:]}'
+    canonical = canonicalise(body.encode())
+    nature = canonical and read_nature(dialect_name, canonical.tree)
+    assert may_be_deterministic(dialect_name, body.encode())
+    assert nature is None or nature.is_deterministic or (dialect_name, name) == ("anthropic_messages", "seed")
+
+
+@given(st.sampled_from(DIALECTS), st.dictionaries(MEMBERS, TREES | TURNS, max_size=5))
+def test_what_is_ruled_out_is_not_deterministic(dialect: Any, body: dict[str, Any]) -> None:
+    """Whatever else there is."""
+    text = json.dumps(body).encode()
+    canonical = canonicalise(text)
+    nature = canonical and read_nature(dialect.name, canonical.tree)
+    assert may_be_deterministic(dialect.name, text) or (nature is not None and not nature.is_deterministic)
+
+
+def test_most_calls_are_ruled_out_at_once() -> None:
+    """A temperature above 0 or none at all; but not what another reason holds for, nor what no size would do for."""
+    for body in ({"messages": [USER]}, {"temperature": 0.7}, {"temperature": 10}, {"temperature": None}, {"content": "caf\u00e9"}):
+        assert not may_be_deterministic("openai_chat", json.dumps(body).encode())
+    for text in (b"", b"[]", b" {}", b"{" + b" " * BYTES_MAX):
+        assert may_be_deterministic("openai_chat", text)
+    assert may_be_deterministic("opaque", b"{}") and may_be_deterministic("openai_embeddings", b"{}")

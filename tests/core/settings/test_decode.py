@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.config import Ask, Route, RouteKind, Settings, Timeouts, Upstream
+from sidecar.config import Ask, Route, RouteKind, Settings, Timeouts, TlsServer, Upstream
 from sidecar.core.settings.checks import check_together
 from sidecar.core.settings.decode import decode, suggest
 from sidecar.core.settings.tree import Fault
@@ -17,6 +17,16 @@ def fault_of(tree: dict[Any, Any]) -> Fault:
     _, faults = decode(Settings, tree)
     assert len(faults) == 1, faults
     return faults[0]
+
+
+def test_text_may_have_lines_where_it_is_meant_to() -> None:
+    """Elsewhere it may not; empty it is nowhere."""
+    pem = "one\ntwo\n"
+    tls, faults = decode(TlsServer, {"cert": pem, "cert_file": pem, "key": "", "client_ca": 7})
+    assert tls is not None and tls.cert == pem
+    assert [(fault.path, fault.allowed) for fault in faults] == [
+        (("cert_file",), "text on one line"), (("key",), "text"), (("client_ca",), "text"),
+    ]  # fmt: skip
 
 
 def test_an_empty_tree_is_the_defaults() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sidecar.core.settings.shapes import (
     is_base_url,
+    is_bcrypt,
     is_digest,
     is_ignorable_field,
     is_model,
@@ -317,3 +318,23 @@ def test_no_field_that_tells_whose_an_answer_is_can_be_ignored(text: str, is_goo
 def test_a_webhook_has_an_address(text: str, is_good: bool) -> None:
     """Of a host, with a query perhaps; without what would be sent to nobody, or read otherwise than written."""
     assert is_webhook_url(text) is is_good
+
+
+@pytest.mark.parametrize("minor", "aby")
+@pytest.mark.parametrize("cost", ["04", "10", "18"])
+def test_bcrypt_hashes_are_accepted(minor: str, cost: str) -> None:
+    """Of each of today's writers, at costs that can be waited for."""
+    assert is_bcrypt(f"$2{minor}${cost}$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "secret", "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7z",
+     "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG ",
+     "$2y$03$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG", "$2y$19$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG",
+     "$2x$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG", "$2y$10$X0h1gDsPszWURQaxFh.zozbFi6DXncSjhoQNJgRrnGs7EsimhC7zG",
+     "$2y$1$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG", "$apr1$X0h1gDsPszWURQaxFh"],
+)  # fmt: skip
+def test_what_is_no_bcrypt_hash_is_refused(text: str) -> None:
+    """Other lengths, versions and costs, and salts that bcrypt would not read."""
+    assert not is_bcrypt(text)

@@ -3,27 +3,32 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
-from aiohttp import http_parser, web
 
-from sidecar.edge.inbound.admin import AdminServer, Change, has_fast_parser
+from sidecar.edge.clock import SystemClock
+from sidecar.edge.inbound import web
+from sidecar.edge.inbound.admin import AdminServer, Change
+from sidecar.edge.inbound.gate import Gate
+from sidecar.edge.telemetry.logs import EventLog
+from tests.edge.inbound.web_samples import PAIR, write_files
 
 JSON = {"Content-Type": "application/json"}
 
 
-async def greet(request: web.BaseRequest) -> web.Response:
+async def greet(request: web.Request) -> web.Response:
     """Answer with the query."""
     return web.Response(text=f"hello {request.query_string}")
 
 
-async def fail(request: web.BaseRequest) -> web.Response:
+async def fail(request: web.Request) -> web.Response:
     """Break."""
     raise ZeroDivisionError("a secret")
 
 
-async def keep(request: web.BaseRequest) -> web.Response:
+async def keep(request: web.Request) -> web.Response:
     """Answer with what a browser may keep."""
     return web.Response(text="kept", headers={"Cache-Control": "private, no-cache"})
 
@@ -65,6 +70,24 @@ async def send(client: httpx.AsyncClient, *pieces: bytes) -> bytes:
             return await reader.readuntil(b"\r\n\r\n")
     finally:
         writer.close()
+
+
+async def tell(request: web.Request) -> web.Response:
+    """Answer with where the request came from."""
+    return web.Response(text=f"{request.scheme} {request.remote} {request.has_body}")
+
+
+async def test_it_is_known_who_asks_and_how(tmp_path: Path) -> None:
+    """By an address, in the clear or not, with a body or without; over TLS everything is as it is without."""
+    write_files(tmp_path)
+    (tmp_path / "web.yml").write_text(f"tls_server_config: {{{PAIR}}}\n", encoding="utf-8")
+    for path, scheme in ((None, "http"), (str(tmp_path / "web.yml"), "https")):
+        server = AdminServer({"/tell": tell}, gate=Gate(path, SystemClock(), EventLog()))
+        _, port = await server.start("127.0.0.1", 0)
+        async with httpx.AsyncClient(base_url=f"{scheme}://127.0.0.1:{port}", verify=False, trust_env=False) as client:
+            assert (await client.get("/tell")).text == f"{scheme} 127.0.0.1 False"
+            assert (await client.request("GET", "/tell", content=b"1")).text == f"{scheme} 127.0.0.1 True"
+        await server.stop()
 
 
 async def test_an_answer_may_say_how_it_is_kept() -> None:
@@ -239,12 +262,30 @@ async def test_a_port_in_use_is_told_and_a_stopped_one_is_free() -> None:
     await second.stop()
 
 
-def test_the_fast_parser_is_there() -> None:
-    """Most of what could be smuggled past a parser concerns the slow one."""
-    assert has_fast_parser()
+async def test_it_goes_on_with_other_paths() -> None:
+    """From the next request on, on connections that are there as well; who may change something follows, too."""
+    switch = Switch()
+    server = AdminServer({"/old": greet}, {"/switch": switch.change})
+    host, port = await server.start("127.0.0.1", 0)
+    async with httpx.AsyncClient(base_url=f"http://{host}:{port}", trust_env=False) as client:
+        assert (await client.get("/old")).status_code == 200
+        server.adopt({"/new": greet}, {"/switch": switch.change}, "token")
+        assert [(await client.get(path)).status_code for path in ("/old", "/new")] == [404, 200]
+        assert (await client.post("/switch", json={})).status_code == 401
+        assert (await client.post("/switch", headers={"Authorization": "Bearer token"})).status_code == 200
+    await server.stop()
 
 
-def test_the_slow_parser_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installation without compiled extensions is told apart."""
-    monkeypatch.setattr(http_parser, "HttpRequestParser", http_parser.HttpRequestParserPy)
-    assert not has_fast_parser()
+async def test_a_change_may_take_its_time() -> None:
+    """What it comes to is answered when it is there, be it good or bad."""
+
+    async def change(body: bytes) -> web.Response:
+        await asyncio.sleep(0.01)
+        if body != b"{}":
+            raise ValueError("Only {}.")
+        return web.Response(text="changed")
+
+    async with serving({"/slow": change}) as client:
+        assert (await client.post("/slow", json={})).text == "changed"
+        refused = await client.post("/slow", json=[])
+    assert (refused.status_code, refused.json()) == (400, {"error": "Only {}."})

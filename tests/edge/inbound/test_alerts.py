@@ -4,10 +4,8 @@ import json
 import random
 from typing import Any
 
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
-
 from sidecar.core.reckon.alarms import Alarms
+from sidecar.edge.inbound import web
 from sidecar.edge.inbound.alerts import make_alerts
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.webhook import Webhook
@@ -17,8 +15,7 @@ from tests.core.reckon.findings import make_finding, make_present
 
 async def ask(alarms: Alarms, webhook: Webhook | None) -> Any:
     """Return what is told."""
-    response = await make_alerts(alarms, Links(), webhook)["/api/alerts"](make_mocked_request("GET", "/api/alerts"))
-    assert isinstance(response, web.Response) and isinstance(response.body, bytes)
+    response = await make_alerts(alarms, Links(), lambda: webhook)["/api/alerts"](web.Request("GET", "/api/alerts"))
     return json.loads(response.body)
 
 

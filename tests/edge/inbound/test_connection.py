@@ -217,8 +217,7 @@ async def test_a_connection_that_is_handed_over_is_http_no_more() -> None:
             await caller.send(b"GET / HTTP/1.1\r\n\r\n")
             assert rests == [b"one two "]
             assert takers[0].got == b"GET / HTTP/1.1\r\n\r\n"
-            for connection in port.server._connections:
-                connection.close_idle()
+            port.server._dismiss()
             assert takers[0].drained == 1
         await takers[0].over
         await asyncio.sleep(0.01)

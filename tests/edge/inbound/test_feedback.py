@@ -5,11 +5,10 @@ import logging
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
 
 from sidecar.config import Limits
 from sidecar.core.reckon.feedback import Answers
+from sidecar.edge.inbound import web
 from sidecar.edge.inbound.feedback import EVENTS_PATH, FEEDBACK_PATH, make_events, make_feedback
 from sidecar.edge.telemetry.logs import EventLog
 from sidecar.edge.telemetry.meter import Meter
@@ -41,7 +40,6 @@ class Bench:
 
 def read(response: web.Response) -> tuple[int, Any]:
     """Return the status and the JSON of an answer."""
-    assert isinstance(response.body, bytes)
     return response.status, json.loads(response.body)
 
 
@@ -82,7 +80,7 @@ async def test_an_event_is_noted_told_and_logged(caplog: pytest.LogCaptureFixtur
     assert read(changes[EVENTS_PATH](b'{"name": "deployed", "labels": {"version": "1.2", "by": "ci"}}')) == (200, {"name": "deployed"})
     with pytest.raises(ValueError, match="NAME"):
         changes[EVENTS_PATH](b"{}")
-    told = await paths[EVENTS_PATH](make_mocked_request("GET", EVENTS_PATH))
+    told = await paths[EVENTS_PATH](web.Request("GET", EVENTS_PATH))
     assert read(told)[1]["counts"] == {"deployed": 1}
     assert meter.families.events.child("deployed").value == 1
     said = [vars(record) for record in caplog.records if record.levelno == logging.INFO]

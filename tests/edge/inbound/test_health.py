@@ -4,11 +4,9 @@ import asyncio
 import json
 from typing import Any
 
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
-
 from sidecar.core.reckon.health import Check, Status
 from sidecar.core.reckon.moments import Present, show_wall
+from sidecar.edge.inbound import web
 from sidecar.edge.inbound.health import Health
 from sidecar.edge.tasks import end_all
 from tests.edge.outbound.doubles import FakeClock
@@ -30,8 +28,7 @@ class Played:
         return {"it": Check(self.status, "So it is.")}
 
     async def ask(self) -> tuple[int, Any]:
-        response = await self.health.list_paths()["/health"](make_mocked_request("GET", "/health"))
-        assert isinstance(response, web.Response) and isinstance(response.body, bytes)
+        response = await self.health.list_paths()["/health"](web.Request("GET", "/health"))
         return response.status, json.loads(response.body)
 
 

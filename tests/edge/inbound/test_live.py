@@ -7,11 +7,9 @@ import tracemalloc
 from collections.abc import Mapping
 from typing import Any
 
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
-
 from sidecar.core.choose.views import BreakerView, UpstreamView
 from sidecar.core.reckon.window import STEP_S, Window
+from sidecar.edge.inbound import web
 from sidecar.edge.inbound.live import Live
 from sidecar.edge.telemetry.recent import Recent
 from sidecar.exchange import Asked, Ending
@@ -52,8 +50,7 @@ class Scene:
 
     async def ask(self, since: str = "") -> Any:
         """Return what a visitor is told."""
-        response = await self.live.list_paths()["/api/live"](make_mocked_request("GET", f"/api/live?since={since}"))
-        assert isinstance(response, web.Response) and isinstance(response.body, bytes)
+        response = await self.live.list_paths()["/api/live"](web.Request("GET", f"/api/live?since={since}"))
         return json.loads(response.body)
 
 
@@ -185,3 +182,12 @@ async def test_calls_go_on_while_points_are_added_up() -> None:
     told = await scene.ask()
     counting.cancel()
     assert turns > 100 and sum(point[1] for point in told["points"]) == 1000
+
+
+async def test_pools_are_those_in_force() -> None:
+    """A visitor is told when they change."""
+    scene = Scene()
+    first = await scene.ask()
+    scene.live.adopt({"new": ("up",)})
+    later = await scene.ask(first["cursor"])
+    assert first["upstreams"][0]["pools"] != later["upstreams"][0]["pools"] == ["new"]

@@ -1,16 +1,19 @@
 """The data port, spoken to in raw bytes."""
 
 import asyncio
+import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from sidecar.config import Timeouts
+from sidecar.config import Drain, DrainMode, Timeouts
 from sidecar.edge.inbound import server
 from sidecar.edge.inbound.client import HttpClient
 from sidecar.ports import Receiver
-from tests.edge.inbound.serving import Port, calling, serving
+from tests.edge.inbound.serving import Answer, Port, calling, serving
 
+FINISH = Drain(DrainMode.FINISH)
 GET = b"GET /v1/%d HTTP/1.1\r\nHost: sidecar.test\r\n\r\n"
 
 
@@ -57,33 +60,188 @@ async def test_a_body_that_nobody_read_is_no_slow_head(monkeypatch: pytest.Monke
         assert len(port.calls) == 2
 
 
-async def stopped(port: Port, grace_s: float) -> float:
+SERVE = Drain(DrainMode.SERVE, 0.4)
+
+
+async def stopped(port: Port, grace_s: float, drain: Drain = FINISH, refuse: Callable[[], None] | None = None) -> float:
     """Stop; return how long it took."""
     began = asyncio.get_running_loop().time()
-    await port.server.stop(grace_s)
+    await port.server.stop(grace_s, drain, refuse)
     return asyncio.get_running_loop().time() - began
 
 
+class Gate:
+    """Answers when it is opened."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+
+    async def __call__(self, client: HttpClient) -> None:
+        if client.call.target == "/v1/1":
+            await self.opened.wait()
+        closes = b"" if client.call.keep_alive else b"Connection: close\r\n"
+        client.write(b"HTTP/1.1 200 OK\r\n%bContent-Length: 2\r\n\r\nok" % closes)
+        client.finish(keep=client.call.keep_alive)
+
+
 async def test_stopping_lets_calls_end() -> None:
-    """New connections are refused, idle ones closed; a call in progress has its time."""
-    release = asyncio.Event()
-
-    async def answer(client: HttpClient) -> None:
-        await release.wait()
-        client.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        client.finish(keep=True)
-
-    async with serving(answer) as port, calling(port) as busy, calling(port) as idle:
+    """New connections are refused; a call in progress has its time; what comes on a kept connection is answered, and is its last."""
+    gate = Gate()
+    async with serving(gate) as port, calling(port) as busy, calling(port) as idle, calling(port) as asking:
         await busy.send(GET % 1)
         await asyncio.sleep(0.02)
         stopping = asyncio.ensure_future(stopped(port, 5.0))
-        assert await idle.read_to_end() == b""
+        await asyncio.sleep(0.5)
         with pytest.raises(ConnectionError):
             await asyncio.open_connection(port.host, port.port)
-        release.set()
-        assert (await busy.read_answer())[2] == b"ok"
+        await asking.send(GET % 2)
+        assert b"Connection: close" in (await asking.read_answer())[1]
+        assert await asking.read_to_end() == b""
+        assert not idle.reader.at_eof()
+        gate.opened.set()
+        status, head, body = await busy.read_answer()
+        assert (status, body, b"Connection: close" in head) == (200, b"ok", True)
+        assert await idle.read_to_end() == b""
         assert await stopping < 2.0
-        assert port.outcomes == ["done"]
+        assert port.outcomes == ["done", "done"]
+
+
+async def test_nobody_is_waited_for_who_cannot_call() -> None:
+    """Without a connection the end is there at once; one that is idle is given a moment, for a request may be on its way."""
+    async with serving() as port:
+        assert await stopped(port, 5.0) < 0.1
+    async with serving() as port, calling(port) as late:
+        await late.send(GET % 1)
+        await late.read_answer()
+        stopping = asyncio.ensure_future(stopped(port, 5.0))
+        await asyncio.sleep(0.1)
+        await late.send(GET % 2)
+        assert (await late.read_answer())[2] == b"GET /v1/2 0"
+        assert await stopping < 1.0
+
+
+async def test_who_stands_at_the_door_is_let_in() -> None:
+    """A connection that the system has accepted, and we have not, is answered."""
+    async with serving() as port:
+        with socket.create_connection((port.host, port.port)) as sock:
+            sock.sendall(GET % 1)
+            sock.setblocking(False)
+            stopping = asyncio.ensure_future(stopped(port, 5.0))
+            loop = asyncio.get_running_loop()
+            assert (await asyncio.wait_for(loop.sock_recv(sock, 4096), 5.0)).endswith(b"GET /v1/1 0")
+            assert await stopping < 1.0
+
+
+async def test_serving_goes_on_until_nobody_calls() -> None:
+    """New connections are taken, each is for one call; quiet has to be long enough, and begins anew with each call."""
+    async with serving() as port, calling(port) as kept:
+        await kept.send(GET % 1)
+        await kept.read_answer()
+        stopping = asyncio.ensure_future(stopped(port, 10.0, SERVE))
+        for number in range(2, 6):
+            await asyncio.sleep(0.2)
+            async with calling(port) as caller:
+                await caller.send(GET % number)
+                assert b"Connection: close" in (await caller.read_answer())[1]
+                assert await caller.read_to_end() == b""
+        assert not stopping.done()
+        assert 1.1 <= await stopping < 3.0
+        assert len(port.calls) == 5
+        with pytest.raises(ConnectionError):
+            await asyncio.open_connection(port.host, port.port)
+
+
+async def test_past_the_grace_who_still_calls_is_refused() -> None:
+    """He who serves is told when there is no time left; the door stays open for a moment, so that callers are told, too."""
+    refused: list[bool] = []
+
+    async def answer(client: HttpClient) -> None:
+        if client.call.target == "/v1/1":
+            await asyncio.get_running_loop().create_future()
+        client.write(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % (b"503 No" if refused else b"200 OK"))
+        client.finish(keep=False)
+
+    async with serving(answer) as port, calling(port) as busy:
+        await busy.send(GET % 1)
+        stopping = asyncio.ensure_future(stopped(port, 0.3, SERVE, lambda: refused.append(True)))
+        statuses = []
+        while not stopping.done():
+            try:
+                async with calling(port) as caller:
+                    await caller.send(GET % 2)
+                    statuses.append((await caller.read_answer())[0])
+            except ConnectionError:
+                break
+            await asyncio.sleep(0.01)
+        assert await stopping < 2.0
+        assert refused == [True]
+        assert set(statuses) == {200, 503} and statuses == sorted(statuses)
+        assert statuses.count(503) >= 5, "for half a second"
+        assert await busy.read_to_end() == b""
+
+
+async def test_of_requests_in_line_the_last_says_that_it_is() -> None:
+    """What stands behind an answer that says it would be lost; the one before is told otherwise."""
+    gate = Gate()
+    async with serving(gate) as port, calling(port) as caller:
+        await caller.send(GET % 1 + GET % 2)
+        await asyncio.sleep(0.02)
+        stopping = asyncio.ensure_future(stopped(port, 5.0))
+        await asyncio.sleep(0.02)
+        await caller.send(GET % 3)
+        gate.opened.set()
+        heads = [(await caller.read_answer())[1] for _ in range(3)]
+        assert [b"Connection: close" in head for head in heads] == [False, False, True]
+        assert await caller.read_to_end() == b""
+        assert await stopping < 1.0
+
+
+async def test_who_is_still_taking_an_answer_is_waited_for() -> None:
+    """An answer whose end lies in our buffer is not delivered, though its call has ended."""
+
+    async def answer(client: HttpClient) -> None:
+        transport: Any = client.write.__self__  # type: ignore[attr-defined]  # a method of it
+        client.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while not transport.get_write_buffer_size():
+            client.write(b"2000\r\n%b\r\n" % bytes(0x2000))
+            await asyncio.sleep(0.001)
+        client.write(b"0\r\n\r\n")
+        client.finish(keep=True)
+
+    async with serving(answer) as port, calling(port) as caller:
+        caller.writer.transport.pause_reading()  # type: ignore[attr-defined]  # of a TCP transport
+        await caller.send(GET % 1)
+        while port.outcomes != ["done"]:
+            await asyncio.sleep(0.01)
+        stopping = asyncio.ensure_future(stopped(port, 5.0))
+        await asyncio.sleep(0.5)
+        assert not stopping.done()
+        caller.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert (await caller.read_to_end()).endswith(b"\r\n0\r\n\r\n")
+        assert await stopping < 3.0
+
+
+async def test_sessions_are_left_alone_while_it_serves() -> None:
+    """Those on which something is said keep it; those that are silent are told in the end."""
+    takers = [Drained(), Drained()]
+    given = iter(takers)
+
+    async def answer(client: HttpClient) -> None:
+        taker = next(given)
+        client.hand_over(taker).transport.write(b"switched")
+        await taker.done
+
+    async with serving(answer) as port, calling(port) as talking, calling(port) as silent:
+        for session in (talking, silent):
+            await session.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        await asyncio.sleep(0.02)
+        stopping = asyncio.ensure_future(stopped(port, 5.0, SERVE))
+        for _ in range(4):
+            await asyncio.sleep(0.2)
+            takers[0].heard_at = port.server.now()
+        assert not any(taker.done.done() for taker in takers)
+        assert 1.0 < await stopping < 3.0
+        assert all(taker.done.done() for taker in takers)
 
 
 async def test_stopping_does_not_wait_for_ever() -> None:
@@ -289,3 +447,29 @@ async def test_a_connection_that_cannot_be_closed_in_order_is_reset(monkeypatch:
             assert port.outcomes == ["done"]
             await asyncio.sleep(0.5)
             assert port.server._connections == set()
+
+
+async def test_calls_are_carried_by_others_from_one_moment_on() -> None:
+    """On a connection that is there already, by other times; a call in progress ends as it began."""
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    def answer_with(text: bytes) -> Answer:
+        async def answer(client: HttpClient) -> None:
+            begun.set()
+            await release.wait()
+            client.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
+            client.finish(keep=True)
+
+        return answer
+
+    async with serving(answer_with(b"old")) as port, calling(port) as caller, calling(port) as other:
+        await caller.send(GET % 1)
+        await begun.wait()
+        port.server.adopt(answer_with(b"new"), lambda: b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n", Timeouts(idle=7.0))
+        await other.send(b"nonsense\r\n\r\n")
+        release.set()
+        assert (await caller.read_answer())[2] == b"old"
+        await caller.send(GET % 2)
+        assert (await caller.read_answer())[2] == b"new"
+        assert (await other.read_to_end()).startswith(b"HTTP/1.1 400 No")
+        assert port.server.idle_s == 7.0

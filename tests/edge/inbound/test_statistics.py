@@ -4,10 +4,8 @@ import asyncio
 import json
 from typing import Any
 
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
-
 from sidecar.core.reckon.window import Window
+from sidecar.edge.inbound import web
 from sidecar.edge.inbound.statistics import Statistics
 from sidecar.exchange import Asked
 from tests.edge.outbound.doubles import FakeClock
@@ -21,13 +19,12 @@ def make(window: Window, clock: FakeClock, flushed: list[int] | None = None) -> 
 
 def read(response: web.Response) -> Any:
     """Return what an answer holds."""
-    assert isinstance(response.body, bytes)
     return json.loads(response.body)
 
 
 async def ask(statistics: Statistics, path: str) -> Any:
     """Return the JSON of a path."""
-    return read(await statistics.list_paths()[path](make_mocked_request("GET", path)))
+    return read(await statistics.list_paths()[path](web.Request("GET", path)))
 
 
 async def test_what_has_ended_is_told_and_a_reset_forgets_it() -> None:

@@ -5,13 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
-
 from sidecar.config import Features, Limits, Rate, RateLimits, Rates, Settings, Upstream
 from sidecar.core.reckon.signals import SIGNALS
 from sidecar.core.reckon.snapshots import HOUR_S
 from sidecar.core.reckon.window import Window
+from sidecar.edge.inbound import web
 from sidecar.edge.inbound.trends import Trends
 from sidecar.edge.past import Past
 from sidecar.exchange import Asked
@@ -28,8 +26,7 @@ SETTINGS = Settings(
 
 async def ask(trends: Trends) -> Any:
     """Return the JSON of the path."""
-    response = await trends.list_paths()["/api/trends"](make_mocked_request("GET", "/api/trends"))
-    assert isinstance(response, web.Response) and isinstance(response.body, bytes)
+    response = await trends.list_paths()["/api/trends"](web.Request("GET", "/api/trends"))
     return json.loads(response.body)
 
 
@@ -111,3 +108,14 @@ async def test_calls_go_on_meanwhile() -> None:
     told = await ask(Trends(SETTINGS, window, lambda: None, clock, None))
     task.cancel()
     assert told["comparison"]["upstreams"]["openai"]["requestCount"] == 200 and turns >= 20
+
+
+async def test_limits_are_those_in_force() -> None:
+    """What is foreseen is foreseen by them, of the same calls."""
+    clock = FakeClock(1230.0)
+    window = Window(clock.now)
+    trends = Trends(Settings(), window, lambda: None, clock, None)
+    fill(window, clock, 40)
+    assert (await ask(trends))["live"]["capacity"] == []
+    trends.adopt(SETTINGS)
+    assert (await ask(trends))["live"]["capacity"][0]["limit"] == "limits.rates.all.requests.per_minute"

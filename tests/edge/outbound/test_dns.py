@@ -177,3 +177,28 @@ async def test_the_systems_resolver_is_asked() -> None:
     """An address literal needs no server."""
     found = await look_up("127.0.0.1", 80)
     assert ("127.0.0.1", 80) in [info[4] for info in found]
+
+
+def test_what_is_known_follows_new_settings() -> None:
+    """A shorter time holds for it, too; of more names than there may be the first go; a lookup under way goes on."""
+
+    async def story() -> None:
+        lookups = Lookups()
+        lookups.answers = dict.fromkeys(("a.test", "b.test", "c.test"), "1.1.1.1")
+        resolver = Resolver(Dns(ttl=100.0), lookups)
+        for host in ("a.test", "b.test"):
+            await resolve(resolver, host)
+        resolver.adopt(Dns(ttl=10.0, names=1), asyncio.get_running_loop().time())
+        await resolve(resolver, "b.test")
+        assert lookups.asked == ["a.test", "b.test"]
+        await asyncio.sleep(10.0)
+        await resolve(resolver, "b.test")
+        await resolve(resolver, "a.test")
+        assert lookups.asked == ["a.test", "b.test", "b.test", "a.test"]
+        lookups.delay_s = 1.0
+        under_way = asyncio.ensure_future(resolve(resolver, "c.test"))
+        await turn()
+        resolver.adopt(Dns(), asyncio.get_running_loop().time())
+        assert await under_way == "1.1.1.1"
+
+    run_virtually(story())

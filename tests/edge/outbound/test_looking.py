@@ -7,6 +7,7 @@ import pytest
 from sidecar.core.observe.observer import BlindObserver
 from sidecar.edge.outbound.looking import Looking, Preview
 from sidecar.exchange import Seen
+from tests.filled import fill
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ from sidecar.exchange import Seen
 )
 def test_a_token_an_error_or_the_end_tells(told: dict[str, object], is_whole_wanted: bool, is_enough: bool) -> None:
     """Of an error's answer only the end does; a first chunk without content says nothing. From then on nothing is due."""
-    seen = Seen(**told)  # type: ignore[arg-type]
+    seen = fill(Seen(), **told)
     preview = Preview(100, 5.0, whole=is_whole_wanted)
     assert preview.tells(BlindObserver(seen), b"data") is is_enough
     assert preview.due == (inf if is_enough else 5.0)

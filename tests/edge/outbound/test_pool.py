@@ -68,8 +68,12 @@ class ScriptedDialler:
 
 def make_pool(dialler: Any, clock: Any, connections: int = CONNECTIONS, draw: Callable[[], float] = lambda: 0.0) -> Pool:
     """Return a pool with nothing in it."""
-    upstream = Upstream("http://up.test", connections=connections, keep_alive=KEEP_ALIVE_S, max_age=MAX_AGE_S)
-    return Pool("up", upstream, dialler, clock, head_bytes_max=1000, draw=draw)
+    return Pool("up", make_upstream(connections), dialler, clock, head_bytes_max=1000, draw=draw)
+
+
+def make_upstream(connections: int, keep_alive: float = KEEP_ALIVE_S, max_age: float = MAX_AGE_S) -> Upstream:
+    """Return what is configured of it."""
+    return Upstream("http://up.test", connections=connections, keep_alive=keep_alive, max_age=max_age)
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -83,6 +87,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.calls: list[asyncio.Task[None]] = []
         self.held: list[Connection] = []
         self.settled = True
+        self.limit = self.allowed = CONNECTIONS  # as configured; as long as there are more, as many as there are
 
     def settle(self, turns: bool = True) -> None:
         """Let the loop run, or leave what is ready for later."""
@@ -177,6 +182,14 @@ class PoolMachine(RuleBasedStateMachine):
                     connection.connection_lost(None)
         self.settle(turns)
 
+    @rule(limit=st.integers(1, CONNECTIONS + 1), turns=st.booleans())
+    def adopt(self, limit: int, turns: bool) -> None:
+        """There may be more connections from now on, or fewer."""
+        self.limit, self.allowed = limit, max(limit, self.pool.busy_connections)
+        with self.loop.entered():
+            self.pool.adopt(make_upstream(limit), head_bytes_max=1000)
+        self.settle(turns)
+
     @rule(seconds=st.sampled_from([0.05, 1.0, 6.0, 61.0, 601.0]))
     def pass_time(self, seconds: float) -> None:
         """Time goes by."""
@@ -186,9 +199,12 @@ class PoolMachine(RuleBasedStateMachine):
     @invariant()
     def never_too_many(self) -> None:
         """Dialling, busy and idle together are within the limit, at every moment."""
-        assert 0 <= self.pool.busy_connections + self.pool.idle_connections <= CONNECTIONS
+        opened = self.pool.busy_connections + self.pool.idle_connections
+        assert 0 <= opened <= self.allowed
         live = [connection for connection in self.dialler.made if not connection.lost]
-        assert len(live) + len(self.dialler.pending) <= CONNECTIONS
+        assert len(live) + len(self.dialler.pending) <= self.allowed
+        self.allowed = max(self.limit, min(self.allowed, opened))
+        assert opened <= self.limit or not self.pool.idle_connections, "one too many is kept"
 
     @invariant()
     def held_stay_held(self) -> None:
@@ -205,7 +221,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert self.pool.idle_connections == len(live) - len(self.held)
         waiting = len(self.calls) - len(self.dialler.pending)
         if waiting:
-            assert self.pool.busy_connections == CONNECTIONS
+            assert self.pool.busy_connections >= self.limit
 
     def teardown(self) -> None:
         """After everything has ended and the pool was closed, nothing is open."""
@@ -467,3 +483,55 @@ async def test_a_connection_closed_while_idle_is_not_handed_out() -> None:
     assert (scene.pool.idle_connections, scene.pool.busy_connections) == (0, 1)
     assert closing.lost
     assert old.lost
+
+
+@told
+async def test_idle_connections_follow_new_settings() -> None:
+    """Of more than there may be, those idle longest are closed at once; the rest are closed as soon as they are too old now."""
+    scene = Scene(3)
+    held = [await scene.connect() for _ in range(3)]
+    for connection in held:
+        scene.finish(connection)
+    scene.pool.adopt(make_upstream(2, keep_alive=10.0), head_bytes_max=1000)
+    assert [connection.lost for connection in held] == [True, False, False]
+    await asyncio.sleep(9.0)
+    assert scene.pool.idle_connections == 2
+    await asyncio.sleep(1.2)
+    assert (scene.pool.idle_connections, scene.pool.busy_connections) == (0, 0)
+    scene.finish(await scene.connect())
+    scene.pool.adopt(make_upstream(2, max_age=3.0), head_bytes_max=1000)
+    await asyncio.sleep(3.2)
+    assert scene.pool.idle_connections == 0
+
+
+@told
+async def test_waiters_dial_as_soon_as_there_may_be_more() -> None:
+    """Two of three that wait, where there may be two more."""
+    scene = Scene(1)
+    await scene.connect()
+    waiting = [scene.begin() for _ in range(3)]
+    await turn()
+    scene.pool.adopt(make_upstream(3), head_bytes_max=1000)
+    await turn()
+    assert len(scene.dialler.pending) == 2
+    for verdict in list(scene.dialler.pending):
+        verdict.set_result("ok")
+    await asyncio.wait(waiting[:2])
+    assert not waiting[2].done()
+    waiting[2].cancel()
+
+
+@told
+async def test_the_room_of_a_lost_connection_is_gone_where_there_are_too_many() -> None:
+    """A waiter dials only when there are fewer than there may be."""
+    scene = Scene(3)
+    held = [await scene.connect() for _ in range(3)]
+    waiting = scene.begin()
+    await turn()
+    scene.pool.adopt(make_upstream(1), head_bytes_max=1000)
+    for connection in held[:2]:
+        connection.connection_lost(None)
+        await turn()
+        assert scene.dialler.pending == []
+    scene.finish(held[2])
+    assert await waiting is held[2]

@@ -40,6 +40,11 @@ class Neighbourhood:
         places = read_places(upstreams, {})
         self.probes = Probes(settings, places, self, self.loop, draw, self.note, lambda *count: self.counts.append(count))
 
+    def adopt(self, settings: Settings, kept: str, keys: dict[str, str] | None = None) -> frozenset[str]:
+        """Let other settings come."""
+        with self.loop.entered():
+            return self.probes.adopt(settings, read_places(settings.upstreams, keys or {}), self, frozenset(kept))
+
     async def knock(self, name: str, request: bytes, timeout_s: float) -> int | None:
         """Answer after a while, or not in time."""
         self.knocks.append((name, self.loop.now() - self.began))
@@ -221,3 +226,99 @@ async def test_a_recovery_is_noticed_over_real_sockets() -> None:
         assert way.count_connections() == {"a": (0, 0)}
         await probes.stop()
         way.close()
+
+
+def settings_of(names: str, *, interval: float = 30.0, **upstreams: dict[str, str]) -> Settings:
+    """Return settings with these upstreams, and what is special of some."""
+    made = {name: Upstream(**{"url": f"http://{name}.test", "provider": "vllm", **upstreams.get(name, {})}) for name in names}  # type: ignore[arg-type]
+    return Settings(upstreams=made, probes=ProbeSettings(interval=interval))
+
+
+def test_probes_follow_the_upstreams() -> None:
+    """Who is gone is asked no more, who is new is asked; who stays is asked as often as before, with what was known."""
+    town = Neighbourhood("a", "b")
+    town.answers["a"] = 503
+    town.start()
+    town.pass_by(40)
+    for number in range(100):
+        assert town.adopt(settings_of("ac"), "ac" if number else "a") == frozenset()
+        town.pass_by(0.3)
+    town.pass_by(60)
+    town.stop()
+    times = {name: [at for who, at in town.knocks if who == name] for name in "abc"}
+    assert all(27 <= later - earlier <= 30.001 for name in "ac" for earlier, later in pairwise(times[name]))
+    assert len(times["a"]) == 5 and times["b"][-1] < 40 < times["c"][0] < 70
+    assert town.probes.names == ("a", "c")
+    last = town.probes.describe()["a"]
+    assert last is not None and last.failures == 5
+
+
+def test_a_probe_under_way_tells_nothing_of_another_place() -> None:
+    """Neither of one that is gone; and what was known of the one before is not known of the one that has its name now."""
+    town = Neighbourhood("a", "b", draw=lambda: 0.0)
+    town.answers = {"a": 503, "b": 503}
+    town.takes_s = 2.0
+    town.start()
+    town.pass_by(33)
+    assert [(name, healthy) for name, healthy, _ in town.notes] == [("a", False), ("b", False)]
+    town.pass_by(28)
+    assert town.under_way == 2
+    moved = settings_of("a", a={"url": "http://elsewhere.test"})
+    assert town.adopt(moved, "") == frozenset()
+    town.answers["a"] = 200
+    assert town.probes.describe() == {"a": None}
+    town.pass_by(5)
+    town.stop()
+    assert [(name, healthy) for name, healthy, _ in town.notes[2:]] == [("a", True)]
+    assert [name for name, _ in town.knocks] == ["a", "b"] * 3 + ["a"]
+    assert b"Host: elsewhere.test" in town.requests["a"]
+
+
+def test_the_next_probe_has_the_new_key() -> None:
+    """And comes when it would have come."""
+    town = Neighbourhood("a", draw=lambda: 0.5)
+    town.start()
+    town.pass_by(16)
+    with_key = settings_of("a", a={"api_key_file": "/run/key"})
+    town.adopt(with_key, "a", {"a": "sk-2"})
+    town.pass_by(29)
+    town.stop()
+    assert len(town.knocks) == 2 and b"sk-2" in town.requests["a"]
+
+
+def test_another_interval_holds_at_once() -> None:
+    """Nobody waits for the end of a long one."""
+    town = Neighbourhood("a", interval=600.0)
+    town.start()
+    town.pass_by(301)
+    town.adopt(settings_of("a", interval=2.0), "a")
+    town.pass_by(20)
+    town.stop()
+    assert len(town.knocks) >= 10
+
+
+def test_who_is_probed_no_longer_is_told() -> None:
+    """Who is there still: of who is gone, or is another place, there is nothing to tell."""
+    town = Neighbourhood("a", "b", "c")
+    town.start()
+    off = settings_of("abc", a={"probe": Probing.OFF}, b={"probe": Probing.OFF}, c={"probe": Probing.OFF})  # type: ignore[dict-item]
+    assert town.adopt(off, "ab") == {"a", "b"}
+    town.pass_by(100)
+    assert town.knocks == []
+    town.stop()
+
+
+def test_before_they_start_and_after_they_stop_nobody_is_asked() -> None:
+    """Whatever settings come."""
+    town = Neighbourhood("a")
+    town.adopt(settings_of("ab"), "a")
+    town.pass_by(100)
+    assert town.knocks == []
+    town.start()
+    town.pass_by(40)
+    count = len(town.knocks)
+    town.loop.run_until_complete(town.stop_probing())
+    town.adopt(settings_of("abc"), "ab")
+    town.pass_by(100)
+    assert count and len(town.knocks) == count
+    town.stop()

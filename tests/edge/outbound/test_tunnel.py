@@ -258,6 +258,20 @@ def test_draining_waits_for_the_answer_in_progress(path: str, sent: bytes, leave
 
 
 @told
+async def test_it_knows_when_it_heard_of_anybody() -> None:
+    """Of either side, so that nobody is taken for silent who is spoken to."""
+    scene = Scene()
+    loop: Any = asyncio.get_running_loop()
+    receiver: Any = scene.client.protocol
+    for say in (scene.from_upstream, receiver.data_received):
+        await asyncio.sleep(2)
+        say(b"\x89\x00")
+        assert receiver.heard_at == loop.now()
+    await asyncio.sleep(2)
+    assert receiver.heard_at == loop.now() - 2
+
+
+@told
 async def test_a_broken_observer_costs_no_byte() -> None:
     """It is switched off, and no frame of ours is put into a stream that nobody reads."""
     scene = Scene()

@@ -83,7 +83,7 @@ def test_what_was_kept_comes_back(entry: Entry, key: bytes | None) -> None:
     values = Values()
     answers, notes = make(values, key=key, wall_s=entry.stored_at)
     answers.put(KEY, entry)
-    assert list(values.values) == [f"side:answers:1:{KEY}"]
+    assert list(values.values) == [f"side:answers:2:{KEY}"]
     found = run(answers.get(KEY))
     assert found is not None and found[0] == entry and found[1] == pytest.approx(0.0, abs=1e-6)
     assert run(answers.get("other")) is None and not notes.damaged
@@ -108,7 +108,7 @@ def test_foreign_bytes_are_a_miss(data: bytes) -> None:
     for key in (None, bytes(32)):
         values = Values()
         answers, notes = make(values, key=key)
-        values.values[f"side:answers:1:{KEY}"] = data
+        values.values[f"side:answers:2:{KEY}"] = data
         assert run(answers.get(KEY)) is None and notes.damaged == 1
 
 
@@ -117,7 +117,7 @@ async def test_encryption_is_not_optional() -> None:
     values = Values()
     make(values)[0].put("plain", make_entry())
     make(values, key=bytes(32))[0].put("sealed", make_entry())
-    values.values["side:answers:1:moved"] = values.values["side:answers:1:sealed"]
+    values.values["side:answers:2:moved"] = values.values["side:answers:2:sealed"]
     for name, key in (("plain", bytes(32)), ("sealed", None), ("moved", bytes(32)), ("sealed", bytes(31) + b"1")):
         answers, notes = make(values, key=key)
         assert await answers.get(name) is None and notes.damaged == 1
@@ -140,7 +140,7 @@ async def test_large_answers_go_through_threads() -> None:
     narrow, told = make(values, key=bytes(32), entry_max=100_000)
     narrow.put("narrow", make_entry(body))
     await asyncio.sleep(0.05)
-    assert "side:answers:1:narrow" not in values.values and not told.dropped
+    assert "side:answers:2:narrow" not in values.values and not told.dropped
     assert await narrow.get("0") is None and told.damaged == 1
 
 
@@ -154,3 +154,18 @@ async def test_a_stream_in_small_pieces_fits() -> None:
     await until(lambda: values.values)
     found = await answers.get(KEY)
     assert found is not None and found[0] == entry and not notes.damaged
+
+
+async def test_longer_ones_are_kept_once_they_may_be() -> None:
+    """And shorter ones only, once they may not: what is there already and too long is taken for damaged."""
+    values = Values()
+    answers, notes = make(values, entry_max=100)
+    long = make_entry(os.urandom(100_000))
+    answers.put(KEY, long)
+    assert values.values == {}
+    answers.adopt(1 << 20)
+    answers.put(KEY, long)
+    await until(lambda: values.values)
+    assert await answers.get(KEY) == (long, 0.0)
+    answers.adopt(100)
+    assert await answers.get(KEY) is None and notes.damaged

@@ -167,3 +167,42 @@ async def test_many_sums_are_told_in_parts() -> None:
         accounts.reserve(f"tenant-{number}", 0.001, NOON)
     await shared.look(accounts.list_sums())
     assert [len(keys) for keys, _ in runner.runs] == [64, 37]
+
+
+async def test_a_limit_that_is_gone_while_it_is_asked_about_leaves_room() -> None:
+    """No limit is not one of nothing."""
+    runner = Runner(None, [0, 0, 0])
+    shared, accounts = share(runner, Budgets(tenant=Budget(day=1.0)))
+    runner.gate.clear()
+    accounts.adopt(Budgets(tenant=Budget(day=1.0)))
+    shared.tell(accounts.look_up("a", NOON))
+    await asyncio.sleep(0)
+    asking = asyncio.create_task(shared.agree(reserve(accounts)))
+    await asyncio.sleep(0)
+    accounts.adopt(Budgets())
+    runner.gate.set()
+    assert await asking is None
+    assert runner.runs[1][1][6] == 2**53 - 1
+
+
+async def test_others_are_told_of_what_they_know_though_it_has_no_limit_here_any_more() -> None:
+    """What was reserved there would count for them for ever; sums that they never heard of are not told."""
+    runner = Runner()
+    shared, accounts = share(runner, Budgets(tenant=Budget(day=1.0)))
+    got = reserve(accounts)
+    await shared.agree(got)
+    accounts.adopt(Budgets())
+    accounts.settle(got, 0.5)
+    await shared.look(got.sums)
+    keys, args = runner.runs[1]
+    assert keys == [f"{{pre:budgets}}:1:{mark_account('a')}:2026-11-20"] and args[3:5] == [NANO // 2, 0]
+
+
+async def test_other_sums_are_asked_by() -> None:
+    """Those of now: what Redis keeps of a sum is the same whatever its limit."""
+    runner = Runner()
+    shared, accounts = share(runner, Budgets(tenant=Budget(day=1.0)))
+    await shared.agree(reserve(accounts))
+    accounts.adopt(Budgets(tenant=Budget(day=2.0)))
+    await shared.agree(reserve(accounts))
+    assert [run[1][6] for run in runner.runs] == [NANO, 2 * NANO] and runner.runs[0][0] == runner.runs[1][0]

@@ -111,3 +111,15 @@ async def test_corrections_are_bounded() -> None:
     rates.correct("a", 100, 30, 1.0)
     await asyncio.sleep(0)
     assert (len(dropped), len(runner.asked)) == (1100 - 1024, 1025)
+
+
+async def test_other_limits_are_asked_by() -> None:
+    """Under the same names, so that what was counted goes on; those that are gone are not asked about."""
+    runner = PlayedRunner()
+    rates = RedisRates(SETTINGS, runner, "pre", fail)
+    await rates.admit("a", 7)
+    rates.adopt(RateLimits(tenant=Rates(tokens=Rate(per_minute=50)), all=Rates(Rate(per_day=9))))
+    await rates.admit("a", 7)
+    (_, before, _), (_, after, args) = runner.asked
+    assert after == before[1:]
+    assert args[4:] == ["window", "1", "50", "1.0", "window", "0", "9", "1440.0"]

@@ -154,3 +154,22 @@ def test_a_call_without_a_tenant_does_not_come_here(meter: Meter, monkeypatch: p
     assert seen == []
     meter.observe(make_record(tenant="acme"))
     assert len(seen) == 1
+
+
+def test_other_settings_have_other_gauges(meter: Meter) -> None:
+    """Those of budgets and tenants that are gone vanish; what was counted stays."""
+    accounts, families = meter.accounts, meter.families
+    meter.observe(make_record(tenant="acme"))
+    accounts.show_budgets([View("acme", "day", 1.0, 0.5, 10.0, True), View("", "month", 2.0, 0.0, None, False)])
+    accounts.adopt(Settings(features=Features(budgets=True), budgets=Budgets(tenants={"new": Budget(day=1.0)})))
+    gauges = (families.budget_spent_usd, families.budget_reserved_usd, families.budget_limit_usd, families.budget_soft_reached)
+    assert [family.children for family in gauges] == [[], [], [], []]
+    accounts.show_stopped(["new"])
+    assert {child.labels: child.value for child in families.spending_stopped.children} == {
+        'tenant="default"': 0, 'tenant="new"': 1, 'tenant="other"': 0, 'tenant="*"': 0,
+    }  # fmt: skip
+    meter.observe(make_record(tenant="acme"))
+    assert counted(families.tenant_requests) == {'tenant="acme"': 2}
+    accounts.adopt(Settings())
+    accounts.show_stopped(["new"])
+    assert families.spending_stopped.children == []

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from sidecar.config import Log
-from sidecar.edge.telemetry.announcements import Announcements
+from sidecar.core.reckon.access import Reach
+from sidecar.edge.telemetry.announcements import Announcements, announce_reach
 from sidecar.edge.telemetry.logs import EventLog, set_up
 from tests.edge.telemetry.test_resilience import Moved, State
 
@@ -78,3 +79,32 @@ def test_an_upstream_may_fail_again(caplog: pytest.LogCaptureFixture) -> None:
         announcements.note_health("a", healthy, 1.0)
     told = [record.getMessage() for record in caplog.records]
     assert told == ["upstream_unhealthy", "upstream_healthy", "upstream_unhealthy", "upstream_healthy"]
+
+
+@pytest.mark.parametrize(
+    ("reach", "events"),
+    [
+        (Reach(None, None, ("one",), False, False), []),
+        (Reach("http://0.0.0.0:1", None, ("one",), False, False), ["data_port_open"]),
+        (Reach("http://0.0.0.0:1", None, ("one",), True, False), []),
+        (Reach(None, "http://0.0.0.0:2", (), False, False), ["admin_port_open"]),
+        (Reach(None, "http://0.0.0.0:2", (), False, True), []),
+        (Reach("http://0.0.0.0:1", "http://0.0.0.0:2", (), False, False), ["data_port_open", "admin_port_open"]),
+    ],
+)
+def test_ports_that_others_reach_are_told(stream: io.StringIO, reach: Reach, events: list[str]) -> None:
+    """One line each, with what to do; what is meant or guarded is not worth one."""
+    announce_reach(set_up(Log(), stream), reach)
+    lines = read(stream)
+    assert [line["event"] for line in lines] == events and all(line["remedy"] for line in lines)
+    assert [line["level"] for line in lines] == [{"data_port_open": "warning", "admin_port_open": "info"}[event] for event in events]
+
+
+def test_who_is_gone_is_healthy_when_it_comes_again(announcements: Announcements, stream: io.StringIO) -> None:
+    """What was last told of another place, or of one that is probed no longer, makes no news old."""
+    for upstream in ("a", "b"):
+        announcements.note_health(upstream, False, 1.0)
+    announcements.adopt(frozenset("a"))
+    for upstream in ("a", "b"):
+        announcements.note_health(upstream, True, 1.0)
+    assert [(line["event"], line["upstream"]) for line in read(stream)[2:]] == [("upstream_healthy", "a")]

@@ -86,3 +86,15 @@ def test_a_copy_of_the_children_does_not_change() -> None:
     copy = family.children
     family.child("r", "b")
     assert len(copy) == 1
+
+
+def test_what_is_not_kept_is_shown_no_more() -> None:
+    """And is a new one if it comes again; what is kept stays the same."""
+    family = Family(METRIC, Counter, 10)
+    kept, gone = family.child("a", "m"), family.child("b", "m")
+    kept.add(2)
+    gone.add(3)
+    family.keep(lambda values: values[0] == "a")
+    assert family.children == [kept]
+    assert family.child("a", "m") is kept
+    assert family.child("b", "m").value == 0

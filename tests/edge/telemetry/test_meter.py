@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.config import Limits
+from sidecar.config import Limits, Route, Settings, Upstream
 from sidecar.edge.telemetry.exposition import Exposition
 from sidecar.edge.telemetry.meter import Meter
 from sidecar.exchange import Asked, Cost, Ending, Seen, Session, Usage, UsageSource
@@ -196,7 +196,7 @@ async def test_gauges_are_brought_up_to_date_by_a_scrape(meter: Meter) -> None:
     assert samples['llm_sidecar_upstream_connections{upstream="openai",state="idle"}'] == "7"
     assert samples["llm_sidecar_in_flight_requests"] == "1"
     assert samples["llm_sidecar_config_last_reload_successful"] == "0"
-    assert samples["llm_sidecar_config_last_reload_success_timestamp_seconds"] == "1700000000.0"
+    assert samples["llm_sidecar_config_last_reload_success_timestamp_seconds"] == "1700000000"
     assert samples['llm_sidecar_build_info{version="1.0",python="3.11"}'] == "1"
 
 
@@ -333,3 +333,16 @@ async def test_lost_and_withheld_content_is_counted(meter: Meter) -> None:
     assert samples['llm_sidecar_content_dropped_total{reason="queue_full"}'] == "1"
     assert samples['llm_sidecar_content_dropped_total{reason="too_large"}'] == "0"
     assert samples['llm_sidecar_content_withheld_total{pattern="project"}'] == "2"
+
+
+async def test_other_settings_show_what_there_is_now(meter: Meter) -> None:
+    """Gauges of upstreams that are gone vanish, new ones and new routes are there from the start, counters stay."""
+    for part in (meter.resilience, meter.reuse, meter.accounts):
+        part.prepare(Settings(upstreams={"openai": Upstream("https://openai.test")}))
+    meter.observe(make_record())
+    meter.adopt(Settings(upstreams={"vllm": Upstream("http://vllm.test")}, routes=(Route("/v/", "vllm"),)), ())
+    samples = await read(meter)
+    assert 'llm_sidecar_circuit_breaker_state{upstream="openai"}' not in samples
+    assert samples['llm_sidecar_circuit_breaker_state{upstream="vllm"}'] == "0"
+    assert samples['llm_sidecar_attempts_total{upstream="openai",outcome="completed"}'] == "1"
+    assert samples['llm_sidecar_websocket_messages_total{route="v",direction="to_client"}'] == "0"

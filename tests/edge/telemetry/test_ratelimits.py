@@ -46,3 +46,23 @@ def test_no_level_is_no_gauge() -> None:
     limits.note("a", [b"x-ratelimit-remaining-tokens: -1", b"x-ratelimit-remaining-requests: -1"])
     limits.refresh()
     assert shown(families) == {'remaining upstream="a",kind="tokens"': 50}
+
+
+def test_only_upstreams_that_are_there_are_shown() -> None:
+    """Not what calls tell late of one that is gone, nor what was told by another place of that name."""
+    families = Families(100)
+    limits = RateLimits(families)
+    for upstream in ("stays", "moves", "goes"):
+        limits.note(upstream, [b"x-ratelimit-remaining-requests: 9"])
+    limits.refresh()
+    for upstream in ("stays", "moves", "goes"):
+        limits.note(upstream, [b"x-ratelimit-remaining-requests: 8"])
+    limits.adopt({"stays", "moves", "comes"}, {"stays"})
+    limits.refresh()
+    assert shown(families) == {'remaining upstream="stays",kind="requests"': 8}
+    for upstream in ("moves", "goes", "comes"):
+        limits.note(upstream, [b"x-ratelimit-remaining-requests: 7"])
+    limits.refresh()
+    assert shown(families) == {
+        f'remaining upstream="{name}",kind="requests"': value for name, value in (("stays", 8), ("moves", 7), ("comes", 7))
+    }

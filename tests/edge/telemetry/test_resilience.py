@@ -1,6 +1,6 @@
 """What is counted of calls that did not go straight through, and the gauges of upstreams."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -254,3 +254,34 @@ def test_an_ordinary_call_does_not_come_here(meter: Meter, monkeypatch: pytest.M
     assert seen == []
     meter.observe(make_record(attempts=(make_attempt(), make_attempt())))
     assert len(seen) == 1
+
+
+def test_gauges_follow_the_upstreams_and_counters_stay(meter: Meter) -> None:
+    """Who is gone has no gauge any more and keeps what was counted; who is new has every series; groups come and go."""
+    families = meter.families
+    meter.resilience.show_upstreams([make_view(name, pending=2) for name in "abc"])
+    for name in "abc":
+        meter.upstream_connections(name, "idle").set(1)
+        meter.resilience.note_probe(name, "failed")
+    after = Settings(
+        upstreams={"b": Upstream("http://b.test", concurrency=7), "d": Upstream("http://d.test")}, pools={"chat": Pool(("b", "d"))},
+        breaker=Breaker(groups={"small": ModelGroup(("*-small",))}), features=Features(probes=False),
+    )  # fmt: skip
+    meter.resilience.adopt(after, {"b"})
+
+    def labels(family: Family[Gauge]) -> set[str]:
+        return {child.labels for child in family.children}
+
+    both = {'upstream="b"', 'upstream="d"'}
+    for family in (families.breaker_state, families.upstream_healthy, families.upstream_concurrency_limit, families.upstream_pending):
+        assert labels(family) == both
+    assert labels(families.upstream_connections) == {f'{upstream},state="{state}"' for upstream in both for state in ("idle", "active")}
+    assert labels(families.breaker_group_state) == {f'{upstream},group="{group}"' for upstream in both for group in ("default", "small")}
+    assert counted(families.upstream_concurrency_limit) == {'upstream="b"': 7, 'upstream="d"': 100}
+    assert counted(families.upstream_pending) == {'upstream="b"': 2}
+    assert counted(families.probes) == {f'upstream="{name}",outcome="failed"': 1 for name in "abc"}
+    assert {'from="b",to="d"', 'from="a",to="b"'} <= {child.labels for child in families.failovers.children}
+    shown = {child.labels: child.value for child in families.feature_enabled.children}
+    assert (shown['feature="hedging"'], shown['feature="probes"']) == (0, 0)
+    meter.resilience.adopt(replace(after, breaker=Breaker()), {"b", "d"})
+    assert labels(families.breaker_group_state) == set()

@@ -215,3 +215,16 @@ def test_an_ordinary_call_does_not_come_here(meter: Meter, monkeypatch: pytest.M
     assert seen == []
     meter.observe(make_record(cache="bypass", bypass="tools"))
     assert len(seen) == 1
+
+
+def test_a_cache_that_is_switched_off_has_nothing_in_it(meter: Meter) -> None:
+    """And calls are looked up in it no more; switched on again they are."""
+    families = meter.families
+    meter.reuse.show_levels({"hot": (3, 300), "warm": (4, 40)})
+    meter.observe(make_record(tenant="acme", cache="miss"))
+    meter.reuse.adopt(Settings())
+    meter.observe(make_record(tenant="acme", cache="miss"))
+    assert (counted(families.cache_entries), counted(families.cache_bytes), total(families.cache_lookups)) == ({}, {}, 1)
+    meter.reuse.adopt(Settings(features=Features(cache=True)))
+    meter.observe(make_record(tenant="acme", cache="miss"))
+    assert total(families.cache_lookups) == 2

@@ -356,3 +356,18 @@ def test_estimates_are_never_shown_as_reported() -> None:
     assert [name for name in attributes if name.startswith("gen_ai.usage")] == []
     assert (attributes["llm_sidecar.usage.estimated_input_tokens"], attributes["llm_sidecar.usage.estimated_output_tokens"]) == (10, 6)
     assert (attributes["llm_sidecar.usage.source"], attributes["llm_sidecar.cost.source"]) == ("estimated", "estimated")
+
+
+def test_a_call_is_told_by_the_upstreams_that_it_came_in_under() -> None:
+    """Also when they were changed before its spans are built; of what is too long ago the record's own address is told."""
+    builder = SpanBuilder({"openai": Upstream("http://old.test:81/base")}, {"openai": "/openai/"})
+    record = make_record()
+    builder.adopt({"openai": Upstream("http://new.test")}, {"openai": "/"}, record.accepted_ns + 1)
+    assert builder.build(record)[-1].attributes["url.full"] == "http://old.test:81/base/v1/chat/completions"
+    later = replace(record, accepted_ns=record.accepted_ns + 1)
+    assert builder.build(later)[-1].attributes["url.full"] == "http://new.test/openai/v1/chat/completions"
+    for number in range(8):
+        builder.adopt({"openai": Upstream("http://newer.test")}, {}, record.accepted_ns + 2 + number)
+    forgotten = builder.build(record)[-1].attributes
+    assert forgotten["server.address"] == record.server_address and "url.full" not in forgotten
+    assert builder.build(later)[-1].attributes["server.address"] == record.server_address

@@ -153,3 +153,53 @@ async def test_a_message_that_made_room_is_not_sent_twice() -> None:
             webhook.put(b"%d" % number)
         await until_settled(webhook)
         assert webhook.sent + webhook.lost == WAITING_MAX + 1 and len(receiver.seen) == WAITING_MAX + 1
+
+
+async def test_what_waits_goes_to_the_next_address() -> None:
+    """And what was counted is not forgotten."""
+    receiver = Receiver(200)
+    former = Webhook("http://127.0.0.1:1/", None, EventLog("info"), lambda: 0.5)
+    former.put(b"{}")
+    former.sent, former.lost = 3, 4
+    async with receive(receiver) as webhook:
+        webhook.take_over(former)
+        await until_settled(webhook)
+        assert (webhook.sent, webhook.lost, webhook.waiting) == (4, 4, 0)
+        assert former.waiting == 0, "it is sent by one of them"
+
+
+async def test_what_waits_at_the_end_is_sent_once_more(monkeypatch: pytest.MonkeyPatch, lines: list[logging.LogRecord]) -> None:
+    """At once, in the middle of a pause of a minute; what is refused even then is lost, and the next has its turn."""
+    monkeypatch.setattr(module, "_PAUSE_S", 60.0)
+    receiver = Receiver(503, 503, 200)
+    async with receive(receiver) as webhook:
+        for number in range(3):
+            webhook.put(b"%d" % number)
+        async with asyncio.timeout(10):
+            while not lines:
+                await asyncio.sleep(0.001)
+        await webhook.stop(10.0)
+        assert (webhook.sent, webhook.lost, webhook.waiting) == (2, 1, 0)
+        webhook.put(b"late")
+        assert webhook.waiting == 1
+    assert [body for *_, body in receiver.seen] == [b"0", b"0", b"1", b"2"]
+    assert [record.__dict__["sidecar_fields"]["lost"] for record in lines] == [False, True]
+
+
+async def test_a_receiver_that_hangs_keeps_nobody(lines: list[logging.LogRecord]) -> None:
+    """Not longer than it is given; what it did not take is counted, and told."""
+    accepted: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: accepted.append(writer), "127.0.0.1", 0)
+    webhook = Webhook(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", None, EventLog("info"), lambda: 0.5)
+    webhook.start()
+    webhook.put(b"1")
+    webhook.put(b"2")
+    async with asyncio.timeout(10):
+        while not accepted:
+            await asyncio.sleep(0.001)
+        await webhook.stop(0.05)
+    assert (webhook.sent, webhook.lost, webhook.waiting) == (0, 2, 0)
+    assert {record.__dict__["sidecar_fields"]["reason"] for record in lines} == {"stopping"}
+    for writer in accepted:
+        writer.close()
+    server.close()

@@ -157,7 +157,7 @@ class AnthropicMessages:
                 if kind == "advisor_message":
                     seen.unpriced = "several_models"
 
-    def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
+    def outline(self, event: bytes) -> tuple[bytes, ...] | None:
         """Return what stands before and after the text of a delta that brings nothing but text."""
         try:
             said = self._decode_opening(event)

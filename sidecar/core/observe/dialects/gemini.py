@@ -105,7 +105,7 @@ class _Gemini:
         seen.usage = read_usage(seen.running)
         seen.service_tier = read_tier(seen.running)
 
-    def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
+    def outline(self, event: bytes) -> tuple[bytes, ...] | None:
         """Return what stands before and after the text of an event that brings nothing but text."""
         try:
             chunk = decode_opening(event)

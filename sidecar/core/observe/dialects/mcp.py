@@ -172,7 +172,7 @@ class Mcp:
     def settle(self, seen: Seen) -> None:
         """Do nothing: no usage is told."""
 
-    def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
+    def outline(self, event: bytes) -> tuple[bytes, ...] | None:
         """No event is like the one before."""
         return None
 

@@ -126,7 +126,7 @@ class OllamaForm:
     def settle(self, seen: Seen) -> None:
         """Do nothing: usage is told once, at the end."""
 
-    def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
+    def outline(self, event: bytes) -> tuple[bytes, ...] | None:
         """Return nothing: each line has a time of its own."""
         return None
 

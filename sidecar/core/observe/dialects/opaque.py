@@ -28,7 +28,7 @@ class Opaque:
     def settle(self, seen: Seen) -> None:
         """Do nothing."""
 
-    def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
+    def outline(self, event: bytes) -> tuple[bytes, ...] | None:
         """Nothing is known of events."""
         return None
 

@@ -2,15 +2,8 @@
 
 from typing import Any
 
-from sidecar.core.observe.dialects.openai_form import Answer, Choice, OpenAIForm
-
-
-class _ChatChoice(Choice, gc=False):
-    delta: Any = None
-
-
-class _ChatOpening(Answer, gc=False):
-    choices: tuple[_ChatChoice, ...] | None = None
+from sidecar.core.observe.dialects.openai_form import OpenAIForm
+from sidecar.core.observe.dialects.openai_shapes import ChatChoice, ChatOpening
 
 
 class OpenAIChat(OpenAIForm):
@@ -18,10 +11,12 @@ class OpenAIChat(OpenAIForm):
 
     name = "openai_chat"
     operation = "chat"
-    text_keys = tuple(b'"%b":%b"' % (name, space) for name in (b"content", b"reasoning_content", b"reasoning") for space in (b"", b" "))
+    text_keys: tuple[bytes, ...] = tuple(
+        b'"%b":%b"' % (name, space) for name in (b"content", b"reasoning_content", b"reasoning") for space in (b"", b" ")
+    )
 
     def __init__(self) -> None:
-        super().__init__(_ChatOpening, _ChatChoice)
+        super().__init__(ChatOpening, ChatChoice)
 
     def text_of(self, choice: Any) -> object:
         """Return the delta's content or reasoning."""

@@ -2,15 +2,8 @@
 
 from typing import Any
 
-from sidecar.core.observe.dialects.openai_form import Answer, Choice, OpenAIForm
-
-
-class _TextChoice(Choice, gc=False):
-    text: Any = None
-
-
-class _TextOpening(Answer, gc=False):
-    choices: tuple[_TextChoice, ...] | None = None
+from sidecar.core.observe.dialects.openai_form import OpenAIForm
+from sidecar.core.observe.dialects.openai_shapes import TextChoice, TextOpening
 
 
 class OpenAICompletions(OpenAIForm):
@@ -18,10 +11,10 @@ class OpenAICompletions(OpenAIForm):
 
     name = "openai_completions"
     operation = "text_completion"
-    text_keys = (b'"text":"', b'"text": "')
+    text_keys: tuple[bytes, ...] = (b'"text":"', b'"text": "')
 
     def __init__(self) -> None:
-        super().__init__(_TextOpening, _TextChoice)
+        super().__init__(TextOpening, TextChoice)
 
     def text_of(self, choice: Any) -> object:
         """Return the choice's text."""

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from sidecar.core.observe.contract import Splitter
-from sidecar.core.observe.dialects.openai_form import Answer, Choice, OpenAIForm
+from sidecar.core.observe.dialects.openai_form import OpenAIForm
+from sidecar.core.observe.dialects.openai_shapes import Answer, Choice
 
 
 class OpenAIEmbeddings(OpenAIForm):

@@ -14,7 +14,8 @@ from sidecar.core.observe.contract import Splitter
 from sidecar.core.observe.dialects.deployments import read_deployment
 from sidecar.core.observe.dialects.openai_plain import read_plain
 from sidecar.core.observe.dialects.openai_request import read_request
-from sidecar.core.observe.dialects.openai_usage import Counts, Timings, note_told, note_usage, settle_usage
+from sidecar.core.observe.dialects.openai_shapes import Answer, Choice, Chunk
+from sidecar.core.observe.dialects.openai_usage import note_told, note_usage, settle_usage
 from sidecar.core.observe.outline import outline_text
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
 from sidecar.core.observe.sse import EventSplitter
@@ -25,45 +26,13 @@ from sidecar.exchange import Asked, Seen
 CHOICES_MAX: Final = 128  # of one answer; OpenAI's own limit of `n`
 
 _DONE: Final = b"[DONE]"
+_PADDING: Final = (b'"obfuscation":"', b'"obfuscation": "')  # of random length, so that nobody learns from sizes what is said
 _ERROR_TYPES: Final = {
     Origin.CLIENT: "invalid_request_error",
     Origin.POLICY: "policy_error",
     Origin.UPSTREAM: "upstream_error",
     Origin.SIDECAR: "sidecar_error",
 }
-
-
-class Choice(msgspec.Struct, gc=False):
-    """One of `choices`, as far as every form has it."""
-
-    index: int = 0
-    finish_reason: Any = None
-    usage: Any = None  # Moonshot puts it here
-    error: Any = None  # OpenRouter
-
-
-class Chunk(msgspec.Struct, gc=False):
-    """An event of a stream, once its beginning is known.
-
-    Some servers tell a running total with each: what is told last is read at the end.
-    """
-
-    choices: tuple[Choice, ...] | None = None
-    usage: Counts | None = None
-    error: Any = None
-    service_tier: Any = None
-    x_groq: Any = None  # Groq puts usage and errors inside
-    timings: Timings | None = None  # llama.cpp, whose counts are there unasked
-
-
-class Answer(Chunk, gc=False):
-    """A whole answer, or an event near the beginning of a stream."""
-
-    id: Any = None
-    model: Any = None
-    provider: Any = None  # OpenRouter
-    usage: Any = None
-    timings: Any = None
 
 
 class OpenAIForm:
@@ -156,7 +125,7 @@ class OpenAIForm:
         """Return the text that a choice of an event carries under one of `text_keys`."""
         return None
 
-    def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
+    def outline(self, event: bytes) -> tuple[bytes, ...] | None:
         """Return what stands before and after the text of an event that brings nothing but text."""
         try:
             chunk = self._decode_opening(event)
@@ -170,7 +139,7 @@ class OpenAIForm:
         choice = choices[0]
         if choice.finish_reason is not None or choice.usage is not None or choice.error is not None:
             return None
-        return outline_text(event, self.text_keys, self.text_of(choice))
+        return outline_text(event, self.text_keys, self.text_of(choice), _PADDING)
 
     def refusal(self, kind: ErrorKind, message: str, asked: Asked) -> bytes:
         """Return the JSON body of an answer of our own."""

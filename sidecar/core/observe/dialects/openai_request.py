@@ -1,55 +1,16 @@
 """What a request of OpenAI's forms asks for, as GenAI request attributes (conventions v1.41)."""
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from sidecar.core.observe.attributes import Readers, read_attributes, read_integer, read_number, read_stops
+from sidecar.core.observe.dialects.openai_shapes import Request
 from sidecar.core.observe.salvage import UNREADABLE, parse_leniently, salvage
 from sidecar.core.observe.text import read_identifier
 from sidecar.exchange import Asked
 
 _NOT_JSON: Final = Asked(readable=False)
-
-
-class _ResponseFormat(msgspec.Struct, gc=False, omit_defaults=True):
-    type: Any = None
-
-
-class _Text(msgspec.Struct, gc=False, omit_defaults=True):
-    format: _ResponseFormat | None = None
-
-
-class _Request(msgspec.Struct, gc=False, omit_defaults=True):
-    """The members of all forms that are looked at. Of a large request all else is skipped, not decoded.
-
-    Where two mean the same, the later one here wins.
-    """
-
-    model: Any = None
-    stream: Any = None
-    stream_options: Any = None
-    conversation: Any = None
-    dimensions: Any = None
-    encoding_format: Any = None
-    frequency_penalty: Any = None
-    max_tokens: Any = None
-    max_completion_tokens: Any = None
-    max_output_tokens: Any = None
-    modalities: Any = None
-    n: Any = None
-    presence_penalty: Any = None
-    previous_response_id: Any = None
-    reasoning: Any = None
-    reasoning_effort: Any = None
-    response_format: _ResponseFormat | None = None
-    seed: Any = None
-    service_tier: Any = None
-    stop: Any = None
-    temperature: Any = None
-    text: _Text | None = None
-    top_k: Any = None
-    top_p: Any = None
 
 
 def _read_choice_count(value: object) -> int | None:
@@ -114,7 +75,7 @@ _ATTRIBUTES: Final[Readers] = {
     "top_p": ("gen_ai.request.top_p", read_number),
 }
 
-_decode = msgspec.json.Decoder(_Request).decode
+_decode = msgspec.json.Decoder(Request).decode
 
 
 def read_request(body: bytes) -> Asked:
@@ -123,7 +84,7 @@ def read_request(body: bytes) -> Asked:
         request = _decode(body)
     except UNREADABLE:
         try:
-            request = salvage(parse_leniently(body), _Request)
+            request = salvage(parse_leniently(body), Request)
         except ValueError:
             return _NOT_JSON
     options = request.stream_options

@@ -163,7 +163,7 @@ class OpenAIResponses:
     def settle(self, seen: Seen) -> None:
         """Do nothing: usage is told once, at the end."""
 
-    def outline(self, event: bytes) -> tuple[bytes, bytes] | None:
+    def outline(self, event: bytes) -> tuple[bytes, ...] | None:
         """Every event has a number of its own: none is like another."""
         return None
 

@@ -16,6 +16,7 @@ from sidecar.core.observe.observer import observe
 from sidecar.core.observe.sse import EventSplitter
 from sidecar.errors import ERRORS, IDLE_TIMEOUT, NO_ROUTE, POOL_FULL, STREAM_CUT
 from sidecar.exchange import Asked, Seen, Usage
+from tests.filled import tell
 
 SSE = "text/event-stream"
 
@@ -404,7 +405,7 @@ def test_what_is_learned_changes_nothing(events: list[bytes], together: bool) ->
     quick, patient = start(), start()
     patient._lessons = 0  # type: ignore[attr-defined]  # it never learns
     pieces = [START, b"".join(events)] if together else [START, *events]
-    assert feed(quick, pieces).seen == feed(patient, pieces).seen
+    assert tell(feed(quick, pieces).seen) == tell(feed(patient, pieces).seen)
     assert quick.ended_well == patient.ended_well
 
 

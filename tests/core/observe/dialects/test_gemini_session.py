@@ -6,6 +6,7 @@ from typing import Any
 from sidecar.core.observe.dialects.gemini_session import GeminiSession
 from sidecar.core.observe.tally import Tally
 from sidecar.exchange import Seen, Usage
+from tests.filled import fill
 
 LIVE = GeminiSession()
 TURN = {"serverContent": {"modelTurn": {"parts": [{"text": "hi"}]}}}
@@ -71,7 +72,7 @@ def test_the_first_message_names_the_model() -> None:
 def test_a_handshake_that_was_refused_has_the_providers_code() -> None:
     """Google wraps its errors in a list at times."""
     for body in (b'{"error": {"code": 403, "status": "PERMISSION_DENIED"}}', b'[{"error": {"code": 403, "status": "PERMISSION_DENIED"}}]'):
-        seen = Seen(error_type="403")
+        seen = fill(Seen(), error_type="403")
         LIVE.read_whole(body, seen)
         assert seen.error_type == "PERMISSION_DENIED"
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sidecar.core.observe.dialects.openai_chat import OpenAIChat
 from sidecar.core.observe.dialects.openai_plain import read_plain
 from sidecar.exchange import Seen, Usage
+from tests.filled import tell
 
 PLAIN: dict[str, Any] = {
     "id": "chatcmpl-1",
@@ -58,7 +59,7 @@ def test_an_ordinary_answer_is_read_quickly() -> None:
         "default",
         ["stop"],
     )
-    assert seen == patient(json.dumps(PLAIN).encode())
+    assert tell(seen) == tell(patient(json.dumps(PLAIN).encode()))
 
 
 @given(st.sampled_from(MEMBERS), ODD)
@@ -72,9 +73,9 @@ def test_both_ways_find_the_same(member: tuple[Any, ...], value: Any) -> None:
     body = json.dumps(answer).encode()
     seen = Seen()
     if read_plain(body, seen):
-        assert seen == patient(body)
+        assert tell(seen) == tell(patient(body))
     else:
-        assert seen == Seen()
+        assert tell(seen) == tell(Seen())
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'{"id":' * 3000, b'{"error":{"code":"x"}}'])
@@ -82,4 +83,4 @@ def test_what_is_no_such_answer_is_declined(body: bytes) -> None:
     """It is left to the patient way, and nothing was noted."""
     seen = Seen()
     assert not read_plain(body, seen)
-    assert seen == Seen()
+    assert tell(seen) == tell(Seen())

@@ -8,6 +8,7 @@ import pytest
 from sidecar.core.observe.dialects.openai_session import OpenAISession
 from sidecar.core.observe.tally import Tally
 from sidecar.exchange import Cost, Seen, Usage
+from tests.filled import fill
 
 REALTIME = OpenAISession("openai_realtime", "generate_content", error_ends_answer=False)
 RESPONSES = OpenAISession("openai_responses_session", "chat", error_ends_answer=True)
@@ -137,7 +138,7 @@ def test_the_client_may_name_the_model(event: dict[str, Any], model: str | None)
 
 def test_a_handshake_that_was_refused_has_the_providers_code() -> None:
     """As any other answer of an error status has."""
-    seen = Seen(error_type="401")
+    seen = fill(Seen(), error_type="401")
     REALTIME.read_whole(b'{"error": {"message": "no", "type": "invalid_request_error", "code": "invalid_api_key"}}', seen)
     assert seen.error_type == "invalid_api_key"
 
