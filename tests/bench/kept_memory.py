@@ -62,11 +62,9 @@ def _make_noise(number: int) -> list[bytes]:
 
 def _make_stream(number: int) -> list[bytes]:
     """A stream of about 20 kB in a hundred pieces."""
-    pieces = [wire.STREAM_HEAD + wire.stamped(wire.ROLE_END, number)]
+    pieces = [wire.STREAM_HEAD + wire.stamped(wire.ROLE, number)]
     for word in random.Random(number).choices(_WORDS, k=100):
-        pieces.append(
-            wire.stamped(f'","choices":[{{"index":0,"delta":{{"content":" {word}"}},"finish_reason":null}}]}}\n\n'.encode(), number)
-        )
+        pieces.append(wire.stamped(wire.content(f" {word}".encode()), number))
     return [*pieces, wire.stream_end(number)]
 
 

@@ -129,7 +129,7 @@ upstreams:
 """
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """The environment without what would configure the sidecar from outside."""
     foreign = ("OTEL_", "LLM_SIDECAR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(foreign)}
@@ -140,7 +140,7 @@ def find_sidecar(site: Site, limits: str) -> Recipe:
     file = site.directory / "sidecar.yaml"
     file.write_text(_SIDECAR.format(port=site.port, admin_port=site.admin_port, upstream_port=site.upstream_port, limits=limits))
     path = os.pathsep.join(filter(None, (str(_REPOSITORY), os.environ.get("PYTHONPATH"))))
-    environment = _clean_environment() | {"PYTHONPATH": path}
+    environment = clean_environment() | {"PYTHONPATH": path}
     return Recipe((sys.executable, "-m", "sidecar", "run", "--config", str(file)), "/openai", environment)
 
 
@@ -174,7 +174,7 @@ def _compile() -> str:
 
 def _compiled(site: Site) -> Recipe:
     """The sidecar with everything on and its hot path compiled."""
-    return _sidecar(site)._replace(environment=_clean_environment() | {"PYTHONPATH": _compile()})
+    return _sidecar(site)._replace(environment=clean_environment() | {"PYTHONPATH": _compile()})
 
 
 RECIPES: Final[Mapping[str, Callable[[Site], Recipe]]] = {

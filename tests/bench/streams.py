@@ -8,9 +8,9 @@ from typing import NamedTuple, cast
 import measure
 import wire
 
-_STAMP_AT = len(wire.EVENT_START)
-_STAMP_END = _STAMP_AT + wire.STAMP_DIGITS
-_CONTENT_LENGTH = _STAMP_END + len(wire.content_end(0))
+_STAMP_END = -len(wire.EVENT_END)
+_STAMP_AT = _STAMP_END - wire.STAMP_DIGITS
+_CONTENT_LENGTH = len(wire.numbered(0)) - _STAMP_AT
 STALL_PACES = 10  # a gap longer than so many paces is a stall
 
 
@@ -34,13 +34,13 @@ class Listener(asyncio.Protocol):
     """One connection that calls for a stream, reads it to its end, and calls again."""
 
     __slots__ = (
-        "arrived_ns", "at", "body", "called_ns", "ends", "leaving", "raw", "request", "role_ns", "stall_ns", "tally", "transit_ns",
+        "arrived_ns", "at", "body", "called_ns", "leaving", "raw", "request", "role_ns", "stall_ns", "starts", "tally", "transit_ns",
         "transport",
     )  # fmt: skip
 
-    def __init__(self, request: bytes, ends: list[bytes], stall_ns: int, tally: StreamTally) -> None:
+    def __init__(self, request: bytes, starts: list[bytes], stall_ns: int, tally: StreamTally) -> None:
         self.request = request
-        self.ends = ends  # what follows the stamp, per event
+        self.starts = starts  # what stands before the stamp, per event
         self.stall_ns = stall_ns
         self.tally = tally
         self.transport: asyncio.Transport
@@ -107,11 +107,11 @@ class Listener(asyncio.Protocol):
         """Compare one event with the one expected, and note its times."""
         at = self.at
         self.at = at + 1
-        if at >= len(self.ends):
-            if at > len(self.ends) or event != wire.DONE:
+        if at >= len(self.starts):
+            if at > len(self.starts) or event != wire.DONE:
                 raise ValueError(event)
             return
-        if event[_STAMP_END:] != self.ends[at] or not event.startswith(wire.EVENT_START):
+        if event[:_STAMP_AT] != self.starts[at] or event[_STAMP_END:] != wire.EVENT_END:
             raise ValueError(event)
         if len(event) == _CONTENT_LENGTH:
             self.note(int(event[_STAMP_AT:_STAMP_END]), now_ns)
@@ -137,7 +137,7 @@ class Listener(asyncio.Protocol):
 
     def end(self, rest: bytes) -> None:
         """The body ended: the stream must be whole."""
-        if rest or self.body or self.at != len(self.ends) + 1:
+        if rest or self.body or self.at != len(self.starts) + 1:
             raise ValueError(rest)
         self.raw = b""
         self.tally.streams += self.tally.counting
@@ -188,12 +188,12 @@ async def run_streams(
     loop = asyncio.get_running_loop()
     tally = StreamTally()
     request = wire.request(prefix, chunks=chunks, pace_ms=pace_ms)
-    ends = list(wire.event_ends(chunks))
+    starts = list(wire.event_starts(chunks))
     stall_ns = STALL_PACES * pace_ms * 1_000_000
     begun = loop.time()
     listeners = []
     for index in range(streams):
-        listeners.append((await loop.create_connection(lambda: Listener(request, ends, stall_ns, tally), "127.0.0.1", port))[1])
+        listeners.append((await loop.create_connection(lambda: Listener(request, starts, stall_ns, tally), "127.0.0.1", port))[1])
         await asyncio.sleep(max(0.0, begun + ramp_s * (index + 1) / streams - loop.time()))
     mark(begins=True)
     before = measure.read((peer_pid, *load_pids))

@@ -14,7 +14,7 @@ from typing import cast
 import uvloop
 import wire
 
-CONTENT_ENDS = [wire.content_end(index) for index in range(10_000)]
+CONTENTS = [wire.numbered(index) for index in range(10_000)]
 
 
 class Answerer(asyncio.Protocol):
@@ -66,7 +66,7 @@ class Answerer(asyncio.Protocol):
         wanted = head[at + len(wire.PACE_HEADER) : head.find(b"\r\n", at)]
         chunks, pace_ms = wanted.split(b"/")
         self.chunks, self.pace_s, self.sent = int(chunks), int(pace_ms) / 1000, 0
-        self.transport.write(wire.STREAM_HEAD + wire.stamped(wire.ROLE_END, perf_counter_ns()))
+        self.transport.write(wire.STREAM_HEAD + wire.stamped(wire.ROLE, perf_counter_ns()))
         self.begun = self.loop.time()
         self.timer = self.loop.call_later(self.pace_s, self.tick)
 
@@ -76,7 +76,7 @@ class Answerer(asyncio.Protocol):
             self.timer = None
             self.transport.write(wire.stream_end(perf_counter_ns()))
             return
-        self.transport.write(wire.stamped(CONTENT_ENDS[self.sent], perf_counter_ns()))
+        self.transport.write(wire.stamped(CONTENTS[self.sent], perf_counter_ns()))
         self.sent += 1
         due = self.begun + (self.sent + 1) * self.pace_s
         self.timer = self.loop.call_later(max(0.0, due - self.loop.time()), self.tick)

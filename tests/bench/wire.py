@@ -1,9 +1,10 @@
 """The bytes of the benchmark: what is asked and what is answered, known to both ends.
 
-An answer is the same for every call, so that the load can compare it byte for byte. A streamed
-event carries one thing that changes: the clock of the upstream at the moment it was written
-(`time.perf_counter_ns`, the same clock for every process of one Linux machine). So the time an
-event spent on its way is known exactly, whatever the upstream's timers did.
+An answer is the same for every call, so that the load can compare it byte for byte. Events of a
+stream are OpenAI's, padded by `obfuscation` as those are. What they are padded with is the clock
+of the upstream at the moment it was written (`time.perf_counter_ns`, the same clock for every
+process of one Linux machine). So the time an event spent on its way is known exactly, whatever
+the upstream's timers did.
 """
 
 import json
@@ -56,38 +57,47 @@ SMALL_ANSWER: Final = (
 STREAM_HEAD: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"
 LENGTH_REQUIRED: Final = b"HTTP/1.1 411 Length Required\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
-_EVENT_START = f'data: {{"id":"{_ID}","object":"chat.completion.chunk","created":1741569952,"model":"{_MODEL}","system_fingerprint":"fp_'
-EVENT_START: Final = _EVENT_START.encode()  # every event but the last begins so; then the stamp
-ROLE_END: Final = b'","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
-FINISH_END: Final = b'","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
-USAGE_END: Final = b'","choices":[],"usage":' + _encode(_USAGE) + b"}\n\n"
+_EVENT_START = (
+    f'data: {{"id":"{_ID}","object":"chat.completion.chunk","created":1741569952,"model":"{_MODEL}","system_fingerprint":"fp_44709d6fcb",'
+)
+EVENT_END: Final = b'"}\n\n'  # every event but the last ends so, after the stamp
+_START: Final = _EVENT_START.encode()
+_PADDING: Final = b',"obfuscation":"'
+ROLE: Final = _START + b'"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]' + _PADDING
+FINISH: Final = _START + b'"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]' + _PADDING
+USAGE: Final = _START + b'"choices":[],"usage":' + _encode(_USAGE) + _PADDING
 DONE: Final = b"data: [DONE]\n\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
-def content_end(index: int) -> bytes:
-    """What follows the stamp in the content event of this index (from 0)."""
-    return b'","choices":[{"index":0,"delta":{"content":" w%05d"},"finish_reason":null}]}\n\n' % index
+def content(text: bytes) -> bytes:
+    """What stands before the stamp in an event with this text."""
+    return b'%b"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]%b' % (_START, text, _PADDING)
 
 
-def event_ends(chunks: int) -> Iterator[bytes]:
-    """What follows the stamp in each stamped event of a stream, in order."""
-    yield ROLE_END
-    yield from map(content_end, range(chunks))
-    yield FINISH_END
-    yield USAGE_END
+def numbered(index: int) -> bytes:
+    """What stands before the stamp in the content event of this index (from 0)."""
+    return content(b" w%05d" % index)
 
 
-def stamped(end: bytes, now_ns: int) -> bytes:
+def event_starts(chunks: int) -> Iterator[bytes]:
+    """What stands before the stamp in each stamped event of a stream, in order."""
+    yield ROLE
+    yield from map(numbered, range(chunks))
+    yield FINISH
+    yield USAGE
+
+
+def stamped(start: bytes, now_ns: int) -> bytes:
     """One event, written at `now_ns`, as one chunk of a chunked body (RFC 9112 section 7.1)."""
-    size = len(EVENT_START) + STAMP_DIGITS + len(end)
-    return b"%x\r\n%b%019d%b\r\n" % (size, EVENT_START, now_ns, end)
+    size = len(start) + STAMP_DIGITS + len(EVENT_END)
+    return b"%x\r\n%b%019d%b\r\n" % (size, start, now_ns, EVENT_END)
 
 
 def stream_end(now_ns: int) -> bytes:
     """Finish reason, usage, terminator and the end of the chunked body."""
     done = b"%x\r\n%b\r\n" % (len(DONE), DONE)
-    return stamped(FINISH_END, now_ns) + stamped(USAGE_END, now_ns) + done + LAST_CHUNK
+    return stamped(FINISH, now_ns) + stamped(USAGE, now_ns) + done + LAST_CHUNK
 
 
 def request(prefix: str, *, chunks: int = 0, pace_ms: int = 0) -> bytes:
