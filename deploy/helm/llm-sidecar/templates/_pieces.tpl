@@ -1,0 +1,1 @@
+../../llm-sidecar-library/templates/_pieces.tpl
