@@ -105,6 +105,7 @@ def watching_everything(folder: Path) -> Iterator[Everything]:
             prometheus = staying.enter_context(scraping_jobs(folder, jobs, list(hasten_rules(folder)), LABELS))
             _await_scrapes(prometheus, len(sides))
             watched = runner.run(_Play(sides, storm, regulars, refusing, tools_port).perform(prometheus))
+            prometheus.stop_scraping()  # it stays for the whole session, and others get the ports
         yield watched
 
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from sidecar.config import Admin, Features, Pool, Route, Settings, Strategy, Ups
 from sidecar.simulator.accounts import read_samples
 from tests.rig.caller import Answer, Caller, compose, fetch
 from tests.rig.side import Records
+from tests.rig.sockets import list_sockets
 from tests.rig.upstream import Upstream as Told
 
 _PREFIX: Final = "llm_sidecar_"
@@ -99,14 +101,16 @@ class PoolSide:
 async def running_settings(settings: Settings, environ: Mapping[str, str] | None = None) -> AsyncIterator[PoolSide]:
     """Run a sidecar of these settings; at the end it is stopped at once, and holds no descriptor any more."""
     records = Records()
-    descriptors = count_descriptors()
+    before = list_descriptors()
     sidecar = Sidecar(settings, environ or {}, sinks=[records])
     await sidecar.start()
     try:
         yield PoolSide(sidecar, records)
     finally:
         await sidecar.stop(grace_s=0)
-    await until_equal(count_descriptors, descriptors, "descriptors after the sidecar has stopped")
+    await until_equal(
+        lambda: len(list_descriptors()), len(before), "descriptors after the sidecar has stopped", name_new=partial(_name_new, before)
+    )
 
 
 def configure(upstreams: Mapping[str, Upstream], pools: Mapping[str, Pool], routes: Sequence[Route], **changes: Any) -> Settings:
@@ -163,20 +167,31 @@ async def call(url: str, path: str, body: bytes, fields: Sequence[tuple[str, str
         caller.leave()
 
 
-def count_descriptors() -> int:
-    """Return how many descriptors this process has open (Linux, proc(5)), but for one that the event loop keeps in reserve."""
-    count = 0
+def list_descriptors() -> dict[str, str]:
+    """Return what this process has open, by descriptor (Linux, proc(5)), but for one that the event loop keeps in reserve."""
+    found = {}
     for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):  # closed meanwhile: the one by which they are listed
-            count += str(entry.readlink()) != "/dev/null"
-    return count
+            target = str(entry.readlink())
+            if target != "/dev/null":
+                found[entry.name] = target
+    return found
 
 
-async def until_equal(count: Callable[[], int], expected: int, what: str, patience_s: float = 3.0) -> None:
-    """Wait until a count is what it was; AssertionError says what was not."""
+def _name_new(before: Mapping[str, str]) -> str:
+    """Return which descriptors there are that were not there before, with what the kernel says of those that are sockets."""
+    new = sorted(target for number, target in list_descriptors().items() if before.get(number) != target)
+    sockets = {f"socket:[{each.inode}]": each for each in list_sockets()}
+    return ", ".join(str(sockets.get(target, target)) for target in new)
+
+
+async def until_equal(
+    count: Callable[[], int], expected: int, what: str, patience_s: float = 3.0, name_new: Callable[[], str] = str
+) -> None:
+    """Wait until a count is what it was; AssertionError says what was not, and what `name_new` says then."""
     deadline_s = time.monotonic() + patience_s
     while (found := count()) > expected:
-        assert time.monotonic() < deadline_s, f"{what}: {found}, were {expected}"
+        assert time.monotonic() < deadline_s, f"{what}: {found}, were {expected}; {name_new()}"
         await asyncio.sleep(_STEP_S)
 
 

@@ -6,6 +6,7 @@ The programs are those on the path; LLM_SIDECAR_TEST_PROMETHEUS and LLM_SIDECAR_
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from tests.rig.process import find_port
 
 _START_S: Final = 20.0
 _STOP_S: Final = 15.0
+_RELOAD_S: Final = 10.0
 
 
 def find_program(variable: str, *names: str) -> str:
@@ -69,6 +71,27 @@ class Prometheus:
         self._client.close()
 
 
+class Scraper(Prometheus):
+    """One of ours. `config`: the file that `process` reads."""
+
+    def __init__(self, url: str, config: Path, process: subprocess.Popen[bytes]) -> None:
+        super().__init__(url)
+        self._config = config
+        self._process = process
+
+    def stop_scraping(self) -> None:
+        """Have it scrape nobody any more. Meant for one that is asked long after its targets are gone: their ports may be anybody's by
+        then, a test's silent upstream among them.
+        """
+        tree = yaml.safe_load(self._config.read_text(encoding="utf-8"))
+        self._config.write_text(yaml.safe_dump({**tree, "scrape_configs": []}), encoding="utf-8")
+        self._process.send_signal(signal.SIGHUP)
+        deadline_s = time.monotonic() + _RELOAD_S
+        while self.get("targets")["activeTargets"]:
+            assert time.monotonic() < deadline_s, "the targets are still there"
+            time.sleep(0.05)
+
+
 @contextlib.contextmanager
 def scraping(folder: Path, address: str, rules: Path | None = None) -> Iterator[Prometheus]:
     """Run a server that scrapes `address` (host:port) and evaluates `rules` each second, until the block ends."""
@@ -80,7 +103,7 @@ def scraping(folder: Path, address: str, rules: Path | None = None) -> Iterator[
 def scraping_jobs(
     folder: Path, jobs: Mapping[str, Sequence[str]], rules: Sequence[Path], labels: Mapping[str, str] | None = None, alertmanager: str = "",
     access: Mapping[str, Any] | None = None,
-) -> Iterator[Prometheus]:  # fmt: skip
+) -> Iterator[Scraper]:  # fmt: skip
     """Run a server that scrapes the addresses of each job, and evaluates `rules`, each second. `labels`: of all targets.
 
     What fires is told to `alertmanager` (host:port), if there is one. `access`: what a job has to say besides: scheme, TLS, password.
@@ -105,7 +128,7 @@ def scraping_jobs(
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=folder) as process:
         try:
             await_ready(url, process, log)
-            with contextlib.closing(Prometheus(url)) as prometheus:
+            with contextlib.closing(Scraper(url, config, process)) as prometheus:
                 yield prometheus
         finally:
             process.terminate()

@@ -8,17 +8,18 @@ SYN_SENT: Final = "02"
 
 
 class Socket(NamedTuple):
-    """One socket: its ports and its state."""
+    """One socket: its ports, its state, and by what its descriptor is known."""
 
     local_port: int
     remote_port: int
     state: str
+    inode: str
 
 
 def list_sockets() -> list[Socket]:
     """Return every IPv4 socket."""
     found = []
     for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-        _, local, remote, state = line.split()[:4]
-        found.append(Socket(int(local.split(":")[1], 16), int(remote.split(":")[1], 16), state))
+        _, local, remote, state, _, _, _, _, _, inode = line.split()[:10]
+        found.append(Socket(int(local.split(":")[1], 16), int(remote.split(":")[1], 16), state, inode))
     return found
