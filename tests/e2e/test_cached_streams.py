@@ -10,7 +10,19 @@ import pytest
 from sidecar.config import Cache, Cacheable, Pace
 from tests.rig.caller import Answer, Caller, fetch
 from tests.rig.pools import PoolSide, Scrape
-from tests.rig.sharing import BOTH, IS_DEEP, KEEPING, Gate, Reply, ask_for, check_nothing_flies, sharing, until_joined, write_reply
+from tests.rig.sharing import (
+    BOTH,
+    IS_DEEP,
+    KEEPING,
+    Gate,
+    Reply,
+    ask_for,
+    check_nothing_flies,
+    list_journeys,
+    sharing,
+    until_joined,
+    write_reply,
+)
 from tests.rig.streams import draw_short_streams, write_chunk
 from tests.rig.talks import INPUT_TOKENS, OUTPUT_TOKENS, STREAMS, TALKS, Talk
 from tests.rig.upstream import End, Script, Upstream
@@ -225,7 +237,7 @@ async def test_nothing_is_kept_of_what_is_no_good_answer(talk: Talk) -> None:
 @pytest.mark.parametrize(**BY_TALK)
 async def test_nothing_is_kept_of_an_answer_whose_callers_left(talk: Talk) -> None:
     """Wherever within it the last one leaves; where another stays to the end, it is kept."""
-    reply = write_reply(talk)
+    reply, others = write_reply(talk), list_journeys()
     async with sharing(features=BOTH) as (upstream, side):
         places = reply.ends[:-1]
         for number, place in enumerate(places):
@@ -240,7 +252,7 @@ async def test_nothing_is_kept_of_an_answer_whose_callers_left(talk: Talk) -> No
                 caller.leave()
             await side.records.until(2 * number + 2)
             gate.is_open = True
-            await check_nothing_flies(side)
+            await check_nothing_flies(side, others)
         names = [f"left{number}" for number in range(len(places))]
         assert len(upstream.visits) == len(places)
         check_kept(await side.settle(), 0)

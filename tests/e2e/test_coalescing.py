@@ -25,6 +25,7 @@ from tests.rig.sharing import (
     ask_for,
     check_nothing_flies,
     connect_all,
+    list_journeys,
     settle_sharing,
     sharing,
     tell_delays,
@@ -196,8 +197,11 @@ async def until_sent(upstream: Upstream, each: Round) -> Visit:
 
 async def test_a_leader_killed_while_the_connection_is_made_harms_nobody() -> None:
     """The upstream's handshake is answered only after the leader is gone."""
-    upstream, door = Upstream(), Door()
-    async with running_settings(settle_sharing(door.url)) as side:
+    upstream, door, others = Upstream(), Door(), list_journeys()
+    async with contextlib.AsyncExitStack() as stack:
+        side = await stack.enter_async_context(running_settings(settle_sharing(door.url)))
+        stack.push_async_callback(upstream.stop)
+        stack.callback(door.close)
         rounds = [Round(number, "head") for number in range(ROUNDS)]
         for each in rounds:
             each.gate.is_open = True
@@ -209,9 +213,7 @@ async def test_a_leader_killed_while_the_connection_is_made_harms_nobody() -> No
         await door.open(upstream)
         await check_followers(rounds)
         await check_records(side, upstream)
-        await check_nothing_flies(side)
-        door.close()
-        await upstream.stop()
+        await check_nothing_flies(side, others)
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["fin", "rst"])
