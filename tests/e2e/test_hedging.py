@@ -162,9 +162,10 @@ async def test_few_calls_are_hedged() -> None:
     assert all(answer.whole and answer.status == 200 for answer in answers)
     hedged = scrape.count_by("hedges_total", "outcome")
     print(hedged)
-    assert 1 <= rivals <= (WARM_UP + calls) * 0.1 + 1
-    assert hedged.get("won", 0) + hedged.get("lost", 0) + hedged.get("failed", 0) == rivals
-    assert hedged.get("refused", 0) >= calls - rivals - 5
+    made = hedged.get("won", 0) + hedged.get("lost", 0) + hedged.get("failed", 0)
+    assert 1 <= made <= (WARM_UP + calls) * 0.1 + 1
+    assert rivals <= made  # on a busy machine one may have lost before anything of it arrived
+    assert hedged.get("refused", 0) >= calls - made - 5
 
 
 async def test_nothing_is_hedged_unless_it_is_asked_for() -> None:
