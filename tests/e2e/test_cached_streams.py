@@ -247,6 +247,7 @@ async def test_nothing_is_kept_of_an_answer_whose_callers_left(talk: Talk) -> No
             for caller in callers:
                 caller.send(ask_for(talk, name))
             await until_joined(side, number + 1)
+            await upstream.until_visits(number + 1)
             await callers[0].until_bytes(max(0, sum(map(len, reply.pieces[:number]))))
             for caller in callers:
                 caller.leave()

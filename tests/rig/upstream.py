@@ -101,6 +101,12 @@ class Upstream:
         """Return the requests that named a script."""
         return [visit for visit in self.visits if visit.name == name]
 
+    async def until_visits(self, count: int, patience_s: float = 5.0) -> None:
+        """Wait until so many requests are here: whoever has joined a call knows nothing of whether it has arrived."""
+        async with asyncio.timeout(patience_s):
+            while len(self.visits) < count:
+                await asyncio.sleep(0.001)
+
 
 class Connection(asyncio.Protocol):
     """One connection: requests are read all the time, so that a peer that leaves is noticed at once."""
