@@ -21,6 +21,7 @@ from tests.rig.sharing import (
     IS_DEEP,
     Door,
     Gate,
+    Pace,
     Reply,
     ask_for,
     check_nothing_flies,
@@ -279,6 +280,7 @@ async def test_an_answer_that_breaks_off_does_so_for_everybody(talk: Talk, end: 
 PIECE: Final = b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"' + b"x" * 65_536 + b'"}}]}\n\n'
 END: Final = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 MIB: Final = 2**20
+AHEAD: Final = 8  # pieces, half of what a caller may lag behind
 
 
 def write_large(pieces: int) -> Reply:
@@ -316,11 +318,14 @@ async def stalling(url: str, count: int, reading: int = 0, *, count_old: int = 0
 async def test_who_does_not_read_is_let_go_and_costs_little(tmp_path: Path, entry_mib: int) -> None:
     """Of callers of one long stream many stall: the others get it at full speed, memory stays bounded, none is shown an end."""
     upstream, gate, reply = Upstream(), Gate(), write_large(240)
+    readers: list[Caller] = []
+    paces = {reply.ends[sent]: Pace(readers, (sent - AHEAD) * len(PIECE)) for sent in range(2, 241)}
     await upstream.start()
-    upstream.otherwise = lambda visit: reply.perform({reply.ends[1]: gate})
+    upstream.otherwise = lambda visit: reply.perform({reply.ends[1]: gate, **paces})
     with run_sidecar(tmp_path, upstream.url, **share_large(1, entry_mib)) as side:
         before = side.rss_bytes
         async with stalling(side.url, STALLED, READING, count_old=STALLED) as (stalled, reading):
+            readers += reading
             gate.is_open = True
             began, most = time.monotonic(), before
             while not all(caller.answer.whole for caller in reading):

@@ -41,6 +41,20 @@ class Gate:
             yield _STEP_S
 
 
+class Pace(Gate):
+    """Waits for whoever reads: a machine that is busy must not make a reader one that falls behind. `bytes_first`: of the body."""
+
+    def __init__(self, readers: Sequence[Caller], bytes_first: int) -> None:
+        super().__init__()
+        self._readers = readers
+        self._bytes_first = bytes_first
+
+    def wait(self) -> Iterator[float]:
+        """Yield pauses until each reader has so much."""
+        while min(len(reader.answer.body) for reader in self._readers) < self._bytes_first:
+            yield _STEP_S
+
+
 class Reply(NamedTuple):
     """A good answer as it goes over the wire: its head, and its body in pieces, each of which goes out as one chunk."""
 
