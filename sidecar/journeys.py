@@ -2,6 +2,7 @@
 
 import asyncio
 from copy import copy
+from typing import Final
 
 from sidecar.catalogue import MISS, STALE
 from sidecar.core.reuse.entry import Entry
@@ -9,6 +10,8 @@ from sidecar.core.reuse.flights import Flight
 from sidecar.core.reuse.policy import Terms
 from sidecar.exchange import Saved, Seen
 from sidecar.progress import Exchange
+
+LAST_BYTES_S: Final = 0.25
 
 
 class Journey:
@@ -28,10 +31,26 @@ class Journey:
         self.is_shared = False  # somebody has joined
 
     async def settle(self) -> None:
-        """Wait until a call that nobody waits for any more has let go of everything."""
-        if self.task is not None and not self.task.done():
-            self.task.cancel()
-            await asyncio.wait((self.task,))
+        """Wait until a call that nobody waits for any more has let go of everything.
+
+        SDKs hang up as soon as they have read the end mark of a stream, and the end that HTTP needs follows it. It is waited for:
+        with it the answer can be kept, and the connection used again.
+        """
+        task = self.task
+        if task is None or task.done():
+            return
+        try:
+            if self._is_answered:
+                await asyncio.wait((task,), timeout=LAST_BYTES_S)
+        finally:
+            task.cancel()
+        await asyncio.wait((task,))
+
+    @property
+    def _is_answered(self) -> bool:
+        """Whether the provider has said all it had to say."""
+        seen = find_seen(self.carrier)
+        return seen is not None and seen.answered and seen.error_type is None
 
 
 def take_over(exchange: Exchange, carrier: Exchange, *, is_leader: bool) -> None:

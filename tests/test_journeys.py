@@ -3,11 +3,13 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from sidecar.core.reuse.flights import Flight
 from sidecar.core.reuse.origins import NONE
 from sidecar.core.reuse.policy import Terms
 from sidecar.exchange import Attempt, Seen, Usage
-from sidecar.journeys import Journey, find_seen, retrace, take_over
+from sidecar.journeys import LAST_BYTES_S, Journey, find_seen, retrace, take_over
 from sidecar.progress import Exchange, Trial
 from tests.core.attempt.calls import PLACE, make_call
 from tests.edge.virtual import virtually
@@ -100,6 +102,35 @@ def test_who_does_not_pay_is_told_no_usage() -> None:
     assert (own.usage, own.cost_usd, own.first_chunk, own.first_token, own.model) == (None, None, 3.0, None, "m")
     own.finish_reasons.append("x")
     assert seen.finish_reasons == ["stop"] and seen.usage is USAGE
+
+
+@pytest.mark.parametrize("error", [None, "overloaded_error"])
+@pytest.mark.parametrize("answered", [True, False])
+@virtually
+async def test_only_an_answer_that_has_come_is_waited_for(answered: bool, error: str | None) -> None:
+    """A provider that is still writing costs money, and one that has failed has nothing to keep."""
+    seen = fill(Seen(), answered=answered, error_type=error)
+    journey = Journey(Flight("k", bytes_max=1, lag_max=1), carrier_of(seen), exchange_of(), TERMS)
+    for lasts_s in (LAST_BYTES_S / 2, 100.0):
+        journey.task = asyncio.ensure_future(asyncio.sleep(lasts_s))
+        began = asyncio.get_running_loop().time()
+        await journey.settle()
+        waits = answered and error is None
+        assert journey.task.cancelled() is (not waits or lasts_s == 100.0)
+        assert asyncio.get_running_loop().time() - began == pytest.approx(min(lasts_s, LAST_BYTES_S) if waits else 0.0)
+
+
+@virtually
+async def test_who_is_told_twice_to_go_takes_the_call_along() -> None:
+    """A connection ends, and then the sidecar."""
+    journey = Journey(Flight("k", bytes_max=1, lag_max=1), carrier_of(fill(Seen(), answered=True)), exchange_of(), TERMS)
+    journey.task = asyncio.ensure_future(asyncio.sleep(100))
+    settling = asyncio.ensure_future(journey.settle())
+    await asyncio.sleep(LAST_BYTES_S / 2)
+    settling.cancel()
+    await asyncio.wait((settling,))
+    await asyncio.sleep(0)
+    assert settling.cancelled() and journey.task.cancelled()
 
 
 @virtually

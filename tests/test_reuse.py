@@ -11,6 +11,7 @@ import pytest
 from sidecar.config import Coalescing, Pace, Timeouts
 from sidecar.errors import UNREACHABLE, UPSTREAM_RESET, UpstreamFault
 from sidecar.exchange import Ending, UsageSource
+from sidecar.journeys import LAST_BYTES_S
 from tests.edge.virtual import turn, virtually
 from tests.flown import (
     COST_USD,
@@ -517,21 +518,52 @@ async def test_who_leaves_after_the_end_has_what_was_used() -> None:
 @pytest.mark.parametrize("left_s", PHASES.values(), ids=PHASES)
 @virtually
 async def test_the_last_who_leaves_cancels_the_call(left_s: float) -> None:
-    """At once; it has the attempt, which ends so, and all is given back."""
+    """At once, but after the answer's own end mark; it has the attempt, which ends so, and all is given back."""
     path = Flown(paused(at_head=1.0, at_end=2.0))
+    waited_s = LAST_BYTES_S if left_s == PHASES["before the end"] else 0.0
     clients = [path.listener(), path.listener()]
     tasks = [await path.begin(client) for client in clients]
     await asyncio.sleep(left_s)
     first = await path.leave(clients[0], tasks[0])
     assert not path.used[0].released
     last = await path.leave(clients[1], tasks[1])
-    assert path.used[0].released == 1 and path.clock.now() - last.accepted == pytest.approx(left_s)
+    assert path.used[0].released == 1 and path.clock.now() - last.accepted == pytest.approx(left_s + waited_s)
     assert (first.attempts, first.ending) == ((), Ending.CLIENT_GONE)
     assert [attempt.outcome for attempt in last.attempts] == ["client_gone"] and last.cache == "miss"
     assert not path.levels.entries["hot"]
     path.check_rest()
     path.answers = [stream()]
     assert (await path.serve(path.listener())).cache == "miss", "nobody joins what is over"
+
+
+@pytest.mark.parametrize("callers", [1, 2])
+@virtually
+async def test_an_answer_is_kept_whose_callers_left_at_its_end_mark(callers: int) -> None:
+    """SDKs hang up then: what ends the answer for HTTP comes a moment later, and nothing of the answer behind it."""
+    path = Flown(paused(at_end=LAST_BYTES_S / 2))
+    clients = [path.listener() for _ in range(callers)]
+    tasks = [await path.begin(client) for client in clients]
+    await asyncio.sleep(len(PIECES) + LAST_BYTES_S / 4)
+    *_, last = [await path.leave(client, task) for client, task in zip(clients, tasks, strict=True)]
+    assert path.clock.now() - last.accepted == pytest.approx(len(PIECES) + LAST_BYTES_S / 2)
+    assert (last.ending, [attempt.outcome for attempt in last.attempts], use_of(last)) == (Ending.COMPLETED, ["completed"], (9, 3))
+    path.check_rest()
+    again = path.listener()
+    assert (await path.serve(again)).cache == "hit" and body_of(again).endswith(DONE)
+
+
+@virtually
+async def test_an_answer_that_goes_on_behind_its_end_mark_is_kept_whole_or_not_at_all() -> None:
+    """What nobody was there for any more is there for the next."""
+    path = Flown(stream(*PIECES, LAST_BYTES_S / 2, b": ping\n\n"))
+    client = path.listener()
+    task = await path.begin(client)
+    await asyncio.sleep(LAST_BYTES_S / 4)
+    assert DONE in client.body
+    await path.leave(client, task)
+    path.check_rest()
+    again = path.listener()
+    assert (await path.serve(again)).cache == "hit" and body_of(again).endswith(b": ping\n\n")
 
 
 async def reset_later() -> None:

@@ -3,7 +3,8 @@
     stage      begin     piece   land     fail     board   the last one leaves
     boarding   flying    -       landed   failed   yes     abandoned
     flying     -         kept    landed   failed   yes (1) abandoned
-    landed, failed, abandoned: over; nothing changes any more
+    abandoned  -         kept    -        -        no
+    landed, failed, abandoned: over; the stage changes no more
 
 (1) while everything is kept from the first piece on. The call belongs to the first passenger that is still aboard: its
 attempts, its usage and its cost are told in that one's record, and in no other.
@@ -28,6 +29,7 @@ class Stage(Enum):
 
 _BOARDING, _FLYING, _LANDED, _FAILED, _ABANDONED = Stage.BOARDING, Stage.FLYING, Stage.LANDED, Stage.FAILED, Stage.ABANDONED
 _JOINABLE: Final = frozenset((_BOARDING, _FLYING))
+_UNDER_WAY: Final = frozenset((_FLYING, _ABANDONED))  # an answer may be kept that everybody has left at its end
 
 
 class Passenger(Protocol):
@@ -133,7 +135,7 @@ class Flight:
 
     def add(self, piece: bytes, now: float) -> None:
         """A piece has come."""
-        if self.stage is not _FLYING or not piece:
+        if self.stage not in _UNDER_WAY or not piece:
             return
         self.pieces.append(piece)
         self.times.append(now)

@@ -107,6 +107,19 @@ def test_the_last_one_to_leave_abandons_it() -> None:
     assert flight.stage is Stage.ABANDONED and not flight.is_joinable
 
 
+def test_what_comes_after_everybody_has_left_belongs_to_the_answer() -> None:
+    """Where they left at its end, it may be kept."""
+    flight = fly(bytes_max=10)
+    one = board(flight)
+    flight.begin()
+    flight.add(b"first", 1.0)
+    flight.leave(one)
+    flight.add(b"last", 2.0)
+    assert (flight.pieces, flight.times, flight.is_whole) == ([b"first", b"last"], [1.0, 2.0], True)
+    flight.add(b"too much", 3.0)
+    assert not flight.is_whole and flight.stage is Stage.ABANDONED
+
+
 @pytest.mark.parametrize("end", [Flight.land, lambda flight: flight.fail(FAULT), lambda flight: flight.replace("stale")])
 def test_what_is_over_changes_no_more(end: object) -> None:
     """No piece, no other end, no abandoning, and whoever leaves then leaves no call behind."""
