@@ -15,8 +15,8 @@ from tests.bounds import bound
 settings.register_profile("fast", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("deep", max_examples=5_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
-# Where these are set, pytest shows differences whole, and finding them takes hours where lists of some thousand lines differ
-# (difflib.ndiff). Hypothesis has looked at them already: there, it draws the same each time.
+# Where these are set, pytest shows differences whole, and finding them takes minutes where lists of some thousand lines differ
+# (difflib.ndiff: the square of their number, or worse). Hypothesis has looked at them already: there, it draws the same each time.
 for name in ("CI", "BUILD_NUMBER"):
     os.environ.pop(name, None)
 # The longest takes a minute. Of what cannot be cancelled, `faulthandler_timeout` in pyproject.toml makes an end.
