@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,12 @@ def _nowhere_in_particular(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def stand_in(monkeypatch: pytest.MonkeyPatch, module: str, **functions: Any) -> None:
     """Put functions in place of a module that a verb imports."""
     monkeypatch.setitem(sys.modules, module, SimpleNamespace(**functions))  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def others_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave this process its signals: taken once, they would end it, and be blocked in all that it starts."""
+    stand_in(monkeypatch, "sidecar.edge.signals", Signals=dict)
 
 
 def help_of(*arguments: str) -> str:
@@ -164,7 +171,6 @@ def test_run_serves_what_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
         served.append(loaded)
         return 7
 
-    stand_in(monkeypatch, "sidecar.edge.signals", Signals=dict)
     stand_in(monkeypatch, "sidecar.process", serve=serve)
     monkeypatch.setenv("LLM_SIDECAR_LISTEN", "127.0.0.1:5")
     assert main(["run"]) == 7
@@ -173,7 +179,6 @@ def test_run_serves_what_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_run_does_not_start_without_the_files_it_needs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that cannot be read is told before anything is started."""
-    stand_in(monkeypatch, "sidecar.edge.signals", Signals=dict)
     stand_in(monkeypatch, "sidecar.process", serve=lambda loaded, signals: pytest.fail("started"))
     monkeypatch.setenv("LLM_SIDECAR__UPSTREAMS__OPENAI__API_KEY_FILE", "/nonexistent/key")
     assert main(["run"]) == 1
@@ -411,3 +416,8 @@ def test_a_sidecar_imports_only_what_it_needs() -> None:
 
 def _environ() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONWARNINGS": "error"}
+
+
+def test_nobody_has_taken_the_signals() -> None:
+    """Neither here nor in a test before."""
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())

@@ -167,7 +167,7 @@ async def test_sessions_that_call_at_once_share_and_get_their_own_ids(options: t
         for number, client in enumerate(clients):
             for other in range(number):
                 await client.call_tool("echo", {"text": f"{number} {other}"})
-        calls = (asyncio.wait_for(client.call_tool("wait", {"seconds": 0.4}), 10) for client in clients)
+        calls = (asyncio.wait_for(client.call_tool("wait", {"seconds": 2.0}), 20) for client in clients)
         results = [result.model_dump() for result in await asyncio.gather(*calls)]
         scrape = await side.until(lambda scrape: scrape.sum("coalesced_calls_saved_total") == 5)
         waits = [record for record in side.records.all if record.asked.tool == "wait"]
