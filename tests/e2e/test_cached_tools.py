@@ -169,11 +169,15 @@ async def test_sessions_that_call_at_once_share_and_get_their_own_ids(options: t
                 await client.call_tool("echo", {"text": f"{number} {other}"})
         calls = (asyncio.wait_for(client.call_tool("wait", {"seconds": 2.0}), 20) for client in clients)
         results = [result.model_dump() for result in await asyncio.gather(*calls)]
-        scrape = await side.until(lambda scrape: scrape.sum("coalesced_calls_saved_total") == 5)
+        await side.until(lambda _: sum(record.asked.tool == "wait" for record in side.records.all) == 6)
+        scrape = await side.scrape()
         waits = [record for record in side.records.all if record.asked.tool == "wait"]
     assert results == [results[0]] * 6
     assert results[0]["content"][0]["text"] == "1", "the most that ran at once"
-    assert sorted(str(record.cache) for record in waits) == ["coalesced"] * 5 + ["miss"]
+    # The SDK hangs up as soon as it has its result. Where that is before the answer's end, the call is the next one's.
+    assert sorted(len(record.attempts) for record in waits) == [0, 0, 0, 0, 0, 1]
+    assert sorted(str(record.cache) for record in waits) in (["coalesced"] * 5 + ["miss"], ["coalesced"] * 4 + ["miss"] * 2)
+    assert scrape.sum("coalesced_calls_saved_total") == sum(record.cache == "coalesced" for record in waits)
     assert scrape.sum("coalesced_requests_total", role="follower") == 5
 
 
