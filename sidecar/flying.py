@@ -2,7 +2,7 @@
 
 A call that may be kept or shared is made for a flight, by a carrier: an exchange that has no caller, and no record of its
 own. What it comes to is told in the record of the caller whose call it is when that is over. Nobody's departure harms
-anybody else; when the last caller leaves, the upstream call is cancelled.
+anybody else; when the last caller leaves, the upstream call is cancelled, but for an answer that only has its end still to come.
 """
 
 import asyncio
